@@ -1,0 +1,79 @@
+"""Where errors of PyAV and of the operating system become InputError and OutputError. The only such place."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import av
+
+from lipt_stream.errors import InputError, OutputError
+
+# av.FFmpegError and OSError are not all of it: damaged text raises UnicodeDecodeError, a damaged size field
+# MemoryError, and PyAV's own refusals are ValueError.
+AV_ERRORS: Final = (av.FFmpegError, OSError, ValueError, MemoryError)
+
+_INPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
+    errno.ENOENT: ("There is no such file", "Check the path"),
+    errno.EACCES: ("It may not be read", "Check its permissions"),
+    errno.EPERM: ("It may not be read", "Check its permissions"),
+    errno.EISDIR: ("It is a directory", "Name a file in it"),
+    errno.EIO: ("The device failed while reading", "Check the disk or the connection"),
+}
+_OUTPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
+    errno.ENOSPC: ("No space is left on the device", "Free some space or write elsewhere"),
+    errno.EDQUOT: ("The disk quota is used up", "Free some space or write elsewhere"),
+    errno.EFBIG: ("The file grew larger than is allowed here", "Write to another file system"),
+    errno.EACCES: ("The folder may not be written to", "Check its permissions or write elsewhere"),
+    errno.EPERM: ("The folder may not be written to", "Check its permissions or write elsewhere"),
+    errno.EROFS: ("The file system is read-only", "Write elsewhere"),
+    errno.ENOENT: ("The folder does not exist", "Create it first"),
+    errno.ENOTDIR: ("A part of the path is not a folder", "Check the path"),
+    errno.EISDIR: ("It is a directory", "Name a file"),
+    errno.ENAMETOOLONG: ("The name is too long", "Choose a shorter one"),
+}
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's or the system's own words for `error`, without number, file name or option dump."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(words).splitlines()[0]
+
+
+def input_error(error: BaseException, path: Path) -> InputError:
+    """What the user is told when `path` cannot be opened or read."""
+    known = _INPUT_HINTS.get(getattr(error, "errno", None) or 0)
+    if known:
+        return InputError(f"Cannot read {path}: {known[0].lower()}", known[1] + ".")
+    if isinstance(error, av.InvalidDataError):
+        return InputError(f"Cannot read {path}: not a video, or damaged beyond reading", "Try to play it first.")
+    return InputError(f"Cannot read {path}: {reason(error)}")
+
+
+def output_error(error: BaseException, path: Path) -> OutputError:
+    """What the user is told when `path` cannot be written."""
+    known = _OUTPUT_HINTS.get(getattr(error, "errno", None) or 0)
+    if known:
+        return OutputError(f"Cannot write {path}: {known[0].lower()}", known[1] + ".")
+    return OutputError(f"Cannot write {path}: {reason(error)}")
+
+
+@contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Turns any foreign error inside into the InputError that names `path`."""
+    try:
+        yield
+    except AV_ERRORS as error:
+        raise input_error(error, path) from error
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turns any foreign error inside into the OutputError that names `path`."""
+    try:
+        yield
+    except AV_ERRORS as error:
+        raise output_error(error, path) from error

@@ -1,0 +1,67 @@
+"""What a picture's colour tags mean where they say nothing, or nonsense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from av.video.frame import VideoFrame
+
+from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
+from lipt_stream.media.pixels import is_full_range, plan_delivery
+
+_IDENTITY: Final = 0  # H.273 matrix code 0: the planes are G, B and R
+_RESERVED: Final = 3
+_BT2020_PRIMARIES: Final = 9
+_CENTER_SITED: Final = frozenset({"mpeg1video", "mjpeg", "mjpegb", "ljpeg", "theora", "h261", "h263", "flv1", "vp8"})
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """H.273 code points, resolved: `matrix` is never unspecified. `notes` say what was assumed."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+    range: Literal["studio", "full"]
+    chroma_location: Literal["left", "center", "topleft"]
+    notes: list[str]
+
+
+def color_tags(picture: VideoFrame, codec: str) -> ColorTags:
+    """Reads `picture`'s tags. An unspecified matrix follows the primaries if they are BT.2020's, else the height.
+
+    PyAV does not tell where chroma samples sit, so this follows the codec: between the luma samples for MPEG-1, JPEG
+    and their kin, at the top left for BT.2020 (H.273, as UHD Blu-ray demands), else at the left.
+    """
+    delivery = plan_delivery(picture.format)
+    notes: list[str] = []
+    matrix = int(picture.colorspace)
+    if delivery.is_rgb:
+        matrix = _by_height(picture.height)
+    elif matrix in (_IDENTITY, UNSPECIFIED, _RESERVED):
+        wide = int(picture.color_primaries) == _BT2020_PRIMARIES
+        matrix = BT2020_NCL if wide else _by_height(picture.height)
+        if not delivery.is_gray:
+            notes.append(f"the colour matrix is not stated, {_NAMES[matrix]} is assumed")
+    full = not delivery.is_rgb and is_full_range(picture)
+    location: Literal["left", "center", "topleft"] = "left"
+    if codec in _CENTER_SITED:
+        location = "center"
+    elif matrix == BT2020_NCL:
+        location = "topleft"
+    return ColorTags(
+        matrix=matrix,
+        primaries=int(picture.color_primaries),
+        transfer=int(picture.color_trc),
+        range="full" if full else "studio",
+        chroma_location=location,
+        notes=notes,
+    )
+
+
+_NAMES: Final[dict[int, str]] = {BT709: "BT.709", SMPTE170M: "BT.601", BT2020_NCL: "BT.2020"}
+
+
+def _by_height(lines: int) -> int:
+    return BT709 if lines >= 720 else SMPTE170M

@@ -1,0 +1,71 @@
+"""Which files are opened for reading, and which containers are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import av
+from av.container import InputContainer
+
+from lipt_stream.errors import InputError, OutputError
+from lipt_stream.media.av_errors import AV_ERRORS, input_error
+
+# Formats that may name other files or addresses, or are no files at all. A local playlist can point anywhere on the
+# disk or the network, and FFmpeg follows it whatever `protocol_whitelist` says, so these are never opened.
+_NOT_FILMS: Final = frozenset(
+    {"avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "ffmetadata", "rtp", "rtsp", "sap"}
+    | {"sdp", "vapoursynth", "webm_dash_manifest"}
+    | {"alsa", "fbdev", "jack", "kmsgrab", "openal", "oss", "pulse", "sndio", "v4l2", "x11grab", "xcbgrab"}
+)
+
+CONTAINERS: Final[Mapping[str, str]] = MappingProxyType(
+    {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+)
+"""Suffix of a file that can be written -> FFmpeg's name of its container. All of them keep variable frame rates."""
+
+
+def open_film(path: Path) -> InputContainer:
+    """Opens a local file for reading, whatever its suffix says. Raises InputError."""
+    if path.is_dir():
+        raise input_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
+    try:
+        # The prefix keeps a name such as "a:b.mp4" from being taken for a protocol.
+        return av.open(
+            f"file:{path}",
+            metadata_errors="surrogateescape",
+            container_options={"format_whitelist": _film_formats()},
+        )
+    except av.ArgumentError as error:
+        raise InputError(
+            f"Cannot read {path}: a playlist, an image sequence or another kind that is not opened",
+            "Name the video file itself.",
+        ) from error
+    except AV_ERRORS as error:
+        raise input_error(error, path) from error
+
+
+def container_format(path: Path) -> str:
+    """FFmpeg's name of the container that `path`'s suffix asks for. Raises OutputError for those not written."""
+    try:
+        return CONTAINERS[path.suffix.lower()]
+    except KeyError:
+        known = ", ".join(sorted(CONTAINERS))
+        raise OutputError(f"Cannot write {path}: no container for '{path.suffix}'", f"Use one of {known}.") from None
+
+
+def writable_suffix(source: Path) -> str:
+    """The suffix for a result made from `source`: its own where that is written, else .mkv, which holds the most."""
+    suffix = source.suffix.lower()
+    return suffix if suffix in CONTAINERS else ".mkv"
+
+
+@cache
+def _film_formats() -> str:
+    names = {name for name in av.formats_available if not _NOT_FILMS & set(name.split(","))}
+    return ",".join(sorted(names))

@@ -1,0 +1,132 @@
+"""One video stream of one file, decoded picture by picture, past damage and to the very last picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import InputError
+from lipt_stream.media.av_errors import reading, reason
+from lipt_stream.media.containers import open_film
+
+DAMAGE: Final = (av.FFmpegError, UnicodeDecodeError, MemoryError)
+_GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
+_SEEK_BACK_SECONDS: Final = (0, 10, 60)
+
+
+class VideoDecoder:
+    """Pictures in presentation order. A damaged packet is counted and the film goes on behind it."""
+
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self.path = path
+        self.damaged = 0
+        self.last_damage = ""
+        self._threads = threads
+        self._open()
+
+    def _open(self) -> None:
+        self._container = open_film(self.path)
+        self.stream = self._configured(main_video(self._container, self.path))
+
+    def _configured(self, stream: VideoStream) -> VideoStream:
+        with reading(self.path):
+            stream.thread_type = "AUTO"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+            stream.thread_count = self._threads or 0
+        return stream
+
+    @property
+    def container(self) -> InputContainer:
+        return self._container
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Every picture that the decoder yields, the ones it still holds at the end of the file included."""
+        context = self.stream.codec_context
+        for packet in self._packets():
+            try:
+                yield from context.decode(packet)
+            except DAMAGE as error:
+                self._count_damage(error)
+        try:
+            yield from context.decode(None)
+        except EOFError:
+            return  # it was drained already
+        except DAMAGE as error:
+            self._count_damage(error)
+
+    def pictures_from(self, pts: int) -> Iterator[VideoFrame]:
+        """Pictures from a keyframe at or before `pts` on; the caller skips those before it.
+
+        Where seeking lands too late (an open group of pictures, a damaged index), it goes further back, and in the
+        end starts over from the beginning.
+        """
+        assert self.stream.time_base is not None
+        for back_seconds in _SEEK_BACK_SECONDS:
+            target = pts - int(back_seconds / self.stream.time_base)
+            try:
+                self._container.seek(target, stream=self.stream)
+            except DAMAGE:
+                break  # this format cannot seek: start over below
+            pictures = self.pictures()
+            first = next(pictures, None)
+            if first is not None and first.pts is not None and first.pts <= pts:
+                yield first
+                yield from pictures
+                return
+        self.close()
+        self.damaged = 0
+        self._open()
+        yield from self.pictures()
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets with something in them. A read error is counted and reading goes on behind it."""
+        errors_in_a_row = 0
+        while errors_in_a_row < _GIVE_UP_AFTER:
+            try:
+                for packet in self._container.demux(self.stream):
+                    if packet.size:  # an empty one would tell the decoder that the film is over
+                        errors_in_a_row = 0
+                        yield packet
+                return
+            except DAMAGE as error:
+                errors_in_a_row += 1
+                if errors_in_a_row == 1:
+                    self._count_damage(error)
+
+    def _count_damage(self, error: BaseException) -> None:
+        self.damaged += 1
+        self.last_damage = reason(error)
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The first video stream that is no cover picture. Raises InputError where there is none to decode."""
+    for stream in container.streams.video:
+        if is_cover(stream):
+            continue
+        if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
+            raise InputError(f"Cannot read {path}: there is no decoder for its video")
+        return stream
+    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing at all"
+    raise InputError(f"Cannot read {path}: it holds no video, only {kinds}", "Name a file with pictures.")
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """Whether `stream` is a still picture attached to the film."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def origin_seconds(stream: VideoStream) -> Fraction:
+    """The time of the film's first picture, from which cuts count; 0 where the file does not tell."""
+    if stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return stream.start_time * stream.time_base

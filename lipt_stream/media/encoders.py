@@ -1,0 +1,220 @@
+"""The video encoders that are offered: what each can take, how it is asked for quality, and whether it really works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from types import MappingProxyType
+from typing import Final
+
+import av
+import numpy as np
+from av.codec.context import OptionFlags
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from lipt_stream.errors import SettingsError, nearest
+from lipt_stream.frame import UNSPECIFIED, VideoFormat
+from lipt_stream.media.av_errors import AV_ERRORS, reason
+
+_NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """One encoder. `pix_fmts`: bit depth -> formats to try in turn; the second serves sizes that 4:2:0 cannot."""
+
+    name: str
+    codec: str
+    pix_fmts: Mapping[int, tuple[str, ...]]
+    quality_option: str = ""
+    default_crf: int = 0
+    max_crf: int = 51
+    defaults: Mapping[str, str] = field(default_factory=lambda: _NO_OPTIONS)
+    rate_control: frozenset[str] = frozenset({"b", "qp"})
+    suffixes: frozenset[str] = frozenset({".mp4", ".m4v", ".mov", ".mkv"})
+    max_fps: int = 1000
+
+
+_PLANAR: Final = {8: ("yuv420p", "yuv444p"), 10: ("yuv420p10le", "yuv444p10le")}
+_PLANAR_12: Final = {**_PLANAR, 12: ("yuv420p12le", "yuv444p12le")}
+_NVENC: Final = {8: ("yuv420p", "yuv444p"), 10: ("p010le",)}
+_NVENC_RATE_CONTROL: Final = frozenset({"b", "qp", "rc", "cq"})
+_NVENC_DEFAULTS: Final = {"preset": "p4", "rc": "vbr"}
+_WEB: Final = frozenset({".mp4", ".m4v", ".mkv", ".webm"})
+
+# The network and the encoder share the same cores, and at a constant quality a faster preset only costs bytes:
+# hence the fast presets. The crf defaults aim at the same, visually lossless, quality on each encoder's own scale.
+ENCODERS: Final[Mapping[str, EncoderInfo]] = MappingProxyType(
+    {
+        info.name: info
+        for info in (
+            EncoderInfo("libx264", "h264", _PLANAR, "crf", 18, 51, {"preset": "veryfast"}),
+            EncoderInfo("libx265", "hevc", _PLANAR_12, "crf", 20, 51, {"preset": "veryfast"}),
+            EncoderInfo(
+                "libsvtav1",
+                "av1",
+                {8: ("yuv420p",), 10: ("yuv420p10le",)},
+                "crf",
+                24,
+                63,
+                {"preset": "9"},
+                suffixes=_WEB,
+                max_fps=240,
+            ),
+            EncoderInfo("ffv1", "ffv1", _PLANAR_12, suffixes=frozenset({".mkv"})),
+            EncoderInfo("h264_nvenc", "h264", _NVENC, "cq", 19, 51, _NVENC_DEFAULTS, _NVENC_RATE_CONTROL),
+            EncoderInfo("hevc_nvenc", "hevc", _NVENC, "cq", 21, 51, _NVENC_DEFAULTS, _NVENC_RATE_CONTROL),
+            EncoderInfo("av1_nvenc", "av1", _NVENC, "cq", 26, 63, _NVENC_DEFAULTS, _NVENC_RATE_CONTROL, _WEB),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderChoice:
+    """An encoder, its FFmpeg options (defaults and the user's), and its quality; crf None where options set it."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=lambda: _NO_OPTIONS)
+    crf: int | None = None
+
+    @property
+    def info(self) -> EncoderInfo:
+        return ENCODERS[self.name]
+
+    def open_options(self) -> dict[str, str]:
+        """Options as `avcodec_open2` takes them, quality included."""
+        quality = {} if self.crf is None else {self.info.quality_option: str(self.crf)}
+        return quality | dict(self.options)
+
+
+def choose_encoder(
+    name: str = "auto",
+    *,
+    crf: int | None = None,
+    options: Mapping[str, str] | None = None,
+    bit_depth: int = 8,
+    suffix: str = ".mp4",
+) -> EncoderChoice:
+    """The encoder to use, checked down to its option values, before any work is done.
+
+    "auto" takes an NVENC that has encoded a frame (HEVC for 10 bits and up, else H.264): it costs no core, while
+    x264 at 2160p cannot keep up beside anything. Without one, libx264, whose quality at a size is the better and
+    which everything plays. A .webm gets AV1, the only codec here that it may hold. Data-centre GPUs have no NVENC.
+
+    Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses,
+    an encoder that does not open on this machine, a crf off its scale.
+    """
+    if name == "auto":
+        name = _automatic(bit_depth, suffix.lower())
+    if name not in ENCODERS:
+        raise SettingsError(f"There is no encoder '{name}'", nearest(name, [*ENCODERS, "auto"]))
+    info = ENCODERS[name]
+    given = dict(options or {})
+    _check_option_names(info, given)
+    choice = EncoderChoice(name, MappingProxyType({**info.defaults, **given}), _checked_crf(info, crf, given))
+    trouble = probe_encoder(name, choice.open_options(), bit_depth)
+    if trouble:
+        plain = probe_encoder(name, None, bit_depth)
+        if plain or not given:
+            raise SettingsError(f"The encoder {name} does not work here: {plain or trouble}", "Try --encoder auto.")
+        shown = " ".join(f"{key}={value}" for key, value in given.items())
+        raise SettingsError(f"The encoder {name} refuses the options {shown}: {trouble}")
+    return choice
+
+
+def _automatic(bit_depth: int, suffix: str) -> str:
+    software, hardware = "libx264", "hevc_nvenc" if bit_depth > 8 else "h264_nvenc"
+    if suffix == ".webm":
+        software, hardware = "libsvtav1", "av1_nvenc"
+    return hardware if probe_encoder(hardware, None, bit_depth) is None else software
+
+
+def _checked_crf(info: EncoderInfo, crf: int | None, given: Mapping[str, str]) -> int | None:
+    if crf is None:
+        own_rate_control = info.rate_control | {info.quality_option}
+        return info.default_crf if info.quality_option and not own_rate_control & given.keys() else None
+    if not info.quality_option:
+        raise SettingsError(f"{info.name} is lossless and has no --crf")
+    if not 0 <= crf <= info.max_crf:
+        raise SettingsError(f"--crf {crf} is off the scale of {info.name}", f"Give 0 (best) to {info.max_crf}.")
+    return crf
+
+
+def _check_option_names(info: EncoderInfo, given: Mapping[str, str]) -> None:
+    known = option_names(info.name)
+    for key in given:
+        if key not in known:
+            raise SettingsError(f"The encoder {info.name} has no option '{key}'", nearest(key, known))
+
+
+@cache
+def option_names(name: str) -> frozenset[str]:
+    """Every option that the encoder `name` takes: its own, and those of all video encoders."""
+    options = av.CodecContext.create(name, "w").supported_options
+    wanted = OptionFlags.ENCODING_PARAM | OptionFlags.VIDEO_PARAM
+    generic = (option.name for option in options.generic if option.flags & wanted == wanted)
+    return frozenset(generic) | {option.name for option in options.private}
+
+
+def probe_encoder(name: str, options: Mapping[str, str] | None = None, bit_depth: int = 8) -> str | None:
+    """None where `name` really opens and encodes a picture; else why not, in FFmpeg's words.
+
+    An encoder that the library lists may still lack its hardware, driver or licence, so only this tells.
+    """
+    format = VideoFormat(width=256, height=256, frame_rate=Fraction(25), time_base=Fraction(1, 25))
+    try:
+        context = new_context(name, format, encoder_pix_fmts(name, bit_depth)[0], options or {})
+        picture = VideoFrame(format.width, format.height, context.pix_fmt or "yuv420p")
+        for plane in picture.planes:
+            np.frombuffer(plane, np.uint8)[:] = 16
+        picture.pts, picture.time_base = 0, format.time_base
+        packets = [*context.encode(picture), *context.encode(None)]
+    except AV_ERRORS as error:
+        return reason(error)
+    return None if packets else "it took a picture and gave nothing back"
+
+
+def encoder_pix_fmts(name: str, bit_depth: int) -> tuple[str, ...]:
+    """Pixel formats to try in turn for `bit_depth`; of the deepest that the encoder has where it cannot hold it."""
+    pix_fmts = ENCODERS[name].pix_fmts
+    return pix_fmts[bit_depth if bit_depth in pix_fmts else max(depth for depth in pix_fmts if depth < bit_depth)]
+
+
+def new_context(name: str, format: VideoFormat, pix_fmt: str, options: Mapping[str, str]) -> VideoCodecContext:
+    """An unopened encoder for pictures of `format`. Raises av.FFmpegError and ValueError."""
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, VideoCodecContext)
+    configure(context, format, pix_fmt, options)
+    return context
+
+
+def configure(context: VideoCodecContext, format: VideoFormat, pix_fmt: str, options: Mapping[str, str]) -> None:
+    """Sets size, time base, colour and options on an unopened encoder. Its clock is the stream's own: VFR-exact."""
+    context.width, context.height, context.pix_fmt = format.width, format.height, pix_fmt
+    context.time_base = format.time_base
+    rate = format.frame_rate or Fraction(25)  # a hint for rate control only
+    context.framerate = min(rate, Fraction(ENCODERS[context.name].max_fps)).limit_denominator(1_000_000)
+    context.sample_aspect_ratio = format.sample_aspect_ratio
+    context.colorspace = format.color_space
+    context.color_range = 2 if format.color_range == "full" else 1
+    context.color_primaries = format.primaries or UNSPECIFIED
+    context.color_trc = format.transfer or UNSPECIFIED
+    # So that the last picture's duration survives: no later timestamp tells it.
+    context.flags |= av.codec.context.Flags.frame_duration
+    siting = {} if "444" in pix_fmt else {"chroma_sample_location": format.chroma_location}
+    context.options = siting | _quiet(context.name, options)
+
+
+def _quiet(name: str, options: Mapping[str, str]) -> dict[str, str]:
+    """x265 and SVT-AV1 write to the terminal by themselves unless told not to."""
+    quiet = dict(options)
+    if name == "libx265":
+        quiet["x265-params"] = ":".join(filter(None, ["log-level=none", quiet.get("x265-params", "")]))
+    elif name == "libsvtav1":
+        os.environ.setdefault("SVT_LOG", "0")
+    return quiet

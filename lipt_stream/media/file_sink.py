@@ -1,0 +1,238 @@
+"""A film written to a file: the upscaled picture encoded, all else copied from the source."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import OutputError
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
+from lipt_stream.media.containers import container_format
+from lipt_stream.media.encoders import EncoderChoice, configure, encoder_pix_fmts, new_context
+from lipt_stream.media.hdr import hdr_options
+from lipt_stream.media.pixels import PictureWriter
+from lipt_stream.media.remux import StreamCopy
+from lipt_stream.media.timeline import Cut
+
+_MAX_TIMESCALE: Final = 2**31 - 1
+_MILLISECOND: Final = Fraction(1, 1_000)
+
+
+class FileSink:
+    """Encodes pictures of `format` into `path`, beside the streams of `copy_from`, interleaved by time.
+
+    The container follows the suffix. The encoder's clock is `format.time_base`, so a variable frame rate comes out
+    as it went in; colour tags, sample aspect ratio, rotation and static HDR metadata are written. The file is called
+    `NAME.part` until `close` has finished it.
+
+    All that can be refused is refused here, before any work: OutputError for the path, an existing file without
+    `overwrite`, a size, codec or copied stream that encoder or container cannot hold; SettingsError for a wrong cut.
+    `start_seconds`, `end_seconds` cut the copied streams as they cut the picture. `threads` None: the encoder's own.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        format: VideoFormat,
+        *,
+        encoder: EncoderChoice,
+        copy_from: Path | None,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        overwrite: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.format = format
+        self.frames_written = 0
+        self.notes: list[str] = []
+        self._encoder = encoder
+        self._threads = threads or 0
+        self._overwrite = overwrite
+        self._container_name = container_format(self.path)
+        self._check_codec_fits()
+        self._check_target(copy_from)
+        self._pix_fmt = self._choose_pix_fmt()
+        self._note_rounding()
+        cut = Cut.of_seconds(start_seconds, end_seconds)
+        self._copies = None if copy_from is None else StreamCopy(copy_from, self.path, cut)
+        if self._copies:
+            self.notes += self._copies.notes
+            self._copies.notes = self.notes
+        self._part = self.path.with_name(self.path.name + ".part")
+        try:
+            with writing(self.path):
+                self._part.touch()
+            self._open()
+        except BaseException:
+            self._release_copies()
+            self._part.unlink(missing_ok=True)
+            raise
+
+    def _check_codec_fits(self) -> None:
+        info = self._encoder.info
+        if self.path.suffix.lower() not in info.suffixes:
+            fitting = " or ".join(sorted(info.suffixes))
+            raise OutputError(
+                f"Cannot write {self.path}: {self._container_name} does not hold {info.codec} video from {info.name}",
+                f"Write to {fitting}, or choose another --encoder.",
+            )
+
+    def _check_target(self, copy_from: Path | None) -> None:
+        if self.path.is_dir():
+            raise OutputError(f"Cannot write {self.path}: it is a directory", "Name a file.")
+        if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
+            raise OutputError(f"Cannot write {self.path}: it is the source itself", "Choose another name.")
+        self._refuse_existing()
+
+    def _refuse_existing(self) -> None:
+        if self.path.exists() and not self._overwrite:
+            raise OutputError(f"Cannot write {self.path}: it exists already", "Give --overwrite to replace it.")
+
+    def _choose_pix_fmt(self) -> str:
+        """The first pixel format with which the encoder opens at this very size and with these very options."""
+        trouble = ""
+        for pix_fmt in encoder_pix_fmts(self._encoder.name, self.format.bit_depth):
+            try:
+                new_context(self._encoder.name, self.format, pix_fmt, self._encoder.open_options()).open()
+            except AV_ERRORS as error:
+                trouble = trouble or reason(error)
+                continue
+            self._note_pix_fmt(pix_fmt)
+            return pix_fmt
+        raise OutputError(
+            f"Cannot write {self.path}: {self._encoder.name} does not take pictures of "
+            f"{self.format.width}x{self.format.height} ({trouble})",
+            "Choose another --encoder; libx264 takes every size up to 16384.",
+        )
+
+    def _note_pix_fmt(self, pix_fmt: str) -> None:
+        size = f"{self.format.width}x{self.format.height}"
+        if "444" in pix_fmt:
+            self.notes.append(f"{self._encoder.name} holds the odd size {size} only as 4:4:4, so that is written")
+        if self.format.bit_depth not in self._encoder.info.pix_fmts:
+            self.notes.append(f"{self._encoder.name} cannot hold {self.format.bit_depth} bits, {pix_fmt} is written")
+
+    def _note_rounding(self) -> None:
+        coarse = self._container_name in ("matroska", "webm")
+        if coarse and (self.format.time_base / _MILLISECOND).denominator != 1:
+            self.notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
+
+    def _open(self) -> None:
+        with writing(self.path):
+            self._container = av.open(
+                f"file:{self._part}", "w", format=self._container_name, container_options=self._muxer_options()
+            )
+            stream = self._container.add_stream(self._encoder.name, self.format.frame_rate or 25)
+            assert isinstance(stream, VideoStream)
+            self._stream = stream
+            stream.time_base = self.format.time_base
+            if self.format.rotation:
+                stream.set_display_rotation(self.format.rotation)
+            if self._copies:
+                self._copies.attach(self._container)
+        self._writer = PictureWriter(self.format, self._pix_fmt)
+        self._state = "open"
+
+    def _muxer_options(self) -> dict[str, str]:
+        if self._container_name in ("matroska", "webm"):
+            # A sound track that begins a few milliseconds early (AAC priming) must not move the pictures.
+            return {"avoid_negative_ts": "disabled"}
+        ticks = self.format.time_base.denominator
+        # The offset of the first picture is stored in the movie's timescale: the default, milliseconds, would round it.
+        return {"movie_timescale": str(ticks)} if ticks <= _MAX_TIMESCALE else {}
+
+    def write(self, frame: Frame) -> None:
+        if self._state != "open":
+            raise ValueError(f"{self.path} is finished and takes no more pictures")
+        if self.frames_written == 0:
+            self._configure_encoder(frame)
+        with writing(self.path):
+            picture = self._writer.fill(frame.planes)
+            picture.pts, picture.duration, picture.time_base = frame.pts, frame.duration, self.format.time_base
+            picture.pict_type = 0  # the encoder decides, whatever the picture before was
+            self._mux(self._stream.encode(picture))
+        self.frames_written += 1
+
+    def _configure_encoder(self, first: Frame) -> None:
+        """At the first picture, because only it tells of HDR metadata."""
+        options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
+        with writing(self.path):
+            context = self._stream.codec_context
+            configure(context, self.format, self._pix_fmt, options)
+            context.thread_count = self._threads
+            if self._encoder.info.codec == "hevc" and self._container_name != "matroska":
+                context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        for packet in packets:
+            if self._copies and packet.dts is not None:
+                self._copies.mux_until(self._container, packet.dts * packet.time_base)
+            self._container.mux_one(packet)
+
+    def close(self) -> None:
+        if self._state == "closed":
+            return
+        if self.frames_written == 0:
+            raise OutputError(f"Nothing was written to {self.path}: no picture came")
+        with writing(self.path):
+            self._mux(self._stream.encode(None))
+            if self._copies:
+                self._copies.finish(self._container)
+            self._container.close()
+            self._refuse_existing()
+            self._part.replace(self.path)
+        self._release_copies()
+        self._state = "closed"
+
+    def abort(self) -> Path | None:
+        """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays."""
+        if self._state != "open":
+            return None
+        self._state = "closed"
+        kept: Path | None = None
+        try:
+            if self.frames_written:
+                self._mux(self._stream.encode(None))
+        except AV_ERRORS as error:
+            self.notes.append(f"the last pictures were lost: {reason(error)}")
+        try:
+            self._container.close()
+        except AV_ERRORS as error:
+            self.notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
+        self._release_copies()
+        if self.frames_written and _plays(self._part):
+            kept = self._partial_name()
+            self._part.replace(kept)
+        else:
+            self._part.unlink(missing_ok=True)
+        return kept
+
+    def _partial_name(self) -> Path:
+        """NAME.partial.EXT, numbered where an earlier partial result has that name."""
+        number = 1
+        while True:
+            middle = ".partial" if number == 1 else f".partial-{number}"
+            name = self.path.with_name(f"{self.path.stem}{middle}{self.path.suffix}")
+            if self._overwrite or not name.exists():
+                return name
+            number += 1
+
+    def _release_copies(self) -> None:
+        if self._copies:
+            self._copies.close()
+
+
+def _plays(path: Path) -> bool:
+    """Whether a picture can be decoded from `path`."""
+    try:
+        with av.open(f"file:{path}") as container:
+            return next(container.decode(video=0), None) is not None
+    except AV_ERRORS:
+        return False

@@ -1,0 +1,212 @@
+"""Pictures from a file, each once and with its own time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import InputError
+from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
+from lipt_stream.media.av_errors import reading
+from lipt_stream.media.color import color_tags
+from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
+from lipt_stream.media.pixels import PlaneReader, plan_delivery
+from lipt_stream.media.timeline import Cut, PtsClock
+
+# Static HDR metadata (SMPTE ST 2086, CTA-861.3): read from the picture, written through the encoder's options.
+CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"})
+_LOST_SIDE_DATA: Final = {
+    "A53_CC": "closed captions inside the picture are not carried over",
+    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata is not carried over",
+    "DOVI_METADATA": "Dolby Vision metadata is not carried over",
+    "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
+}
+_FASTEST_BELIEVABLE_FPS: Final = 1000
+
+
+class FileSource:
+    """The main video stream of a local file, as YUV 4:2:0 of 8, 10 or 12 bits, with the file's own timestamps.
+
+    `start_seconds`, `end_seconds` keep the pictures with start <= t < end, t counting from the first picture;
+    with a start, timestamps are moved so that the start is 0. Variable rate, offset and negative timestamps stay.
+    The first picture is decoded at once, because only pictures tell size, pixel format and colour for certain.
+
+    Raises InputError: not there, not a video, no picture decodes, nothing inside the cut. SettingsError: a wrong cut.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._cut = Cut.of_seconds(start_seconds, end_seconds)
+        self.notes: list[str] = []
+        self._decoder = VideoDecoder(self.path, threads)
+        try:
+            self._start(threads)
+        except BaseException:
+            self._decoder.close()
+            raise
+
+    def _start(self, threads: int | None) -> None:
+        stream = self._decoder.stream
+        self._time_base = stream.time_base or Fraction(1, 90_000)
+        self._origin = origin_seconds(stream)
+        self._rate = _frame_rate(stream)
+        self._clock = PtsClock(round(1 / ((self._rate or Fraction(25)) * self._time_base)))
+        self._shift = round(self._cut.shift_seconds(self._origin) / self._time_base)
+        self._corrupt = 0
+        self._next_index = 0
+        timed = self._timed_pictures()
+        first = next(timed, None)
+        if first is None:
+            raise self._nothing_to_show()
+        self._pictures: Iterator[tuple[VideoFrame, int]] = itertools.chain([first], timed)
+        self.format = self._format_of(first[0])
+        self._reader = PlaneReader(self.format, threads)
+        self._describe_losses(first[0])
+
+    def _nothing_to_show(self) -> InputError:
+        if self._clock_has_run:
+            return InputError(f"Nothing of {self.path} lies within the cut", "Give an earlier --start.")
+        damage = f" ({self._decoder.last_damage})" if self._decoder.damaged else ""
+        return InputError(
+            f"Cannot read {self.path}: no picture could be decoded{damage}", "It may be damaged, encrypted or empty."
+        )
+
+    def _timed_pictures(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Pictures inside the cut with their pts on the file's own clock, complete and strictly increasing."""
+        self._clock_has_run = False
+        for picture in self._decoded():
+            pts = self._clock.next(picture.pts, picture.dts, picture.duration)
+            self._clock_has_run = True
+            seconds = pts * self._time_base - self._origin
+            if self._cut.is_after(seconds):
+                return
+            if not self._cut.is_before(seconds):
+                yield picture, pts
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        if self._cut.start is None or self._decoder.stream.start_time is None:
+            return self._decoder.pictures()
+        return self._decoder.pictures_from(int((self._origin + self._cut.start) / self._time_base))
+
+    def _format_of(self, picture: VideoFrame) -> VideoFormat:
+        stream = self._decoder.stream
+        delivery = plan_delivery(picture.format)
+        tags = color_tags(picture, stream.codec_context.codec.canonical_name)
+        self.notes += delivery.notes + tags.notes
+        return VideoFormat(
+            width=picture.width,
+            height=picture.height,
+            pix_fmt=delivery.pix_fmt,
+            color_space=tags.matrix,
+            color_range=tags.range,
+            primaries=tags.primaries,
+            transfer=tags.transfer,
+            chroma_location=tags.chroma_location,
+            frame_rate=self._rate,
+            time_base=self._time_base,
+            sample_aspect_ratio=_sample_aspect_ratio(stream),
+            rotation=picture.rotation,
+        )
+
+    def _describe_losses(self, picture: VideoFrame) -> None:
+        self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
+        if picture.interlaced_frame:
+            self.notes.append("the video is interlaced and is treated as progressive")
+        others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
+        if others:
+            self.notes.append(f"the file holds {len(others) + 1} video tracks, only the first is upscaled")
+
+    @property
+    def frame_count_estimate(self) -> int | None:
+        """From the container's frame count, else from duration and rate, in proportion to the cut."""
+        stream = self._decoder.stream
+        seconds = stream.duration * self._time_base if stream.duration else None
+        count = stream.frames or (round(seconds * self._rate) if seconds and self._rate else None)
+        if count is None or seconds is None or (self._cut.start is None and self._cut.end is None):
+            return count
+        start, end = self._cut.start or Fraction(0), min(self._cut.end or seconds, seconds)
+        return round(count * max(Fraction(0), end - start) / seconds)
+
+    @property
+    def frames_concealed(self) -> int:
+        """Packets that gave no picture, and pictures that the decoder repaired."""
+        return self._decoder.damaged + self._corrupt
+
+    def read(self, into: Planes) -> Frame | End:
+        with reading(self.path):
+            item = next(self._pictures, None)
+            if item is None:
+                self._describe_damage()
+                return END
+            picture, pts = item
+            self._note_change(picture)
+            self._reader.copy(picture, into)
+        self._corrupt += picture.is_corrupt
+        frame = Frame(
+            index=self._next_index,
+            pts=pts - self._shift,
+            duration=picture.duration,
+            planes=into,
+            concealed=picture.is_corrupt,
+            side_data={name: data for name, data in _side_data(picture).items() if name in CARRIED_SIDE_DATA},
+        )
+        self._next_index += 1
+        return frame
+
+    def _note_change(self, picture: VideoFrame) -> None:
+        if (picture.width, picture.height) != (self.format.width, self.format.height):
+            self._note(f"the size changes within the film; all is scaled to {self.format.width}x{self.format.height}")
+        elif plan_delivery(picture.format).pix_fmt != self.format.pix_fmt:
+            self._note(f"the pixel format changes within the film; all is converted to {self.format.pix_fmt}")
+
+    def _describe_damage(self) -> None:
+        if self._decoder.damaged:
+            self._note(f"{self._decoder.damaged} damaged packets gave no picture ({self._decoder.last_damage})")
+        if self._corrupt:
+            self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
+        if self._clock.repaired:
+            self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def close(self) -> None:
+        self._pictures = iter(())
+        self._decoder.close()
+
+
+def _frame_rate(stream: VideoStream) -> Fraction | None:
+    """The average rate, or FFmpeg's guess; None where neither is believable."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and 0 < rate <= _FASTEST_BELIEVABLE_FPS:
+            return rate
+    return None
+
+
+def _sample_aspect_ratio(stream: VideoStream) -> Fraction:
+    ratio = stream.sample_aspect_ratio
+    return ratio if ratio and ratio > 0 else Fraction(1)
+
+
+def _side_data(picture: VideoFrame) -> dict[str, bytes]:
+    """Name -> bytes of everything attached to the picture."""
+    try:
+        entries: list[SideData] = list(picture.side_data)  # pyright: ignore[reportArgumentType] it iterates over values
+    except ValueError:
+        return {}  # of a kind newer than PyAV's own list, which then tells of none
+    return {entry.type.name: bytes(entry) for entry in entries}

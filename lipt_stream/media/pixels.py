@@ -1,0 +1,148 @@
+"""From a decoder's picture, in any of FFmpeg's pixel formats, to planes of YUV 4:2:0, and from planes to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from av.video.format import VideoFormat as PixelFormat
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from lipt_stream.frame import BT709, BT2020_NCL, PixFmt, Planes, Samples, VideoFormat
+
+_DIRECT: Final = frozenset({"yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le"})
+_GRAYS: Final[dict[PixFmt, str]] = {"yuv420p": "gray", "yuv420p10le": "gray10le", "yuv420p12le": "gray12le"}
+_SCALER: Final = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How pictures of one pixel format are delivered: as what, and what is lost, in words for the user."""
+
+    pix_fmt: PixFmt
+    is_rgb: bool
+    is_gray: bool
+    notes: list[str] = field(default_factory=list[str])
+
+
+def plan_delivery(pixel_format: PixelFormat) -> Delivery:
+    """The nearest YUV 4:2:0 format of the same bit depth: 8 for up to 8 bits, 10 for 9 and 10, 12 for more."""
+    name, components = pixel_format.name, pixel_format.components
+    bits = max(component.bits for component in components)
+    pix_fmt: PixFmt = "yuv420p" if bits <= 8 else "yuv420p10le" if bits <= 10 else "yuv420p12le"
+    is_rgb = pixel_format.is_rgb or pixel_format.has_palette or name.startswith("xyz")
+    is_gray = not is_rgb and not any(component.is_chroma for component in components) and len(components) <= 2
+    notes: list[str] = []
+    if bits > 12:
+        notes.append(f"{name} is reduced to 12 bits per sample")
+    if any(component.is_alpha for component in components):
+        notes.append(f"the transparency of {name} is lost")
+    if is_rgb:
+        notes.append(f"{name} is converted to YUV with chroma at half resolution (4:2:0)")
+    elif not is_gray and (pixel_format.chroma_width(64), pixel_format.chroma_height(64)) != (32, 32):
+        notes.append(f"the chroma of {name} is resampled to half resolution (4:2:0)")
+    elif is_gray:
+        notes.append("gray pictures are delivered with neutral chroma")
+    return Delivery(pix_fmt, is_rgb, is_gray, notes)
+
+
+def is_full_range(picture: VideoFrame) -> bool:
+    return picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+
+
+class PlaneReader:
+    """Copies decoded pictures into planes of one VideoFormat, converting where the picture is of another kind.
+
+    Matrix and range of YUV are never changed. RGB becomes YUV by `format`'s matrix and range.
+    """
+
+    def __init__(self, format: VideoFormat, threads: int | None) -> None:
+        self._format = format
+        self._threads = threads or 0
+        self._scaler = VideoReformatter()
+
+    def copy(self, picture: VideoFrame, into: Planes) -> None:
+        """Raises what swscale raises (av.FFmpegError, ValueError) for formats that it cannot convert."""
+        format = self._format
+        same_size = (picture.width, picture.height) == (format.width, format.height)
+        delivery = plan_delivery(picture.format)
+        if not (same_size and picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt):
+            picture = self._converted(picture, delivery)
+        for plane, target in zip(picture.planes, into, strict=False):
+            np.copyto(target, np.from_dlpack(plane))
+        if len(picture.planes) == 1:
+            for target in into[1:]:
+                target.fill(1 << (format.bit_depth - 1))
+
+    def _converted(self, picture: VideoFrame, delivery: Delivery) -> VideoFrame:
+        format = self._format
+        if delivery.is_gray:
+            # Within the gray formats: swscale takes gray for full range on its way to YUV and would squeeze it.
+            return self._scaler.reformat(
+                picture, format.width, format.height, _GRAYS[format.pix_fmt], interpolation=_SCALER
+            )
+        target_range = ColorRange.JPEG if format.color_range == "full" else ColorRange.MPEG
+        if delivery.is_rgb:
+            source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
+        else:
+            source_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
+        matrix = _swscale_matrix(format.color_space)
+        return self._scaler.reformat(
+            picture,
+            format.width,
+            format.height,
+            format.pix_fmt,
+            src_colorspace=None if delivery.is_rgb else matrix,
+            dst_colorspace=matrix,
+            interpolation=_SCALER,
+            src_color_range=source_range,
+            dst_color_range=target_range,
+            threads=self._threads,
+        )
+
+
+def _swscale_matrix(color_space: int) -> Colorspace:
+    if color_space == BT709:
+        return Colorspace.ITU709
+    return Colorspace.BT2020 if color_space == BT2020_NCL else Colorspace.ITU601
+
+
+class PictureWriter:
+    """Holds one picture of `format`, filled from planes, converted to an encoder's pixel format where that differs."""
+
+    def __init__(self, format: VideoFormat, encoder_pix_fmt: str) -> None:
+        self._format = format
+        self._encoder_pix_fmt = encoder_pix_fmt
+        self._picture = VideoFrame(format.width, format.height, format.pix_fmt)
+        self._scaler = VideoReformatter()
+
+    def fill(self, planes: Planes) -> VideoFrame:
+        """The picture, valid until the next call. Encoders that still hold the last one keep their own copy."""
+        self._picture.make_writable()
+        for plane, samples in zip(self._picture.planes, planes, strict=True):
+            np.copyto(_writable(plane, self._format), samples)
+        if self._encoder_pix_fmt == self._format.pix_fmt:
+            return self._picture
+        matrix = _swscale_matrix(self._format.color_space)
+        full: Literal[1, 2] = 2 if self._format.color_range == "full" else 1
+        return self._scaler.reformat(
+            self._picture,
+            format=self._encoder_pix_fmt,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            interpolation=_SCALER,
+            src_color_range=full,
+            dst_color_range=full,
+        )
+
+
+def _writable(plane: VideoPlane, format: VideoFormat) -> Samples:
+    """The plane's samples (H, W) as a view; `np.from_dlpack` would be read-only."""
+    samples: Samples = np.frombuffer(plane, format.dtype)
+    stride = plane.line_size // samples.itemsize
+    return samples[: stride * plane.height].reshape(plane.height, stride)[:, : plane.width]

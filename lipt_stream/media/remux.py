@@ -1,0 +1,239 @@
+"""Everything of a film but its picture, copied without re-encoding: sound, subtitles, chapters, attachments, tags."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Stream
+
+from lipt_stream.errors import OutputError
+from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
+from lipt_stream.media.containers import container_format, open_film
+from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
+from lipt_stream.media.timeline import Cut
+
+# Tags that describe the old file or its encoder and would be wrong in the new one.
+_STALE_TAGS: Final = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "DURATION", "BPS"}
+    | {"NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"}
+    | {"_STATISTICS_TAGS", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC"}
+)
+_WAY_OUT: Final[dict[str, str]] = {
+    "mp4": "Write to .mkv, which holds nearly everything.",
+    "mov": "Write to .mkv, which holds nearly everything.",
+    "webm": "Write to .mkv, which holds nearly everything.",
+    "matroska": "Write to .mp4 or .mov.",
+}
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One copied stream: where its packets go, and the last decoding time sent there."""
+
+    target: Stream
+    last_dts: int | None = None
+
+
+class StreamCopy:
+    """Reads `source` a second time, beside the picture's decoder, and feeds what is not picture to a container.
+
+    Order of use: `attach` before the header is written, `mux_until` as the picture's packets come, `finish` at the end.
+    The cut is that of the picture: packets with start <= t < end, moved so that start becomes 0.
+    """
+
+    def __init__(self, source: Path, target: Path, cut: Cut) -> None:
+        """Raises InputError, and OutputError where `target`'s container cannot hold a stream, naming its codec."""
+        self._source_path = source
+        self._target_path = target
+        self._cut = cut
+        self._source = open_film(source)
+        try:
+            self._prepare()
+        except BaseException:
+            self._source.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._video = main_video(self._source, self._source_path)
+        self._origin = origin_seconds(self._video)
+        self._shift = self._cut.shift_seconds(self._origin)
+        self.notes: list[str] = []
+        self._streams = [stream for stream in self._source.streams if self._is_copied(stream)]
+        self._lanes: dict[int, _Lane] = {}
+        self._pending: Packet[Stream] | None = None
+        self._check_container()
+
+    def _is_copied(self, stream: Stream) -> bool:
+        if stream.type in ("audio", "subtitle"):
+            return True
+        if stream.type == "attachment":
+            if container_format(self._target_path) == "matroska":
+                return True
+            name = stream.metadata.get("filename", "unnamed")
+            self.notes.append(f"the attachment {name} is left out: only .mkv holds attachments")
+        elif stream.type == "video":
+            if is_cover(stream):  # pyright: ignore[reportArgumentType]
+                self.notes.append("the cover picture is not copied")
+        else:
+            self.notes.append(
+                f"a stream of type {stream.type} ({stream.metadata.get('handler_name', '-')}) is left out"
+            )
+        return False
+
+    def _check_container(self) -> None:
+        """Writes a header of the copied streams to memory, so that a refusal comes before any work."""
+        format = container_format(self._target_path)
+        if not any(stream.type in ("audio", "subtitle") for stream in self._streams):
+            return
+        container = av.open(io.BytesIO(), "w", format=format)
+        self._lanes = {}
+        for stream in self._streams:
+            self._add(container, stream)
+        try:
+            container.start_encoding()
+            container.close()
+        except AV_ERRORS as error:
+            codecs = ", ".join(sorted({_codec_name(s) for s in self._streams if s.type in ("audio", "subtitle")}))
+            raise OutputError(
+                f"Cannot write {self._target_path}: the container refuses one of {codecs} ({reason(error)})",
+                _WAY_OUT[format],
+            ) from error
+
+    def attach(self, container: OutputContainer) -> None:
+        """Adds the copied streams, chapters and tags to `container`, whose picture stream is the first already."""
+        self._lanes = {}
+        for stream in self._streams:
+            self._add(container, stream)
+        container.metadata.update(_kept(self._source.metadata))
+        container.set_chapters(self._chapters())
+        picture = container.streams.video[0]
+        picture.metadata.update(_kept(self._video.metadata))
+        picture.disposition = self._video.disposition
+        self._packets = self._wanted_packets()
+
+    def _add(self, container: OutputContainer, stream: Stream) -> None:
+        if isinstance(stream, AttachmentStream):
+            name = stream.metadata.get("filename", f"attachment-{stream.index}")
+            container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+            return
+        format = container.format.name
+        try:
+            target = container.add_stream_from_template(stream, opaque=True)
+        except ValueError as error:
+            raise OutputError(
+                f"Cannot write {self._target_path}: {format} cannot hold {stream.type} of codec {_codec_name(stream)}",
+                _WAY_OUT[format],
+            ) from error
+        target.metadata.update(_kept(stream.metadata))
+        target.disposition = stream.disposition
+        self._lanes[stream.index] = _Lane(target)
+
+    def _chapters(self) -> list[av.container.Chapter]:
+        """The chapters that touch the cut, clipped to it and moved with it."""
+        kept: list[av.container.Chapter] = []
+        for chapter in self._source.chapters():
+            unit = chapter["time_base"] or Fraction(1, 1_000)
+            start, end = (chapter[key] * unit - self._origin for key in ("start", "end"))
+            if self._cut.is_after(start) or self._cut.is_before(end):
+                continue
+            start, end = max(start, self._cut.start or start), min(end, self._cut.end or end)
+            moved = (round((t + self._origin - self._shift) / unit) for t in (start, end))
+            chapter["start"], chapter["end"] = moved
+            kept.append(chapter)
+        return kept
+
+    def mux_until(self, container: OutputContainer, seconds: Fraction) -> None:
+        """Muxes copied packets whose decoding time in the result is up to `seconds`. Raises as `container.mux` does."""
+        while True:
+            packet = self._pending or next(self._packets, None)
+            self._pending = packet
+            if packet is None or (packet.dts or 0) * packet.time_base > seconds:
+                return
+            container.mux_one(packet)
+            self._pending = None
+
+    def finish(self, container: OutputContainer) -> None:
+        """Muxes all that is left of the copied streams."""
+        if self._pending is not None:
+            container.mux_one(self._pending)
+            self._pending = None
+        for packet in self._packets:
+            container.mux_one(packet)
+
+    def _wanted_packets(self) -> Iterator[Packet[Stream]]:
+        """Packets inside the cut, on the result's clock and addressed to their streams there."""
+        wanted = [stream for stream in self._source.streams if stream.index in self._lanes]
+        if not wanted:
+            return
+        if self._cut.start is not None:
+            with reading(self._source_path):
+                self._source.seek(int((self._origin + self._cut.start) * av.time_base))
+        for packet in _undamaged(self._source, wanted, self.notes):
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is None:
+                continue
+            start = time * packet.time_base - self._origin
+            if self._cut.is_after(start):
+                continue
+            if self._cut.is_before(start) and not self._reaches_in(packet, start):
+                continue
+            yield self._addressed(packet, time)
+
+    def _reaches_in(self, packet: Packet[Stream], start: Fraction) -> bool:
+        """A subtitle that is on the screen when the cut begins is kept."""
+        end = start + (packet.duration or 0) * packet.time_base
+        return packet.stream.type == "subtitle" and not self._cut.is_before(end)
+
+    def _addressed(self, packet: Packet[Stream], time: int) -> Packet[Stream]:
+        lane = self._lanes[packet.stream_index]
+        shift = round(self._shift / packet.time_base)
+        start = time - shift
+        if self._cut.start is not None and start < 0:  # a subtitle from before the cut
+            packet.duration = max(0, (packet.duration or 0) + start)
+            start = 0
+        dts = start if packet.dts is None else packet.dts - shift
+        if lane.last_dts is not None and (
+            dts < lane.last_dts or (dts == lane.last_dts and lane.target.type == "audio")
+        ):
+            dts = lane.last_dts + 1  # a muxer refuses time that stands still
+        packet.pts, packet.dts = max(start, dts), dts
+        lane.last_dts = dts
+        packet.stream = lane.target
+        return packet
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) -> Iterator[Packet[Stream]]:
+    """Packets of `streams`; a read error is noted once and reading goes on behind it."""
+    errors = 0
+    while errors < 100:
+        try:
+            for packet in source.demux(streams):
+                if packet.size:
+                    yield packet
+            return
+        except DAMAGE as error:
+            if errors == 0:
+                notes.append(f"the copied streams are damaged in places ({reason(error)})")
+            errors += 1
+
+
+def _codec_name(stream: Stream) -> str:
+    context = stream.codec_context
+    if context is None:  # pyright: ignore[reportUnnecessaryComparison] there may be no decoder for it
+        return "unknown"
+    return context.codec.canonical_name
+
+
+def _kept(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.split("-")[0] not in _STALE_TAGS}

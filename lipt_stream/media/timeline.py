@@ -1,0 +1,78 @@
+"""Presentation time: the part of a film that was asked for, and timestamps that strictly increase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lipt_stream.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The half-open interval [start, end) of a film, in seconds from its first picture.
+
+    Where a start was given, what is kept is moved so that the start becomes time 0 for every stream alike;
+    without one, all timestamps stay as they are.
+    """
+
+    start: Fraction | None
+    end: Fraction | None
+
+    @staticmethod
+    def of_seconds(start_seconds: float | None, end_seconds: float | None) -> Cut:
+        """Raises SettingsError for negative times and for an end that is not after the start."""
+        start, end = (None if t is None else _exact(t) for t in (start_seconds, end_seconds))
+        if (start is not None and start < 0) or (end is not None and end < 0):
+            raise SettingsError("Start and end of a cut count from the first picture and cannot be negative")
+        if end is not None and end <= (start or 0):
+            raise SettingsError(f"The cut ends at {float(end):g} s, before it begins", "Give an --end after --start.")
+        return Cut(start, end)
+
+    def is_before(self, seconds: Fraction) -> bool:
+        return self.start is not None and seconds < self.start
+
+    def is_after(self, seconds: Fraction) -> bool:
+        return self.end is not None and seconds >= self.end
+
+    def shift_seconds(self, origin: Fraction) -> Fraction:
+        """What to subtract from a stream's own time, `origin` being the time of the first picture."""
+        return Fraction(0) if self.start is None else origin + self.start
+
+
+def _exact(seconds: float) -> Fraction:
+    """0.1 means a tenth, not the binary number a little above it that would cut off the picture at a tenth."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+class PtsClock:
+    """Makes timestamps complete and strictly increasing, touching those that are already so not at all.
+
+    A missing pts, or one that jumps back by more than a frame, is put one frame after its predecessor; one that
+    merely repeats or slips back within a frame is put one tick after it. `repaired` counts both.
+    """
+
+    def __init__(self, nominal_duration: int) -> None:
+        """`nominal_duration`: ticks of a frame whose own duration is unknown, at least 1."""
+        self._nominal = max(1, nominal_duration)
+        self._last_pts: int | None = None
+        self._last_duration = self._nominal
+        self.repaired = 0
+
+    def next(self, pts: int | None, dts: int | None, duration: int) -> int:
+        """The timestamp of the next picture, given its own pts, its packet's dts and its duration (0 unknown)."""
+        last = self._last_pts
+        if last is None:
+            time = pts if pts is not None else dts if dts is not None else 0
+            self.repaired += pts is None
+        elif pts is None or pts <= last - self._last_duration:
+            time = last + self._last_duration
+            self.repaired += 1
+        elif pts <= last:
+            time = last + 1
+            self.repaired += 1
+        else:
+            time = pts
+        self._last_pts = time
+        self._last_duration = duration if duration > 0 else self._nominal
+        return time
