@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import av
+from av.error import FFmpegError, InvalidDataError
 
 from lipt_stream.errors import InputError, OutputError
 
 # av.FFmpegError and OSError are not all of it: damaged text raises UnicodeDecodeError, a damaged size field
 # MemoryError, and PyAV's own refusals are ValueError.
-AV_ERRORS: Final = (av.FFmpegError, OSError, ValueError, MemoryError)
+AV_ERRORS: Final = (FFmpegError, OSError, ValueError, MemoryError)
 
 _INPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.ENOENT: ("There is no such file", "Check the path"),
@@ -48,7 +48,7 @@ def input_error(error: BaseException, path: Path) -> InputError:
     known = _INPUT_HINTS.get(getattr(error, "errno", None) or 0)
     if known:
         return InputError(f"Cannot read {path}: {known[0].lower()}", known[1] + ".")
-    if isinstance(error, av.InvalidDataError):
+    if isinstance(error, InvalidDataError):
         return InputError(f"Cannot read {path}: not a video, or damaged beyond reading", "Try to play it first.")
     return InputError(f"Cannot read {path}: {reason(error)}")
 

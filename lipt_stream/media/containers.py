@@ -12,6 +12,7 @@ from typing import Final
 
 import av
 from av.container import InputContainer
+from av.error import ArgumentError
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, input_error
@@ -41,7 +42,7 @@ def open_film(path: Path) -> InputContainer:
             metadata_errors="surrogateescape",
             container_options={"format_whitelist": _film_formats()},
         )
-    except av.ArgumentError as error:
+    except ArgumentError as error:
         raise InputError(
             f"Cannot read {path}: a playlist, an image sequence or another kind that is not opened",
             "Name the video file itself.",

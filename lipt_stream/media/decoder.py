@@ -1,5 +1,7 @@
 """One video stream of one file, decoded picture by picture, past damage and to the very last picture."""
 
+# pyright: reportUnknownMemberType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,9 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -17,7 +20,7 @@ from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.containers import open_film
 
-DAMAGE: Final = (av.FFmpegError, UnicodeDecodeError, MemoryError)
+DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
 _GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
 _SEEK_BACK_SECONDS: Final = (0, 10, 60)
 
@@ -122,7 +125,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
 
 def is_cover(stream: VideoStream) -> bool:
     """Whether `stream` is a still picture attached to the film."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def origin_seconds(stream: VideoStream) -> Fraction:

@@ -1,5 +1,7 @@
 """The video encoders that are offered: what each can take, how it is asked for quality, and whether it really works."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
 import os
@@ -171,12 +173,12 @@ def probe_encoder(name: str, options: Mapping[str, str] | None = None, bit_depth
         context = new_context(name, format, encoder_pix_fmts(name, bit_depth)[0], options or {})
         picture = VideoFrame(format.width, format.height, context.pix_fmt or "yuv420p")
         for plane in picture.planes:
-            np.frombuffer(plane, np.uint8)[:] = 16
+            np.frombuffer(memoryview(plane), np.uint8)[:] = 16
         picture.pts, picture.time_base = 0, format.time_base
-        packets = [*context.encode(picture), *context.encode(None)]
+        packet_count = len(context.encode(picture)) + len(context.encode(None))
     except AV_ERRORS as error:
         return reason(error)
-    return None if packets else "it took a picture and gave nothing back"
+    return None if packet_count else "it took a picture and gave nothing back"
 
 
 def encoder_pix_fmts(name: str, bit_depth: int) -> tuple[str, ...]:
@@ -204,8 +206,6 @@ def configure(context: VideoCodecContext, format: VideoFormat, pix_fmt: str, opt
     context.color_range = 2 if format.color_range == "full" else 1
     context.color_primaries = format.primaries or UNSPECIFIED
     context.color_trc = format.transfer or UNSPECIFIED
-    # So that the last picture's duration survives: no later timestamp tells it.
-    context.flags |= av.codec.context.Flags.frame_duration
     siting = {} if "444" in pix_fmt else {"chroma_sample_location": format.chroma_location}
     context.options = siting | _quiet(context.name, options)
 

@@ -1,5 +1,7 @@
 """A film written to a file: the upscaled picture encoded, all else copied from the source."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
 from fractions import Fraction
@@ -138,6 +140,8 @@ class FileSink:
             if self._copies:
                 self._copies.attach(self._container)
         self._writer = PictureWriter(self.format, self._pix_fmt)
+        self._durations: dict[int | None, int] = {}  # of pictures inside the encoder, by pts
+        self._first_dts: int | None = None
         self._state = "open"
 
     def _muxer_options(self) -> dict[str, str]:
@@ -156,12 +160,14 @@ class FileSink:
         with writing(self.path):
             picture = self._writer.fill(frame.planes)
             picture.pts, picture.duration, picture.time_base = frame.pts, frame.duration, self.format.time_base
-            picture.pict_type = 0  # the encoder decides, whatever the picture before was
+            self._durations[frame.pts] = frame.duration
+            self._end_pts = frame.pts + frame.duration
             self._mux(self._stream.encode(picture))
         self.frames_written += 1
 
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
+        self._first_pts = first.pts
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         with writing(self.path):
             context = self._stream.codec_context
@@ -171,10 +177,27 @@ class FileSink:
                 context.codec_tag = "hvc1"  # the tag that Apple's players ask for
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        """Muxes packets of the picture, and before each what the copied streams have up to its time."""
         for packet in packets:
-            if self._copies and packet.dts is not None:
-                self._copies.mux_until(self._container, packet.dts * packet.time_base)
+            # Not every encoder hands the duration through, and the last one can be told by nothing else.
+            packet.duration = self._durations.pop(packet.pts, packet.duration or 0)
+            if packet.dts is not None:
+                self._first_dts = packet.dts if self._first_dts is None else self._first_dts
+                if self._copies:
+                    self._copies.mux_until(self._container, packet.dts * packet.time_base)
             self._container.mux_one(packet)
+
+    def _drain(self) -> None:
+        """Muxes what the encoder still holds."""
+        packets: list[Packet[VideoStream]] = self._stream.encode(None)
+        if packets and self._container_name in ("mp4", "mov"):
+            # These containers count a track's length in decoding order, where the last packet need not be the last
+            # picture: it is given what is missing, or the film would end early by up to a frame.
+            last, first_dts = packets[-1], packets[0].dts if self._first_dts is None else self._first_dts
+            if last.dts is not None and first_dts is not None:
+                decoded_span = last.dts - first_dts
+                self._durations[last.pts] = max(1, self._end_pts - self._first_pts - decoded_span)
+        self._mux(packets)
 
     def close(self) -> None:
         if self._state == "closed":
@@ -182,7 +205,7 @@ class FileSink:
         if self.frames_written == 0:
             raise OutputError(f"Nothing was written to {self.path}: no picture came")
         with writing(self.path):
-            self._mux(self._stream.encode(None))
+            self._drain()
             if self._copies:
                 self._copies.finish(self._container)
             self._container.close()
@@ -199,7 +222,7 @@ class FileSink:
         kept: Path | None = None
         try:
             if self.frames_written:
-                self._mux(self._stream.encode(None))
+                self._drain()
         except AV_ERRORS as error:
             self.notes.append(f"the last pictures were lost: {reason(error)}")
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+import av
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -133,8 +134,10 @@ class FileSource:
     @property
     def frame_count_estimate(self) -> int | None:
         """From the container's frame count, else from duration and rate, in proportion to the cut."""
-        stream = self._decoder.stream
+        stream, whole = self._decoder.stream, self._decoder.container.duration
         seconds = stream.duration * self._time_base if stream.duration else None
+        if seconds is None and whole is not None:
+            seconds = Fraction(whole, av.time_base)
         count = stream.frames or (round(seconds * self._rate) if seconds and self._rate else None)
         if count is None or seconds is None or (self._cut.start is None and self._cut.end is None):
             return count
@@ -178,6 +181,9 @@ class FileSource:
             self._note(f"{self._decoder.damaged} damaged packets gave no picture ({self._decoder.last_damage})")
         if self._corrupt:
             self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
+        stated = self._decoder.stream.frames
+        if self._cut == Cut(None, None) and self._next_index < stated:
+            self._note(f"the file states {stated} pictures, but only {self._next_index} could be read")
         if self._clock.repaired:
             self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")
 
@@ -206,7 +212,7 @@ def _sample_aspect_ratio(stream: VideoStream) -> Fraction:
 def _side_data(picture: VideoFrame) -> dict[str, bytes]:
     """Name -> bytes of everything attached to the picture."""
     try:
-        entries: list[SideData] = list(picture.side_data)  # pyright: ignore[reportArgumentType] it iterates over values
+        entries = cast(Iterable[SideData], picture.side_data)  # the stub says a dict, but it iterates over values
     except ValueError:
         return {}  # of a kind newer than PyAV's own list, which then tells of none
     return {entry.type.name: bytes(entry) for entry in entries}

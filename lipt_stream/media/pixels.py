@@ -143,6 +143,7 @@ class PictureWriter:
 
 def _writable(plane: VideoPlane, format: VideoFormat) -> Samples:
     """The plane's samples (H, W) as a view; `np.from_dlpack` would be read-only."""
-    samples: Samples = np.frombuffer(plane, format.dtype)
-    stride = plane.line_size // samples.itemsize
-    return samples[: stride * plane.height].reshape(plane.height, stride)[:, : plane.width]
+    raw = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
+    lines = raw.reshape(plane.height, plane.line_size)
+    samples: Samples = lines if format.bit_depth == 8 else lines.view(np.uint16)
+    return samples[:, : plane.width]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import av
+from av.error import FFmpegError
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.media.containers import open_film
+
+# What films come in. A wheel of av has them all; a build from source may lack any.
+COMMON_DECODERS: Final = (
+    *("h264", "hevc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "h263", "theora", "vc1", "wmv3"),
+    *("prores", "dnxhd", "ffv1", "mjpeg", "rawvideo"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,17 @@ class FileInfo:
         return "\n".join(lines)
 
 
+def missing_decoders() -> list[str]:
+    """Which of COMMON_DECODERS this build of FFmpeg cannot open."""
+    missing: list[str] = []
+    for name in COMMON_DECODERS:
+        try:
+            av.CodecContext.create(name, "r")
+        except (FFmpegError, ValueError):
+            missing.append(name)
+    return missing
+
+
 def describe(path: Path | str) -> FileInfo:
     """Reads headers only. Raises InputError."""
     path = Path(path)
@@ -45,11 +65,11 @@ def describe(path: Path | str) -> FileInfo:
         return FileInfo(path, container.format.name, seconds, path.stat().st_size, streams)
 
 
-def _stream_info(stream: av.stream.Stream) -> StreamInfo:
+def _stream_info(stream: Stream) -> StreamInfo:
     context = stream.codec_context
     codec = context.codec.canonical_name if context else "unknown"
     detail = ""
     if isinstance(stream, VideoStream) and context:
         rate = f" {float(stream.average_rate):.5g} fps" if stream.average_rate else ""
-        detail = f"{context.width}x{context.height} {context.pix_fmt}{rate}"
+        detail = f"{stream.width}x{stream.height} {stream.pix_fmt}{rate}"
     return StreamInfo(stream.type, codec, stream.language, detail)

@@ -1,5 +1,7 @@
 """Everything of a film but its picture, copied without re-encoding: sound, subtitles, chapters, attachments, tags."""
 
+# pyright: reportUnknownMemberType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
 import io
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -19,6 +21,9 @@ from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
 from lipt_stream.media.containers import container_format, open_film
 from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
 from lipt_stream.media.timeline import Cut
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # known to the stubs alone
 
 # Tags that describe the old file or its encoder and would be wrong in the new one.
 _STALE_TAGS: Final = frozenset(
@@ -136,9 +141,9 @@ class StreamCopy:
         target.disposition = stream.disposition
         self._lanes[stream.index] = _Lane(target)
 
-    def _chapters(self) -> list[av.container.Chapter]:
+    def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""
-        kept: list[av.container.Chapter] = []
+        kept: list[Chapter] = []
         for chapter in self._source.chapters():
             unit = chapter["time_base"] or Fraction(1, 1_000)
             start, end = (chapter[key] * unit - self._origin for key in ("start", "end"))

@@ -67,14 +67,16 @@ def _triangle(index: int) -> int:
 def _texture(height: int, width: int, plane: int, format: VideoFormat) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """A still larger than the plane by `_TRAVEL`: gradient, fine and coarse waves, checks and grain."""
     rng = np.random.default_rng(plane)
-    y, x = np.mgrid[0 : height + _TRAVEL, 0 : width + _TRAVEL].astype(np.float32)
+    y = np.arange(height + _TRAVEL, dtype=np.float32)[:, np.newaxis]
+    x = np.arange(width + _TRAVEL, dtype=np.float32)[np.newaxis, :]
     waves = np.sin(x * 0.9 + y * 0.35) + np.sin(x * y * 0.002) + np.sin((x - y) * 0.05 + plane)
     checks = ((x // 24 + y // 24) % 2) - 0.5
-    picture = 0.5 + 0.09 * waves + 0.15 * checks + 0.1 * np.sin(y * 0.01 + plane)
+    picture: NDArray[np.floating] = 0.5 + 0.09 * waves + 0.15 * checks + 0.1 * np.sin(y * 0.01 + plane)
     picture += rng.normal(0, 0.015, picture.shape).astype(np.float32)
     low, high = (16, 235) if format.color_range == "studio" else (0, 255)
     scale = 1 << (format.bit_depth - 8)
-    return np.clip((low + picture * (high - low)) * scale, low * scale, high * scale).astype(format.dtype)
+    samples = np.clip((low + picture * (high - low)) * scale, low * scale, high * scale)
+    return samples.astype(np.uint8) if format.bit_depth == 8 else samples.astype(np.uint16)
 
 
 def _cell_size(luma: Samples) -> int:
