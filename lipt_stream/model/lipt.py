@@ -183,14 +183,16 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
     The fused kernels keep no map and sum in float32 whatever the dtype. On a CPU they are slow for windows this small:
     run eagerly there, a few rows of windows at a time, whose maps stay in cache, take two thirds of their time.
     """
-    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # there a loop would be unrolled
+    # A loop would be unrolled by a trace.
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
     if q.device.type != "cpu" or traced or torch.is_grad_enabled():
         return F.scaled_dot_product_attention(q, q, v, scale=1.0)
     y = torch.empty_like(v)
-    rows = max(1, MAP_NUMBERS // (q.shape[1] * q.shape[2] ** 2))
-    for q_rows, v_rows, y_rows in zip(q.split(rows), v.split(rows), y.split(rows), strict=True):
-        maps = torch.softmax(q_rows @ q_rows.mT, dim=-1)  # (rows, w, p p, p p)
-        torch.matmul(maps, v_rows, out=y_rows)
+    step = max(1, MAP_NUMBERS // (q.shape[1] * q.shape[2] ** 2))
+    for start in range(0, len(q), step):
+        rows = slice(start, start + step)
+        maps = torch.softmax(q[rows] @ q[rows].mT, dim=-1)  # (step, w, p p, p p)
+        torch.matmul(maps, v[rows], out=y[rows])
     return y
 
 
