@@ -1,0 +1,117 @@
+"""Who runs the network: torch anywhere, OpenVINO on CPUs where it is installed. One call shape for all."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final, Literal, Protocol, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from lipt_stream.errors import DeviceError, SettingsError
+from lipt_stream.model.lipt import LIPT, deploy
+
+Precision: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
+RuntimeName: TypeAlias = Literal["auto", "torch", "openvino"]
+_Computed: TypeAlias = Literal["float32", "float16", "bfloat16"]
+
+_DTYPES: Final[dict[_Computed, torch.dtype]] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+_BFLOAT16_INSTRUCTIONS: Final = ("avx512_bf16", "amx_bf16", "bf16")  # the last is ARM's
+
+
+class Runtime(Protocol):
+    """The network on a device: (N, 3, H, W) float there, 0..1 -> (N, 3, scale H, scale W) float32, not clamped.
+
+    Any size. One call at a time, from any thread. The result is the caller's; it need not be contiguous.
+    """
+
+    @property
+    def name(self) -> str:
+        """Who computes: "torch" or "openvino"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it mostly computes in: "float32", "float16" or "bfloat16"."""
+        ...
+
+    def __call__(self, images: Tensor) -> Tensor: ...
+
+
+def make_runtime(
+    model: LIPT, *, device: torch.device, precision: Precision, runtime: RuntimeName, threads: int | None
+) -> Runtime:
+    """The network ready to run. `model`, in either form, is not touched.
+
+    Args:
+        precision: "auto" is float16 on a GPU, and on a CPU bfloat16 if it has instructions for it, else float32.
+        runtime: "auto" is OpenVINO on a CPU where it is installed, and torch otherwise.
+        threads: for the network on a CPU, None for the library's own choice. Torch's are set for the whole process.
+
+    Raises:
+        SettingsError: the combination makes no sense, or OpenVINO is asked for and not installed.
+        DeviceError: the CPU lacks the precision.
+    """
+    if threads is not None and threads < 1:
+        raise SettingsError(f"threads is {threads}", "Use at least 1")
+    if device.type == "cpu" and precision == "float16":
+        raise SettingsError("float16 is for GPUs", "Use bfloat16 or float32 on a CPU")
+    network = deploy(model)
+    if _pick(runtime, device) == "openvino":
+        from lipt_stream.engine.openvino_runtime import OpenVinoRuntime, has_bfloat16
+
+        on_cpu = cast("Literal['float32', 'bfloat16']", _cpu_precision(precision, has_bfloat16()))
+        return OpenVinoRuntime(network.cpu(), on_cpu, threads)
+    if device.type == "cpu":
+        computed = _cpu_precision(precision, _torch_has_bfloat16())
+        if threads is not None:
+            torch.set_num_threads(threads)
+    else:
+        computed = "float16" if precision == "auto" else precision
+    return TorchRuntime(network, device, computed)
+
+
+class TorchRuntime:
+    """The floor that always works: the network itself, channels last, without gradients."""
+
+    def __init__(self, network: LIPT, device: torch.device, precision: _Computed) -> None:
+        self.name: Final = "torch"
+        self.precision: Final = precision
+        # Channels last by a loop: `Module.to(memory_format=)` is not in torch's typed signature.
+        self._network = network.to(device, _DTYPES[precision]).eval()
+        for parameter in self._network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._network(images).float()
+
+
+def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openvino"]:
+    if runtime == "torch" or (runtime == "auto" and device.type != "cpu"):
+        return "torch"
+    if device.type != "cpu":
+        raise SettingsError(f"OpenVINO does not run on {device} here", "Use --runtime torch, or --device cpu")
+    if importlib.util.find_spec("openvino") is not None:
+        return "openvino"
+    if runtime == "auto":
+        return "torch"
+    raise SettingsError("OpenVINO is not installed", "pip install 'lipt-stream[openvino]', or use --runtime torch")
+
+
+def _cpu_precision(precision: Precision, has_bfloat16: bool) -> _Computed:
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16 else "float32"
+    if precision == "bfloat16" and not has_bfloat16:
+        raise DeviceError("This CPU has no bfloat16 instructions", "Use --precision float32")
+    return precision
+
+
+def _torch_has_bfloat16() -> bool:
+    """Torch computes in bfloat16 on any CPU; only with instructions for it is that faster than float32."""
+    return any(torch.cpu.get_capabilities().get(name) for name in _BFLOAT16_INSTRUCTIONS)
