@@ -316,6 +316,21 @@ def test_buffers_of_another_format_are_refused():
         colors.to_planes(torch.empty(1, 3, 4, 6), tensors(video.scaled(2).new_planes()))
 
 
+def test_the_number_of_threads_is_left_as_it_was():
+    """Conversion keeps to one thread for itself; the network after it has all of them again, even after an error."""
+    video = VideoFormat(width=6, height=4)
+    colors, threads = TorchColors(video, video, CPU), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        colors.to_rgb(tensors(video.new_planes()), torch.empty(1, 3, 4, 6))
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ValueError, match="RGB of shape"):
+            colors.to_planes(torch.empty(1, 3, 4, 5), tensors(video.new_planes()))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_the_choice_on_a_cpu_is_torch():
     video = VideoFormat(width=6, height=4)
     assert isinstance(make_colors(video, video.scaled(2), CPU), TorchColors)
