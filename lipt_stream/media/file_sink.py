@@ -20,7 +20,7 @@ from lipt_stream.media.encoders import EncoderChoice, configure, encoder_pix_fmt
 from lipt_stream.media.hdr import hdr_options
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
-from lipt_stream.media.timeline import Cut
+from lipt_stream.media.timeline import Cut, decoding_times
 
 _MAX_TIMESCALE: Final = 2**31 - 1
 _MILLISECOND: Final = Fraction(1, 1_000)
@@ -61,7 +61,7 @@ class FileSink:
         self._check_codec_fits()
         self._check_target(copy_from)
         self._pix_fmt = self._choose_pix_fmt()
-        self._note_rounding()
+        self._note_container_losses()
         cut = Cut.of_seconds(start_seconds, end_seconds)
         self._copies = None if copy_from is None else StreamCopy(copy_from, self.path, cut)
         if self._copies:
@@ -71,6 +71,10 @@ class FileSink:
         try:
             with writing(self.path):
                 self._part.touch()
+        except OutputError:
+            self._release_copies()
+            raise
+        try:
             self._open()
         except BaseException:
             self._release_copies()
@@ -121,10 +125,14 @@ class FileSink:
         if self.format.bit_depth not in self._encoder.info.pix_fmts:
             self.notes.append(f"{self._encoder.name} cannot hold {self.format.bit_depth} bits, {pix_fmt} is written")
 
-    def _note_rounding(self) -> None:
+    def _note_container_losses(self) -> None:
         coarse = self._container_name in ("matroska", "webm")
         if coarse and (self.format.time_base / _MILLISECOND).denominator != 1:
             self.notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
+        ratio, codec = self.format.sample_aspect_ratio, self._encoder.info.codec
+        if coarse and ratio != 1 and codec in ("av1", "ffv1"):
+            # H.264 and HEVC carry it themselves; PyAV cannot set it on the stream, where Matroska would take it from.
+            self.notes.append(f"{codec} in {self.path.suffix} loses the sample aspect ratio {ratio}: write to .mp4")
 
     def _open(self) -> None:
         with writing(self.path):
@@ -159,15 +167,16 @@ class FileSink:
             self._configure_encoder(frame)
         with writing(self.path):
             picture = self._writer.fill(frame.planes)
-            picture.pts, picture.duration, picture.time_base = frame.pts, frame.duration, self.format.time_base
-            self._durations[frame.pts] = frame.duration
-            self._end_pts = frame.pts + frame.duration
+            pts = frame.pts + self._delay
+            picture.pts, picture.duration, picture.time_base = pts, frame.duration, self.format.time_base
+            self._durations[pts] = frame.duration
+            self._end_pts = pts + frame.duration
             self._mux(self._stream.encode(picture))
         self.frames_written += 1
 
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
-        self._first_pts = first.pts
+        self._delay_until_zero(first.pts)
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         with writing(self.path):
             context = self._stream.codec_context
@@ -175,6 +184,16 @@ class FileSink:
             context.thread_count = self._threads
             if self._encoder.info.codec == "hevc" and self._container_name != "matroska":
                 context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+
+    def _delay_until_zero(self, first_pts: int) -> None:
+        """Moves all streams so that no picture comes before time zero, where players do not begin to look."""
+        self._delay = max(0, -first_pts)
+        self._first_pts = first_pts + self._delay
+        if self._delay:
+            seconds = self._delay * self.format.time_base
+            self.notes.append(f"the film begins before zero; all streams are moved by {float(seconds):g} s")
+            if self._copies:
+                self._copies.delay(self._container, seconds)
 
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         """Muxes packets of the picture, and before each what the copied streams have up to its time."""
@@ -190,6 +209,10 @@ class FileSink:
     def _drain(self) -> None:
         """Muxes what the encoder still holds."""
         packets: list[Packet[VideoStream]] = self._stream.encode(None)
+        if self._first_dts is None:
+            # The film is shorter than the encoder's look-ahead; x265 then gives decoding times out of thin air.
+            for packet, dts in zip(packets, decoding_times([p.pts for p in packets if p.pts is not None]), strict=True):
+                packet.dts = dts
         if packets and self._container_name in ("mp4", "mov"):
             # These containers count a track's length in decoding order, where the last packet need not be the last
             # picture: it is given what is missing, or the film would end early by up to a frame.
@@ -256,6 +279,6 @@ def _plays(path: Path) -> bool:
     """Whether a picture can be decoded from `path`."""
     try:
         with av.open(f"file:{path}") as container:
-            return next(container.decode(video=0), None) is not None
+            return any(True for _ in container.decode(*container.streams.video[:1]))
     except AV_ERRORS:
         return False

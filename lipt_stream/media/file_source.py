@@ -77,6 +77,7 @@ class FileSource:
         self.format = self._format_of(first[0])
         self._reader = PlaneReader(self.format, threads)
         self._describe_losses(first[0])
+        self.frame_count_estimate = self._estimate_frame_count()
 
     def _nothing_to_show(self) -> InputError:
         if self._clock_has_run:
@@ -131,8 +132,7 @@ class FileSource:
         if others:
             self.notes.append(f"the file holds {len(others) + 1} video tracks, only the first is upscaled")
 
-    @property
-    def frame_count_estimate(self) -> int | None:
+    def _estimate_frame_count(self) -> int | None:
         """From the container's frame count, else from duration and rate, in proportion to the cut."""
         stream, whole = self._decoder.stream, self._decoder.container.duration
         seconds = stream.duration * self._time_base if stream.duration else None

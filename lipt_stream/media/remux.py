@@ -124,6 +124,11 @@ class StreamCopy:
         picture.disposition = self._video.disposition
         self._packets = self._wanted_packets()
 
+    def delay(self, container: OutputContainer, seconds: Fraction) -> None:
+        """Moves everything copied by `seconds`. Before the first packet is muxed."""
+        self._shift -= seconds
+        container.set_chapters(self._chapters())
+
     def _add(self, container: OutputContainer, stream: Stream) -> None:
         if isinstance(stream, AttachmentStream):
             name = stream.metadata.get("filename", f"attachment-{stream.index}")

@@ -45,6 +45,20 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
+def decoding_times(pts: list[int]) -> list[int]:
+    """Decoding times for packets that arrive with these presentation times: strictly increasing, none after its pts.
+
+    Each packet is decoded at the time of an earlier picture, as many pictures earlier as the reordering needs.
+    `pts` holds no value twice.
+    """
+    shown = sorted(pts)
+    position = {time: place for place, time in enumerate(shown)}
+    delay = max((sent - position[time] for sent, time in enumerate(pts)), default=0)
+    step = shown[1] - shown[0] if len(shown) > 1 else 1
+    lead_in = [shown[0] - step * early for early in range(delay, 0, -1)] if shown else []
+    return [*lead_in, *shown][: len(shown)]
+
+
 class PtsClock:
     """Makes timestamps complete and strictly increasing, touching those that are already so not at all.
 

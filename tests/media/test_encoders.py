@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from lipt_stream.errors import SettingsError
+from lipt_stream.media.encoders import ENCODERS, choose_encoder, encoder_pix_fmts, option_names, probe_encoder
+
+SOFTWARE = ["libx264", "libx265", "libsvtav1", "ffv1"]
+HARDWARE = [name for name in ENCODERS if name.endswith("_nvenc")]
+
+
+@pytest.mark.parametrize("name", SOFTWARE)
+@pytest.mark.parametrize("bit_depth", [8, 10])
+def test_software_encoders_really_open(name: str, bit_depth: int, capfd: pytest.CaptureFixture[str]) -> None:
+    assert probe_encoder(name, ENCODERS[name].defaults, bit_depth) is None
+    assert capfd.readouterr() == ("", ""), "no encoder may chat on the terminal"
+
+
+@pytest.mark.parametrize("name", HARDWARE)
+def test_a_hardware_encoder_either_works_or_says_why(name: str) -> None:
+    trouble = probe_encoder(name)
+    if trouble is None:
+        assert choose_encoder(name).name == name
+    else:
+        with pytest.raises(SettingsError, match=f"{name} does not work here: .+ Try --encoder auto"):
+            choose_encoder(name)
+
+
+def test_auto_takes_one_that_works() -> None:
+    for bit_depth, suffix in ((8, ".mp4"), (10, ".mkv"), (8, ".webm")):
+        choice = choose_encoder("auto", bit_depth=bit_depth, suffix=suffix)
+        assert probe_encoder(choice.name, choice.open_options(), bit_depth) is None
+        assert suffix in choice.info.suffixes
+
+
+def test_x264_defaults_to_crf_18() -> None:
+    choice = choose_encoder("libx264")
+    assert (choice.crf, choice.open_options()["crf"], choice.options["preset"]) == (18, "18", "veryfast")
+
+
+def test_the_users_options_win() -> None:
+    choice = choose_encoder("libx264", options={"preset": "slow", "tune": "film"})
+    assert choice.options == {"preset": "slow", "tune": "film"}
+    assert choose_encoder("libx264", options={"qp": "20"}).crf is None, "his own rate control replaces the crf"
+    assert choose_encoder("libx265", crf=28).open_options()["crf"] == "28"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "libx246"}, "no encoder 'libx246'.*libx264"),
+        ({"name": "libx264", "options": {"presset": "fast"}}, "no option 'presset'.*preset"),
+        ({"name": "libx264", "options": {"preset": "warp"}}, "refuses the options preset=warp"),
+        ({"name": "libsvtav1", "options": {"preset": "99"}}, "refuses the options preset=99"),
+        ({"name": "libx264", "crf": 99}, "crf 99 is off the scale"),
+        ({"name": "libx264", "crf": -1}, "off the scale"),
+        ({"name": "ffv1", "crf": 10}, "lossless"),
+    ],
+)
+def test_mistakes_are_refused_before_any_work(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        choose_encoder(**arguments)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+
+
+def test_option_names_are_the_encoders_own() -> None:
+    assert {"preset", "crf", "x264-params", "g", "b"} <= option_names("libx264")
+    assert "x264-params" not in option_names("libx265")
+    assert "lowres" not in option_names("libx264"), "an option of decoders"
+
+
+def test_a_depth_that_an_encoder_lacks_becomes_the_nearest_below() -> None:
+    assert encoder_pix_fmts("libx264", 12)[0] == "yuv420p10le"
+    assert encoder_pix_fmts("libx265", 12)[0] == "yuv420p12le"

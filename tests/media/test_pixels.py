@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+from av.video.format import VideoFormat as PixelFormat
+from numpy.typing import NDArray
+
+from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, PixFmt, VideoFormat
+from lipt_stream.media.color import color_tags
+from lipt_stream.media.pixels import PictureWriter, PlaneReader, plan_delivery
+
+KR_KB = {BT709: (0.2126, 0.0722), SMPTE170M: (0.299, 0.114), BT2020_NCL: (0.2627, 0.0593)}
+BARS = [(255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255), (0, 0, 0)]
+
+
+def color_bars() -> NDArray[np.uint8]:
+    """(64, 128, 3) RGB, eight bars 16 wide."""
+    return np.repeat(np.repeat(np.array([BARS], np.uint8), 16, axis=1), 64, axis=0)
+
+
+def studio_yuv(rgb: tuple[int, int, int], matrix: int) -> tuple[float, float, float]:
+    """8-bit studio-range Y, Cb, Cr by the definition in H.273."""
+    kr, kb = KR_KB[matrix]
+    r, g, b = (v / 255 for v in rgb)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    return 16 + 219 * y, 128 + 224 * (b - y) / (2 * (1 - kb)), 128 + 224 * (r - y) / (2 * (1 - kr))
+
+
+@pytest.mark.parametrize("matrix", [BT709, SMPTE170M, BT2020_NCL])
+def test_rgb_becomes_yuv_by_the_formats_matrix(matrix: int) -> None:
+    picture = av.VideoFrame.from_ndarray(color_bars(), "rgb24")
+    format = VideoFormat(width=128, height=64, color_space=matrix)
+    planes = format.new_planes()
+    PlaneReader(format, None).copy(picture, planes)
+    for bar, rgb in enumerate(BARS):
+        expected = studio_yuv(rgb, matrix)
+        got = planes[0][32, bar * 16 + 8], planes[1][16, bar * 8 + 4], planes[2][16, bar * 8 + 4]
+        assert max(abs(float(a) - b) for a, b in zip(got, expected, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p", "yuv411p", "nv12", "yuv422p10le", "yuv444p12le", "p010le"])
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_flat_yuv_of_any_layout_keeps_its_values(pix_fmt: str, color_range: int) -> None:
+    """Chroma may be resampled, but neither matrix nor range is touched."""
+    source = av.VideoFrame(64, 32, pix_fmt)
+    bits = source.format.components[0].bits
+    wanted = [v << (bits - 8) for v in (200, 90, 160)]
+    shift = 6 if pix_fmt == "p010le" else 0  # the samples sit in the high bits
+    for plane, values in zip(
+        source.planes, ([wanted[0]], wanted[1:] if len(source.planes) == 2 else [wanted[1]], [wanted[2]]), strict=False
+    ):
+        samples = np.frombuffer(plane, np.uint16 if bits > 8 else np.uint8)
+        samples.reshape(-1, len(values))[:] = [v << shift for v in values]
+    source.color_range, source.colorspace = color_range, 1
+    delivery = plan_delivery(source.format)
+    format = VideoFormat(
+        width=64, height=32, pix_fmt=delivery.pix_fmt, color_range="full" if color_range == 2 else "studio"
+    )
+    planes = format.new_planes()
+    PlaneReader(format, None).copy(source, planes)
+    assert format.bit_depth == bits
+    assert [int(np.ptp(plane)) for plane in planes] == [0, 0, 0]
+    assert [int(plane[0, 0]) for plane in planes] == wanted
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize(("pix_fmt", "bits"), [("gray", 8), ("gray10le", 10), ("gray12le", 12)])
+def test_gray_keeps_its_luma_and_gets_neutral_chroma(pix_fmt: str, bits: int, color_range: int) -> None:
+    source = av.VideoFrame(32, 16, pix_fmt)
+    np.frombuffer(source.planes[0], np.uint8 if bits == 8 else np.uint16)[:] = 77 << (bits - 8)
+    source.color_range = color_range
+    delivery = plan_delivery(source.format)
+    format = VideoFormat(
+        width=32, height=16, pix_fmt=delivery.pix_fmt, color_range="full" if color_range == 2 else "studio"
+    )
+    planes = format.new_planes()
+    PlaneReader(format, None).copy(source, planes)
+    assert [int(plane.min()) for plane in planes] == [int(plane.max()) for plane in planes]
+    assert [int(plane[0, 0]) for plane in planes] == [77 << (bits - 8), 128 << (bits - 8), 128 << (bits - 8)]
+    assert delivery.is_gray
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "delivered", "word"),
+    [
+        ("yuv420p", "yuv420p", ""),
+        ("yuvj420p", "yuv420p", ""),
+        ("nv12", "yuv420p", ""),
+        ("p010le", "yuv420p10le", ""),
+        ("yuv420p9le", "yuv420p10le", ""),
+        ("yuv422p10le", "yuv420p10le", "4:2:0"),
+        ("yuv444p", "yuv420p", "4:2:0"),
+        ("yuv420p16le", "yuv420p12le", "12 bits"),
+        ("bgra", "yuv420p", "transparency"),
+        ("yuva444p12le", "yuv420p12le", "transparency"),
+        ("gbrp", "yuv420p", "4:2:0"),
+        ("pal8", "yuv420p", "4:2:0"),
+        ("gray", "yuv420p", "neutral chroma"),
+    ],
+)
+def test_delivery_keeps_the_depth_and_says_what_is_lost(pix_fmt: str, delivered: PixFmt, word: str) -> None:
+    delivery = plan_delivery(PixelFormat(pix_fmt))
+    assert delivery.pix_fmt == delivered
+    assert (word in " ".join(delivery.notes)) if word else not delivery.notes
+
+
+def test_a_picture_of_another_size_is_scaled_to_the_format() -> None:
+    source = av.VideoFrame(50, 40, "yuv420p")
+    for plane, value in zip(source.planes, (180, 100, 140), strict=True):
+        np.frombuffer(plane, np.uint8)[:] = value
+    format = VideoFormat(width=33, height=21)
+    planes = format.new_planes()
+    PlaneReader(format, None).copy(source, planes)
+    assert [int(np.ptp(p)) for p in planes] == [0, 0, 0]
+    assert [int(p[0, 0]) for p in planes] == [180, 100, 140]
+
+
+@pytest.mark.parametrize(("height", "matrix"), [(719, SMPTE170M), (720, BT709)])
+def test_an_unspecified_matrix_follows_the_height(height: int, matrix: int) -> None:
+    tags = color_tags(av.VideoFrame(16, height, "yuv420p"), "h264")
+    assert tags.matrix == matrix
+    assert "assumed" in tags.notes[0]
+    assert tags.range == "studio"
+
+
+def test_bt2020_primaries_mean_the_bt2020_matrix() -> None:
+    picture = av.VideoFrame(16, 16, "yuv420p10le")
+    picture.color_primaries = 9
+    tags = color_tags(picture, "hevc")
+    assert (tags.matrix, tags.chroma_location) == (BT2020_NCL, "topleft")
+
+
+def test_the_writer_gives_planes_back_unchanged_and_owns_its_picture() -> None:
+    format = VideoFormat(width=35, height=19, pix_fmt="yuv420p10le")
+    rng = np.random.default_rng(0)
+    y, u, v = (rng.integers(0, 1024, shape).astype(np.uint16) for shape in format.plane_shapes)
+    writer = PictureWriter(format, format.pix_fmt)
+    picture = writer.fill((y, u, v))
+    for plane, samples in zip(picture.planes, (y, u, v), strict=True):
+        assert np.array_equal(np.from_dlpack(plane), samples)
+        samples.fill(0)
+        assert np.from_dlpack(plane).any()
