@@ -147,9 +147,10 @@ class Chain(nn.Module):
         self.second = second
 
     def forward(self, x: Tensor) -> Tensor:
-        at_zero = self.first.affine().bias[:, None, None]
-        # Padding the difference with zeros pads the value with `at_zero`, which F.pad cannot do per channel.
-        return self.second(F.pad(self.first(x) - at_zero, (1, 1, 1, 1)) + at_zero)
+        around = (1, 1, 1, 1)
+        border = F.pad(x.new_zeros(x.shape[-2:]), around, value=1.0)  # (H + 2, W + 2): F.pad has no value per channel
+        at_zero = self.first.affine().bias[:, None, None] * border
+        return self.second(F.pad(self.first(x), around) + at_zero)
 
     def affine(self) -> Affine:
         return chain(self.first.affine(), self.second.affine())
@@ -174,13 +175,14 @@ class RepConv(nn.Module):
 
     @property
     def branches(self) -> tuple[Stage, ...]:
+        """In the order in which sums round most like the stored outputs of the paper's implementation."""
         return (
             self.square,
             self.point,
             self.point_square,
-            self.point_average,
             self.point_sobel_x,
             self.point_sobel_y,
+            self.point_average,
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+"""The weights that come with the package: `weights/index.toml`, and the files it names."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from lipt_stream.errors import WeightsError, nearest
+from lipt_stream.model.lipt import Scale
+from lipt_stream.model.weights import Task
+
+INSTALLED = Path(__file__).parents[1] / "weights"
+CHECKOUT = Path(__file__).parents[2] / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of weights. `name` is "nano-x2", `model` "nano"; `psnr` maps a data set to Y-PSNR in dB."""
+
+    name: str
+    model: str
+    file: str
+    sha256: str
+    task: Task
+    scale: Scale
+    psnr: Mapping[str, float]
+
+
+def weights_dir() -> Path:
+    """The folder of the weights: within the package as a wheel installs it, beside it in a checkout."""
+    return INSTALLED if INSTALLED.is_dir() else CHECKOUT
+
+
+def entries() -> tuple[Entry, ...]:
+    """All weights, in the index's order. WeightsError where the index is missing or unreadable."""
+    index = weights_dir() / "index.toml"
+    try:
+        tables = tomllib.loads(index.read_text(encoding="utf-8"))["weights"]
+        return tuple(Entry(**table) for table in cast("list[dict[str, Any]]", tables))
+    except OSError as error:
+        raise WeightsError(f"Cannot read {index}: {error.strerror}", "Install the package again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{index} is no index of weights ({error})", "Install the package again") from error
+
+
+def find(name: str, scale: int) -> Entry:
+    """The weights called `name` ("tiny-x2", whose own scale holds), or of the network `name` ("tiny") for `scale`.
+
+    WeightsError, with the nearest names, where there are none.
+    """
+    known = entries()
+    for entry in known:
+        if entry.name == name or (entry.model == name and entry.scale == scale):
+            return entry
+    scales = sorted(entry.scale for entry in known if entry.model == name)
+    if scales:
+        ways = ", ".join(f"x{other}" for other in scales)
+        raise WeightsError(f"There are no weights of {name} for x{scale}", f"They come for {ways}")
+    raise WeightsError(f"No weights are called {name!r}", nearest(name, (entry.name for entry in known)))
+
+
+def path_of(entry: Entry) -> Path:
+    """Where the entry's file is."""
+    return weights_dir() / entry.file
+
+
+def verify(entry: Entry) -> None:
+    """WeightsError where the entry's file is missing or is not, byte for byte, the one that the index describes."""
+    path = path_of(entry)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"Cannot read {path}: {error.strerror}", "Install the package again") from error
+    if digest != entry.sha256:
+        raise WeightsError(
+            f"{path} has the checksum {digest[:12]}, not {entry.sha256[:12]}", "Install the package again"
+        )

@@ -1,0 +1,222 @@
+"""Files of weights: our safetensors, and checkpoints of the paper's implementation. No file's code is ever run.
+
+Our format is one safetensors file: the tensors of a LIPT's state dict, and in its metadata `format` ("lipt-stream/1"),
+`form` ("deployed" or "training"), `config` and `info` (JSON objects of LiptConfig's and WeightsInfo's fields).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lipt_stream.errors import OutputError, WeightsError
+from lipt_stream.model.lipt import LIPT, LiptConfig, Scale
+from lipt_stream.model.reference import from_reference, is_reference
+
+Task: TypeAlias = Literal["sr", "deblock", "denoise"]
+Origin: TypeAlias = Literal["lipt-stream", "reference"]
+
+FORMAT: Final = "lipt-stream/1"
+DAMAGED: Final = "It is damaged or incomplete: copy or download it again"
+NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint (.pt)"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsInfo:
+    """Where weights come from and what they are for. `scores` maps a data set's name to Y-PSNR in dB.
+
+    Of a reference checkpoint only the scale is known: its name is the file's, its licence and data are "unknown",
+    and at x1, where the tensors do not tell artefact removal from denoising, its task is given as "denoise".
+    """
+
+    name: str
+    task: Task
+    scale: Scale
+    licence: str
+    training_data: str
+    scores: Mapping[str, float]
+    origin: Origin
+
+
+def load_weights(path: str | Path, *, window: int | None = None) -> tuple[LIPT, WeightsInfo]:
+    """The network in a file, float32 on the CPU in evaluation mode, in the form found there; `deploy` makes it plain.
+
+    The form of the file is told by its content, not by its name. A reference checkpoint's config is inferred from its
+    tensors, save for the window, which leaves no trace there: 16 where no units are shared, as in the reference's
+    base, else 8, unless `window` says otherwise. Our own files know their window, and `window` must agree.
+
+    Raises:
+        WeightsError: no such file, damaged, not weights, of another network, or with NaN or infinity in it.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"Cannot read weights from {path}: {error.strerror}", "Check the path") from error
+    if start[8:] == b"{":  # safetensors: eight bytes of length, then JSON
+        return _load_ours(path, window)
+    if start.startswith((b"PK", b"\x80")):  # a zip, or a bare pickle: what torch.save writes
+        return _load_reference(path, window)
+    raise WeightsError(f"{path} is not a file of weights", NOT_WEIGHTS if start else DAMAGED)
+
+
+def save_weights(path: str | Path, model: LIPT, info: WeightsInfo) -> None:
+    """Write a network in our format, in the form and dtype that it has. An existing file is replaced in one step.
+
+    Raises:
+        OutputError: the file cannot be written.
+        ValueError: `info.scale` is not the network's.
+    """
+    if info.scale != model.config.scale:
+        raise ValueError(f"info says x{info.scale}, the network is x{model.config.scale}")
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "form": "deployed" if model.deployed else "training",
+        "config": json.dumps(dataclasses.asdict(model.config)),
+        "info": json.dumps({field.name: getattr(info, field.name) for field in dataclasses.fields(info)}, default=dict),
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(save(tensors, metadata))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"Cannot write weights to {path}: {error.strerror}", "Check the folder and its space"
+        ) from error
+
+
+def _load_ours(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
+    try:
+        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
+            opened = cast(Any, file)
+            metadata: dict[str, str] = opened.metadata() or {}
+            state: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors ({_first_line(error)})", DAMAGED) from error
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "no format")
+        raise WeightsError(f"{path} is a safetensors file with {found} in its metadata, not {FORMAT}", NOT_WEIGHTS)
+    try:
+        config = LiptConfig(**json.loads(metadata["config"]))
+        info = _info(json.loads(metadata["info"]))
+        deployed = {"deployed": True, "training": False}[metadata["form"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has unusable metadata ({_first_line(error)})", DAMAGED) from error
+    if window not in (None, config.window):
+        raise WeightsError(f"{path} was trained with a window of {config.window}, not {window}", "Leave the window out")
+    return _build(path, config, state, deployed=deployed), info
+
+
+def _info(fields: dict[str, Any]) -> WeightsInfo:
+    info = WeightsInfo(**fields)
+    if info.task not in ("sr", "deblock", "denoise") or info.origin not in ("lipt-stream", "reference"):
+        raise ValueError(f"task {info.task!r}, origin {info.origin!r}")
+    return dataclasses.replace(info, scores={str(name): float(dB) for name, dB in dict(info.scores).items()})
+
+
+def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
+    checkpoint = _unpickle_tensors(path)
+    inner = cast("object", checkpoint.get("model_state_dict", checkpoint))  # its trainer wraps it in {"epoch", ...}
+    state = cast("dict[object, object]", inner) if isinstance(inner, dict) else {}
+    named = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if len(named) < len(state) or not is_reference(list(named)):
+        held = ", ".join(str(name) for name in list(state)[:3]) or "nothing"
+        raise WeightsError(f"{path} holds no LIPT network (it holds {held}, ...)", NOT_WEIGHTS)
+    tensors = from_reference(named)
+    config = _infer(path, tensors, window)
+    model = _build(path, config, tensors, deployed=not any(".norm." in name for name in tensors))
+    info = WeightsInfo(
+        name=path.stem,
+        task="denoise" if config.scale == 1 else "sr",
+        scale=config.scale,
+        licence="unknown",
+        training_data="unknown",
+        scores={},
+        origin="reference",
+    )
+    return model, info
+
+
+def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
+    """torch.load of data alone: `weights_only` refuses every pickle that would run code."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors, and running code from it was refused", "Use weights you trust, as tensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # A broken archive shows as any of these, depending on the byte that broke.
+        raise WeightsError(f"{path} cannot be read as a checkpoint ({_first_line(error)})", DAMAGED) from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a network's tensors", NOT_WEIGHTS)
+    return cast("Mapping[Any, Any]", loaded)
+
+
+def _infer(path: Path, state: Mapping[str, Tensor], window: int | None) -> LiptConfig:
+    """The config that a reference checkpoint's tensors imply."""
+    positions = {
+        tuple(map(int, match.groups())) for name in state if (match := re.match(r"blocks\.(\d+)\.units\.(\d+)\.", name))
+    }
+    ends = ("head.weight", "tail.weight")
+    missing = [name for name in ends if name not in state] + ([] if positions else ["blocks.*"])
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(missing)}: no LIPT can be inferred from it", NOT_WEIGHTS)
+    per_block = 1 + max(unit for _, unit in positions)
+    blocks = 1 + max(block for block, _ in positions)
+    scale = {3 * scale**2: scale for scale in (1, 2, 3, 4)}.get(len(state["tail.weight"]))
+    try:
+        return LiptConfig(
+            scale=cast("Scale", scale),
+            channels=len(state["head.weight"]),
+            units=blocks * per_block,
+            shared=per_block - 1,
+            window=window or (16 if per_block == 1 else 8),
+        )
+    except ValueError as error:
+        raise WeightsError(f"{path} is of no LIPT: {error}", NOT_WEIGHTS) from error
+
+
+def _build(path: Path, config: LiptConfig, state: Mapping[str, Tensor], *, deployed: bool) -> LIPT:
+    """The network of `config` with these tensors, or a WeightsError that names all that do not fit."""
+    model = LIPT(config, deployed=deployed)
+    expected = model.state_dict()
+    shapes = (
+        f"{name} is {tuple(state[name].shape)} for {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
+    )
+    complaints = {
+        "missing": sorted(expected.keys() - state.keys()),
+        "extra": sorted(state.keys() - expected.keys()),
+        "wrong shape": sorted(shapes),
+    }
+    if any(complaints.values()):
+        told = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
+        raise WeightsError(
+            f"{path} does not fit {config} ({'deployed' if deployed else 'training'} form): {told}", NOT_WEIGHTS
+        )
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise WeightsError(f"{path} has NaN or infinite numbers in {', '.join(broken)}", "Its training went wrong")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
