@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 
 # Tags that describe the old file or its encoder and would be wrong in the new one.
 _STALE_TAGS: Final = frozenset(
-    {"encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "DURATION", "BPS"}
-    | {"NUMBER_OF_FRAMES", "NUMBER_OF_BYTES"}
-    | {"_STATISTICS_TAGS", "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC"}
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "duration", "bps"}
+    | {"number_of_frames", "number_of_bytes"}
+    | {"_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"}
 )
+# What MP4 and MOV have a place for; other tags are dropped by FFmpeg without a word.
+_MP4_TAGS: Final = frozenset(
+    {"title", "artist", "author", "album_artist", "composer", "album", "date", "comment", "genre", "copyright"}
+    | {"grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "episode_sort"}
+    | {"season_number", "media_type", "hd_video", "gapless_playback", "compilation", "rating", "track", "disc", "tmpo"}
+    | {"creation_time", "encoding_tool"}
+)
+_LONGEST_DURATION: Final = 2**31 - 1
 _WAY_OUT: Final[dict[str, str]] = {
     "mp4": "Write to .mkv, which holds nearly everything.",
     "mov": "Write to .mkv, which holds nearly everything.",
@@ -75,6 +83,7 @@ class StreamCopy:
         self._lanes: dict[int, _Lane] = {}
         self._pending: Packet[Stream] | None = None
         self._check_container()
+        self._note_lost_tags()
 
     def _is_copied(self, stream: Stream) -> bool:
         if stream.type in ("audio", "subtitle"):
@@ -83,15 +92,23 @@ class StreamCopy:
             if container_format(self._target_path) == "matroska":
                 return True
             name = stream.metadata.get("filename", "unnamed")
-            self.notes.append(f"the attachment {name} is left out: only .mkv holds attachments")
+            self._note(f"the attachment {name} is left out: only .mkv holds attachments")
         elif stream.type == "video":
             if is_cover(stream):  # pyright: ignore[reportArgumentType]
-                self.notes.append("the cover picture is not copied")
+                self._note("the cover picture is not copied")
         else:
-            self.notes.append(
-                f"a stream of type {stream.type} ({stream.metadata.get('handler_name', '-')}) is left out"
-            )
+            self._note(f"a stream of type {stream.type} ({stream.metadata.get('handler_name', '-')}) is left out")
         return False
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _note_lost_tags(self) -> None:
+        if container_format(self._target_path) in ("mp4", "mov"):
+            lost = sorted(key for key in _kept(self._source.metadata) if key.lower() not in _MP4_TAGS)
+            if lost:
+                self._note(f"{self._target_path.suffix} has no place for the tags {', '.join(lost)}")
 
     def _check_container(self) -> None:
         """Writes a header of the copied streams to memory, so that a refusal comes before any work."""
@@ -215,6 +232,8 @@ class StreamCopy:
         ):
             dts = lane.last_dts + 1  # a muxer refuses time that stands still
         packet.pts, packet.dts = max(start, dts), dts
+        if (packet.duration or 0) > _LONGEST_DURATION:
+            packet.duration = 0  # how some writers say "until the next one"; muxers refuse it
         lane.last_dts = dts
         packet.stream = lane.target
         return packet
@@ -246,4 +265,4 @@ def _codec_name(stream: Stream) -> str:
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.split("-")[0] not in _STALE_TAGS}
+    return {key: value for key, value in tags.items() if key.split("-")[0].lower() not in _STALE_TAGS}

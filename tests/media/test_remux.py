@@ -172,6 +172,7 @@ def test_sound_that_webm_cannot_hold_is_refused_by_name(clip: Path, tmp_path: Pa
 REAL = [
     ("subs_srt.mkv", ".mkv"),
     ("subs_vobsub.mkv", ".mkv"),
+    ("subs_vobsub.mkv", ".mp4"),
     ("chapters_320x240_yuv444.mkv", ".mkv"),
     ("multi_audio_subs_two_video_nasa.mp4", ".mp4"),
     ("ffv1_bgr0_flac_reference.mkv", ".mkv"),
@@ -181,7 +182,7 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "suffix"), REAL, ids=[name for name, _ in REAL])
+@pytest.mark.parametrize(("name", "suffix"), REAL, ids=[name + suffix for name, suffix in REAL])
 def test_real_films_keep_their_streams(shared: Path, tmp_path: Path, name: str, suffix: str) -> None:
     folder = "clips" if name.startswith("sintel") else "torture"
     source, target = shared / "data/video" / folder / name, tmp_path / f"out{suffix}"
@@ -197,3 +198,19 @@ def test_real_films_keep_their_streams(shared: Path, tmp_path: Path, name: str, 
         assert [digest for _, digest in new_packets] == kept
         assert len(new_packets) > 0
     assert sink.frames_written > 0
+    assert len(sink.notes) == len(set(sink.notes))
+
+
+def test_tags_that_mp4_has_no_place_for_are_named(clip: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.mkv"
+    with av.open(str(clip)) as source, av.open(str(tagged), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        target.metadata.update({"title": "Flower", "GARDENER": "me"})
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copied
+                target.mux(packet)
+    sink = through(tagged, tmp_path / "out.mp4", end_seconds=0.2)
+    assert ".mp4 has no place for the tags GARDENER" in sink.notes
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["title"] == "Flower"
