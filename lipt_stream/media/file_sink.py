@@ -247,7 +247,7 @@ class FileSink:
             if self.frames_written:
                 self._drain()
         except AV_ERRORS as error:
-            self.notes.append(f"the last pictures were lost: {reason(error)}")
+            self.notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
         try:
             self._container.close()
         except AV_ERRORS as error:
