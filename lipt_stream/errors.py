@@ -5,8 +5,7 @@
     ├── OutputError       a result cannot be written, or the container or encoder cannot hold it
     ├── WeightsError      a weights file is missing, damaged or of another network
     ├── SettingsError     an option, key or combination of them is wrong (found before any work)
-    ├── DeviceError       a device is missing or too small
-    └── Cancelled         the user stopped the run (SIGINT, SIGTERM, or `cancel()`)
+    └── DeviceError       a device is missing or too small
 
 A message says what happened and where; `hint` says what to do. Together they are the one line a user sees.
 Foreign errors are translated where their library enters the house: av's in `media/av_errors.py`, torch's and
@@ -53,12 +52,6 @@ class SettingsError(LiptError):
 
 class DeviceError(LiptError):
     """A device was asked for that is not there, or has too little memory even for a tile."""
-
-
-class Cancelled(LiptError):
-    """The run was stopped from outside. What was finished has been kept under a name that says partial."""
-
-    exit_code = 130
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

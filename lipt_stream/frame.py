@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+Samples: TypeAlias = NDArray[np.uint8 | np.uint16]
 Planes: TypeAlias = tuple[Samples, Samples, Samples]
 """Y (H, W), U and V (ceil(H/2), ceil(W/2)); uint8, or uint16 whose low `bit_depth` bits are used."""
 

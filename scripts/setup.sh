@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv, installs the package (editable) with the extras named as arguments, and CuPy where there is an NVIDIA GPU.
-# Safe to repeat: a stamp per set of extras skips what is done, until pyproject.toml or constraints.txt changes.
+# Makes .venv and installs the package (editable) with the extras named as arguments, and CuPy where there is an NVIDIA
+# GPU. Safe to repeat: a stamp for each set of extras skips what is done, until pyproject.toml or constraints.txt changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=$(IFS=,; echo "$*")
@@ -8,21 +8,33 @@ stamp=.venv/.installed-${extras//,/-}
 if [ "$stamp" -nt pyproject.toml ] && [ "$stamp" -nt constraints.txt ]; then exit 0; fi
 
 python=${PYTHON:-python3}
-"$python" - <<'PY' || { echo "lipt-stream needs Python 3.11 to 3.13; name one with PYTHON=..." >&2; exit 1; }
-import sys
-raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PY
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+    echo "lipt-stream needs Python 3.11 to 3.13, and $python is $("$python" --version); name another with PYTHON=..." >&2
+    exit 1
+}
+echo "setting up .venv (once)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
+install() { pip install --quiet --constraint constraints.txt "$@"; }
 
 has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
-# Without a GPU the CPU index is asked first where it answers; the ordinary index serves everything else.
-pip install --quiet --constraint constraints.txt --editable ".[${extras}]"
+
+# On Linux x86-64 the ordinary index's torch brings several GB of CUDA libraries. Without a GPU the CPU build is taken:
+# from a local folder or index of pip's own configuration where one offers it, else from PyTorch's CPU index.
+offers_cpu_torch() {
+    pip install --quiet --dry-run --ignore-installed --no-deps --report - --constraint constraints.txt torch 2>/dev/null |
+        "$python" -c 'import json, sys; sys.exit("+cpu" not in json.load(sys.stdin)["install"][0]["metadata"]["version"])'
+}
+if ! has_gpu && [ "$(uname -sm)" = "Linux x86_64" ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
+    offers_cpu_torch || install --index-url https://download.pytorch.org/whl/cpu torch ||
+        echo "PyTorch's CPU index does not answer: the ordinary build, with CUDA, will be downloaded" >&2
+fi
+
+install --editable ".[${extras}]"
 if has_gpu; then
-    major=$(.venv/bin/python -c 'import torch; print((torch.version.cuda or "0").split(".")[0])')
-    case $major in
-        13) pip install --quiet --constraint constraints.txt --editable ".[cuda]" ;;
-        12) pip install --quiet --constraint constraints.txt --editable ".[cuda12]" ;;
+    case $(.venv/bin/python -c 'import torch; print((torch.version.cuda or "0").split(".")[0])') in
+        13) install --editable ".[cuda]" ;;
+        12) install --editable ".[cuda12]" ;;
         *) echo "an NVIDIA GPU is here, but this torch has no CUDA: upscaling will run on the CPU" >&2 ;;
     esac
 fi

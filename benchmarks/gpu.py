@@ -1,0 +1,189 @@
+"""1080p -> 2160p with tiny on a GPU, through a null encoder: frames per second of the pipeline, beside the network
+alone, the bus and the arithmetic limit. Prints a table and writes JSON.
+
+    python benchmarks/gpu.py --out benchmarks/results/gpu.json
+    python benchmarks/gpu.py --device cpu --size 320x180 --seconds 2     # the same on a small size without a GPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.null_sink import NullSink
+from lipt_stream.media.synthetic import SyntheticSource
+from lipt_stream.model.lipt import LiptConfig
+from lipt_stream.observe.gpu import GpuMonitor
+from lipt_stream.observe.process import describe_machine, peak_rss_mb
+from lipt_stream.observe.timings import StageTimings
+from lipt_stream.stream.pipeline import Stop, run
+
+WARM_UP_FRAMES = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["tiny", "nano"])
+    parser.add_argument("--size", default="1920x1080")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    video = VideoFormat(width=width, height=height)
+
+    results: list[dict[str, Any]] = []
+    for model, depth in itertools.product(arguments.models, (2, 4)):
+        upscaler = Upscaler.load(model, device=arguments.device, scale=2)
+        results.append(measure(upscaler, video, depth, arguments.seconds))
+        print(describe(results[-1]), flush=True)
+    bus = bus_gigabytes_per_second(upscaler.device)
+    matmul = matmul_tflops(upscaler.device, upscaler.input_dtype)
+    print(f"bus: {bus['to device']:.1f} GB/s in, {bus['to host']:.1f} GB/s out; matrix product {matmul:.1f} TFLOP/s")
+    for result in results:
+        result["bus_limit_fps"] = bus_limit_fps(bus, video)
+        result["arithmetic_limit_fps"] = matmul * 1e12 / result["flops_per_frame"]
+        print(
+            f"  {result['model']} depth {result['depth']}: {result['pipeline_fps']:.2f} fps of at most "
+            f"{result['bus_limit_fps']:.0f} (bus), {result['arithmetic_limit_fps']:.0f} (arithmetic)"
+        )
+    if arguments.out:
+        machine = describe_machine() | {"torch": torch.__version__, "gpu": gpu_name(upscaler.device)}
+        document = {"machine": machine, "bus": bus, "matmul_tflops": matmul, "results": results}
+        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def measure(upscaler: Upscaler, video: VideoFormat, depth: int, seconds: float) -> dict[str, Any]:
+    engine = Engine(upscaler, video, depth)
+    source = SyntheticSource(video, depth)
+    for slot in engine.slots:
+        source.read(slot.host_in)
+    slots = itertools.cycle(engine.slots)
+    alone_ms = median_ms(lambda: engine.process(next(slots)), seconds)
+    rgb = torch.rand((1, 3, video.height, video.width), dtype=upscaler.input_dtype, device=upscaler.device)
+    network_ms = median_ms(lambda: synchronised(upscaler, rgb), seconds)
+    timings, monitor = StageTimings(), GpuMonitor(upscaler.device)
+    with monitor.watching() as gpu:
+        pipeline_fps = pipeline(engine, video, timings, seconds)
+    summary = gpu.summary()
+    return {
+        "model": upscaler.info.name,
+        "precision": upscaler.precision,
+        "runtime": upscaler.runtime,
+        "source": str(video),
+        "depth": depth,
+        "pipeline_fps": pipeline_fps,
+        "one_frame_at_a_time_fps": 1000 / alone_ms,
+        "network_alone_fps": 1000 / network_ms,
+        "flops_per_frame": flops_per_frame(upscaler.config, video.width, video.height),
+        "stages": {name: dataclasses.asdict(stage) for name, stage in timings.summary().items()},
+        "gpu": dataclasses.asdict(summary) if summary else None,
+        "gpu_memory_peak_mb": torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def pipeline(engine: Engine, video: VideoFormat, timings: StageTimings, seconds: float) -> float:
+    """Frames per second of run() from a synthetic source into nothing, the warm-up left out."""
+    stop, written_at = Stop(), list[float]()
+
+    def note(frame: Frame) -> None:
+        del frame
+        written_at.append(time.perf_counter())
+        if len(written_at) > 2 * WARM_UP_FRAMES and written_at[-1] - written_at[WARM_UP_FRAMES] > seconds:
+            stop.request()
+
+    run(SyntheticSource(video, None), engine, NullSink(engine.target), timings=timings, progress=note, stop=stop)
+    return (len(written_at) - 1 - WARM_UP_FRAMES) / (written_at[-1] - written_at[WARM_UP_FRAMES])
+
+
+def synchronised(upscaler: Upscaler, rgb: torch.Tensor) -> None:
+    upscaler.run(rgb)
+    if upscaler.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def median_ms(once: Callable[[], object], seconds: float) -> float:
+    for _ in range(WARM_UP_FRAMES):
+        once()
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < 5:
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def flops_per_frame(config: LiptConfig, width: int, height: int) -> float:
+    """Two operations for each multiply-add: convolutions and attention products of the deployed network."""
+    c, p = config.channels, config.window
+    unit = 6 * 9 * c * c + c * c + 2 * p * p * c  # six 3x3, the output 1x1, q q^T and map v of both halves
+    first, later = 2 * c * c, c * c  # the input 1x1
+    body = config.units * unit + config.blocks * (first + config.shared * later)
+    ends = 9 * 3 * c + 9 * c * 3 * config.scale**2
+    return 2.0 * (body + ends) * width * height
+
+
+def bus_gigabytes_per_second(device: torch.device) -> dict[str, float]:
+    """Copies of 64 MB between pinned host memory and the device, each way. On a CPU: memory to memory."""
+    on_gpu = device.type == "cuda"
+    host = torch.empty(64 * 2**20, dtype=torch.uint8, pin_memory=on_gpu)
+    there = torch.empty_like(host, device=device, pin_memory=False)
+
+    def copy(source: torch.Tensor, target: torch.Tensor) -> None:
+        target.copy_(source, non_blocking=True)
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    size = host.numel() / 1e9
+    return {
+        "to device": size / (median_ms(lambda: copy(host, there), 0.5) / 1000),
+        "to host": size / (median_ms(lambda: copy(there, host), 0.5) / 1000),
+    }
+
+
+def bus_limit_fps(bus: dict[str, float], video: VideoFormat) -> float:
+    """Both directions at once: the slower of the two bounds the rate."""
+    up = bus["to device"] * 1e9 / video.frame_bytes
+    down = bus["to host"] * 1e9 / video.scaled(2).frame_bytes
+    return min(up, down)
+
+
+def matmul_tflops(device: torch.device, dtype: torch.dtype) -> float:
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn((side, side), dtype=dtype, device=device) for _ in range(2))
+
+    def product() -> None:
+        torch.mm(a, b)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return 2 * side**3 / (median_ms(product, 0.5) / 1000) / 1e12
+
+
+def gpu_name(device: torch.device) -> str | None:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+def describe(result: dict[str, Any]) -> str:
+    return (
+        f"{result['model']} {result['precision']} {result['source']} depth {result['depth']}: pipeline "
+        f"{result['pipeline_fps']:.2f} fps, one at a time {result['one_frame_at_a_time_fps']:.2f}, network alone "
+        f"{result['network_alone_fps']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

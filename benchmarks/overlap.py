@@ -1,0 +1,166 @@
+"""Does the pipeline overlap its stages? Wall time a frame beside the slowest stage alone, the CPU's bound, and the
+naive serial loop, in one run, rounds interleaved because machines are noisy.
+
+    python benchmarks/overlap.py --out benchmarks/results/overlap.json
+
+On a CPU the stages share the cores, so no pipeline can beat max(slowest stage alone, CPU seconds of all / cores).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.frame import END, Frame
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.observe.process import describe_machine
+from lipt_stream.stream.pipeline import run
+
+CLIP = Path(__file__).resolve().parent.parent / "tests" / "data" / "clips" / "flower.mp4"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Of one frame: wall milliseconds and the CPU milliseconds that all threads spent."""
+
+    wall_ms: float
+    cpu_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--film", type=Path, default=CLIP)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+
+    bench = Bench(arguments.film, Upscaler.load(arguments.model, device=arguments.device))
+    ways: dict[str, Callable[[], int]] = {
+        "decode": bench.decode,
+        "network": bench.network,
+        "encode": bench.encode,
+        "serial": bench.serial,
+        "pipeline": bench.pipeline,
+    }
+    bench.network()  # warm-up: compilation and caches
+    rounds: dict[str, list[Cost]] = {name: [] for name in ways}
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            rounds[name].append(measured(way))
+    costs = {
+        name: Cost(statistics.median(c.wall_ms for c in found), statistics.median(c.cpu_ms for c in found))
+        for name, found in rounds.items()
+    }
+    stages = [costs[name] for name in ("decode", "network", "encode")]
+    slowest = max(stage.wall_ms for stage in stages)
+    cores = len(os.sched_getaffinity(0))
+    cpu_bound = sum(stage.cpu_ms for stage in stages) / cores
+    bound = max(slowest, cpu_bound)
+    for name, cost in costs.items():
+        print(f"{name:9} {cost.wall_ms:7.2f} ms a frame, {cost.cpu_ms:7.2f} ms of CPU")
+    print(f"bound: slowest stage {slowest:.2f} ms, CPU time of all over {cores} cores {cpu_bound:.2f} ms")
+    print(
+        f"pipeline / bound {costs['pipeline'].wall_ms / bound:.3f}, "
+        f"serial / pipeline {costs['serial'].wall_ms / costs['pipeline'].wall_ms:.3f}"
+    )
+    if arguments.out:
+        document = {
+            "machine": describe_machine() | {"torch": torch.__version__},
+            "film": arguments.film.name,
+            "model": bench.upscaler.info.name,
+            "runtime": bench.upscaler.runtime,
+            "precision": bench.upscaler.precision,
+            "rounds": arguments.rounds,
+            "costs": {name: dataclasses.asdict(cost) for name, cost in costs.items()},
+            "slowest_stage_ms": slowest,
+            "cpu_bound_ms": cpu_bound,
+            "pipeline_over_bound": costs["pipeline"].wall_ms / bound,
+            "serial_over_pipeline": costs["serial"].wall_ms / costs["pipeline"].wall_ms,
+        }
+        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+class Bench:
+    """The same film through each stage alone, through the naive loop, and through the pipeline. Each returns frames."""
+
+    def __init__(self, film: Path, upscaler: Upscaler) -> None:
+        self.film = film
+        self.upscaler = upscaler
+        source = FileSource(film)
+        self.engine = Engine(upscaler, source.format, 4)
+        self.durations: list[tuple[int, int]] = []
+        slots = itertools.cycle(self.engine.slots)
+        while (frame := source.read(next(slots).host_in)) is not END:
+            self.durations.append((frame.pts, frame.duration))
+        source.close()
+        self.folder = Path(tempfile.mkdtemp(prefix="lipt-overlap-"))
+        self.encoder = choose_encoder("libx264")
+
+    def decode(self) -> int:
+        source = FileSource(self.film)
+        planes = source.format.new_planes()
+        while source.read(planes) is not END:
+            pass
+        source.close()
+        return len(self.durations)
+
+    def network(self) -> int:
+        slots = itertools.cycle(self.engine.slots)
+        for _ in self.durations:
+            self.engine.process(next(slots))
+        return len(self.durations)
+
+    def encode(self) -> int:
+        sink = self.new_sink()
+        slots = itertools.cycle(self.engine.slots)
+        for index, (pts, duration) in enumerate(self.durations):
+            sink.write(Frame(index=index, pts=pts, duration=duration, planes=next(slots).host_out))
+        sink.close()
+        return len(self.durations)
+
+    def serial(self) -> int:
+        source, sink, slot = FileSource(self.film), self.new_sink(), self.engine.slots[0]
+        while (frame := source.read(slot.host_in)) is not END:
+            self.engine.process(slot)
+            sink.write(dataclasses.replace(frame, planes=slot.host_out))
+        sink.close()
+        source.close()
+        return len(self.durations)
+
+    def pipeline(self) -> int:
+        source, sink = FileSource(self.film), self.new_sink()
+        run(source, self.engine, sink)
+        sink.close()
+        source.close()
+        return len(self.durations)
+
+    def new_sink(self) -> FileSink:
+        return FileSink(
+            self.folder / "result.mkv", self.engine.target, encoder=self.encoder, copy_from=None, overwrite=True
+        )
+
+
+def measured(way: Callable[[], int]) -> Cost:
+    cpu, wall = time.process_time(), time.perf_counter()
+    frames = way()
+    return Cost((time.perf_counter() - wall) * 1000 / frames, (time.process_time() - cpu) * 1000 / frames)
+
+
+if __name__ == "__main__":
+    main()

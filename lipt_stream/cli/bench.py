@@ -1,0 +1,177 @@
+"""`lipt-stream bench`: will it hold on this machine?"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lipt_stream.cli import options
+from lipt_stream.cli.chart import draw_chart
+from lipt_stream.errors import SettingsError
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.stream.bench import WARM_UP_FRAMES, BenchCase, BenchPlan, bench_file, bench_size
+from lipt_stream.stream.upscale import load_upscaler
+
+DEFAULT_TARGETS: Final = (24.0, 30.0, 60.0)
+DEFAULT_RESOLUTIONS: Final = ("360p", "720p", "1080p")
+WIDTHS: Final = {180: 320, 270: 480, 360: 640, 480: 854, 540: 960, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
+MISSED_TARGET: Final = 3
+
+
+def bench(
+    film: Annotated[
+        Path | None, typer.Argument(help="A film to measure on.", show_default="a synthetic one of each resolution")
+    ] = None,
+    resolution: Annotated[
+        list[str] | None,
+        typer.Option("--resolution", "-r", help="Source size: 360p, 720p, WxH, ...; may be repeated."),
+    ] = None,
+    target: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--target", "-t", help="Frames per second that must hold; may be repeated.", show_default="24, 30, 60"
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Frame rate of the synthetic film.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
+    scale: options.Scale = None,
+    model: options.Model = None,
+    preset: options.Preset = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    runtime: options.Runtime = None,
+    threads: options.Threads = None,
+    depth: options.Depth = None,
+    tile: options.Tile = None,
+    encoder: Annotated[str, typer.Option(help="As in upscale; null throws the frames away.")] = "auto",
+    chart: Annotated[Path | None, typer.Option(help="Write a bar chart of the stages to this PNG.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Time decode, upload, network, download and encode, apart and together, and compare with target rates.
+
+    Exit code 3 where a target given with --target is missed at any resolution.
+    """
+    if seconds <= 0 or rate <= 0 or any(fps <= 0 for fps in target or ()):
+        raise SettingsError("--seconds, --rate and --target are positive numbers")
+    if chart and importlib.util.find_spec("matplotlib") is None:
+        raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
+    sizes = [parse_resolution(text) for text in resolution or DEFAULT_RESOLUTIONS]
+    changes = {
+        "scale": scale,
+        "model": model,
+        "device": device,
+        "precision": precision,
+        "runtime": runtime,
+        "threads": threads,
+        "depth": depth,
+        "tile": tile,
+    }
+    spec = options.build_spec(preset, changes)
+    upscaler = load_upscaler(spec)
+    plan = BenchPlan(
+        upscaler=upscaler,
+        depth=spec.depth,
+        encoder=None if encoder == "null" else choose_encoder(encoder, crf=spec.crf, options=spec.encoder_options),
+        encoder_threads=spec.encoder_threads,
+        decoder_threads=spec.decoder_threads,
+        seconds=seconds,
+        targets=target or DEFAULT_TARGETS,
+    )
+    frame_rate = Fraction(rate).limit_denominator(1001)
+    cases = [bench_file(plan, film)] if film else [bench_size(plan, w, h, frame_rate) for w, h in sizes]
+    if as_json:
+        typer.echo(json.dumps(_as_json(plan, cases)))
+    else:
+        _print(plan, cases)
+    if chart:
+        draw_chart(cases, chart)
+    if target and not all(all(case.verdicts.values()) for case in cases):
+        raise typer.Exit(MISSED_TARGET)
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """(width, height) of "720p" or "1280x720"."""
+    if match := re.fullmatch(r"(\d+)x(\d+)", text):
+        width, height = int(match[1]), int(match[2])
+        if width and height:
+            return width, height
+    if match := re.fullmatch(r"(\d+)p", text):
+        height = int(match[1])
+        if height in WIDTHS:
+            return WIDTHS[height], height
+    known = ", ".join(f"{height}p" for height in WIDTHS)
+    raise SettingsError(f"Unknown resolution {text}", f"Use {known}, or WIDTHxHEIGHT")
+
+
+def _as_json(plan: BenchPlan, cases: Sequence[BenchCase]) -> dict[str, Any]:
+    """Every case, and at the top level the figures of the last one: the largest of the default sizes."""
+    upscaler = plan.upscaler
+    return cases[-1].to_json() | {
+        "output": None,
+        "model": upscaler.info.name,
+        "device": str(upscaler.device),
+        "runtime": upscaler.runtime,
+        "precision": upscaler.precision,
+        "encoder": plan.encoder.name if plan.encoder else "null",
+        "warm_up_frames": WARM_UP_FRAMES,
+        "cases": [case.to_json() for case in cases],
+    }
+
+
+def _print(plan: BenchPlan, cases: Sequence[BenchCase]) -> None:
+    console = Console()
+    upscaler = plan.upscaler
+    encoder = plan.encoder.name if plan.encoder else "null"
+    console.print(
+        f"{upscaler.info.name}, {upscaler.precision} by {upscaler.runtime} on {upscaler.device}; encoder {encoder}; "
+        f"{WARM_UP_FRAMES} warm-up frames are not counted",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table()
+    table.add_column("")
+    for case in cases:
+        table.add_column(f"{_size(case.source)} -> {_size(case.target)}", justify="right")
+    for stage in cases[0].stages_alone_ms:
+        table.add_row(f"{stage} alone", *(f"{case.stages_alone_ms[stage]:.1f} ms" for case in cases))
+    table.add_section()
+    table.add_row("one after the other", *(f"{case.serial_fps:.1f} fps" for case in cases))
+    table.add_row("all together", *(f"{case.fps:.1f} fps" for case in cases))
+    table.add_section()
+    for name in cases[0].verdicts:
+        table.add_row(f"{name} fps", *(_verdict(case, name) for case in cases))
+    console.print(table)
+    for case in cases:
+        console.print(_sentence(case), highlight=False, soft_wrap=True, markup=False)
+
+
+def _size(video: str) -> str:
+    return video.split()[0]
+
+
+def _verdict(case: BenchCase, name: str) -> str:
+    word = "[green]holds[/]" if case.verdicts[name] else "[red]no[/]"
+    return f"{word} ({case.headroom[name]:.2f}x)"
+
+
+def _sentence(case: BenchCase) -> str:
+    latency = case.stages_together["frame"]
+    parts = [
+        f"{_size(case.source)} -> {_size(case.target)}: limited by {case.bottleneck}",
+        f"a frame takes {latency.p50_ms:.0f} / {latency.p95_ms:.0f} / {latency.p99_ms:.0f} ms (p50/p95/p99) end to end",
+        f"peak memory {case.peak_rss_mb:.0f} MB",
+    ]
+    if case.tiles > 1:
+        parts.append(f"{case.tiles} tiles a frame")
+    if case.gpu:
+        parts.append(str(case.gpu))
+    return "; ".join(parts)

@@ -1,0 +1,40 @@
+"""The bar chart of `lipt-stream bench --chart`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lipt_stream.errors import OutputError
+from lipt_stream.stream.bench import BenchCase
+
+COLOURS = {"decode": "#4c78a8", "upload": "#72b7b2", "network": "#e45756", "download": "#54a24b", "encode": "#f2a541"}
+
+
+def draw_chart(cases: Sequence[BenchCase], path: Path) -> None:
+    """One group of bars for each case: milliseconds a frame of each stage alone, and of all together."""
+    from matplotlib.figure import Figure  # an extra, and slow to import: only where a chart is wanted
+
+    stages = list(cases[0].stages_alone_ms)
+    figure: Any = Figure(figsize=(2.5 + 2.8 * len(cases), 4.5), layout="constrained")
+    axes: Any = figure.add_subplot()  # matplotlib's methods are only partly typed
+    width = 0.8 / (len(stages) + 1)
+    for number, stage in enumerate(stages):
+        places = [group + number * width for group in range(len(cases))]
+        heights = [case.stages_alone_ms[stage] for case in cases]
+        axes.bar(places, heights, width, label=f"{stage} alone", color=COLOURS.get(stage))
+    places = [group + len(stages) * width for group in range(len(cases))]
+    bars = axes.bar(places, [1000 / case.fps for case in cases], width, label="all together", color="#333333")
+    axes.bar_label(bars, [f"{case.fps:.1f} fps" for case in cases], padding=2, fontsize=8)
+    for name, target in ((name, float(name)) for name in cases[0].verdicts):
+        axes.axhline(1000 / target, linewidth=0.8, linestyle="--", color="#999999")
+        axes.annotate(f"{name} fps", (1.0, 1000 / target), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+    axes.set_xticks([group + 0.4 for group in range(len(cases))], [f"{c.source}\n-> {c.target}" for c in cases])
+    axes.set_yscale("log")
+    axes.set_ylabel("milliseconds a frame (log)")
+    axes.legend(fontsize=8)
+    try:
+        figure.savefig(path, dpi=130)
+    except OSError as error:
+        raise OutputError(f"The chart {path} cannot be written ({error.strerror})") from error

@@ -1,0 +1,130 @@
+"""`lipt-stream doctor`: what this machine has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+import typer
+from rich.console import Console
+
+from lipt_stream.cli import options
+from lipt_stream.errors import WeightsError
+from lipt_stream.media.encoders import ENCODERS, probe_encoder
+from lipt_stream.media.probe import missing_decoders
+from lipt_stream.model import catalog
+from lipt_stream.observe.gpu import all_gpus
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. "absent" is fine to be without; "broken" is not."""
+
+    name: str
+    state: Literal["ok", "absent", "broken"]
+    detail: str
+    advice: str = ""
+
+
+def doctor(as_json: options.Json = False) -> None:
+    """Check Python, torch, GPU, decoders, encoders and weights. Exit code 1 where something is broken."""
+    findings: list[Finding] = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            _print(finding)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    raise typer.Exit(1 if any(finding.state == "broken" for finding in findings) else 0)
+
+
+def examine() -> Iterator[Finding]:
+    """Look at one thing after the other."""
+    yield _python()
+    yield Finding("lipt-stream", "ok", importlib.metadata.version("lipt-stream"))
+    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
+    yield _runtime()
+    yield from _gpu()
+    yield from _codecs()
+    yield from _weights()
+
+
+def _python() -> Finding:
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("python", "ok", platform.python_version())
+    return Finding("python", "broken", platform.python_version(), "Use Python 3.11 to 3.13")
+
+
+def _runtime() -> Finding:
+    if importlib.util.find_spec("openvino") is None:
+        advice = "pip install 'lipt-stream[openvino]' makes upscaling on CPUs faster"
+        return Finding("openvino", "absent", "not installed: CPUs are served by torch", advice)
+    return Finding("openvino", "ok", importlib.metadata.version("openvino"))
+
+
+def _gpu() -> Iterator[Finding]:
+    gpus = all_gpus()
+    if not gpus:
+        detail = "no NVIDIA GPU, or no driver for it: upscaling runs on the CPU"
+        yield Finding(
+            "gpu", "absent", detail, "With a card built in: install NVIDIA's driver, until `nvidia-smi` lists it"
+        )
+        return
+    for gpu in gpus:
+        memory = f", {gpu.memory_total_mb / 1024:.1f} GiB" if gpu.memory_total_mb else ""
+        yield Finding("gpu", "ok", gpu.name + memory)
+    if not torch.cuda.is_available():
+        advice = "Install a CUDA build of torch: see https://pytorch.org/get-started"
+        yield Finding("torch cuda", "broken", "this torch cannot use the GPU", advice)
+        return
+    yield Finding("torch cuda", "ok", f"CUDA {torch.version.cuda}")
+    if importlib.util.find_spec("cupy") is None:
+        extra = "cuda12" if (torch.version.cuda or "").startswith("12") else "cuda"
+        advice = f"pip install 'lipt-stream[{extra}]'"
+        yield Finding(
+            "cupy", "broken", "not installed: colour conversion falls back to slower torch operations", advice
+        )
+    else:
+        yield Finding("cupy", "ok", "installed")
+
+
+def _codecs() -> Iterator[Finding]:
+    if missing := missing_decoders():
+        advice = "Reinstall av from its wheel: pip install --force-reinstall --only-binary av av"
+        yield Finding("decoders", "broken", "missing: " + ", ".join(missing), advice)
+    else:
+        yield Finding("decoders", "ok", "every common one")
+    for name in ENCODERS:
+        trouble = probe_encoder(name)
+        if trouble is None:
+            yield Finding(f"encoder {name}", "ok", "encodes")
+        elif "nvenc" in name:
+            yield Finding(f"encoder {name}", "absent", trouble, "Needs a GeForce, RTX or L series card and its driver")
+        else:
+            yield Finding(f"encoder {name}", "broken", trouble, "Reinstall av from its wheel")
+
+
+def _weights() -> Iterator[Finding]:
+    for entry in catalog.entries():
+        try:
+            catalog.verify(entry)
+        except WeightsError as error:
+            yield Finding(f"weights {entry.name}", "broken", error.message, error.hint)
+        else:
+            yield Finding(f"weights {entry.name}", "ok", f"checksum {entry.sha256[:12]}")
+
+
+def _print(finding: Finding) -> None:
+    mark = {"ok": "[green]ok     [/]", "absent": "[yellow]absent [/]", "broken": "[red]broken [/]"}[finding.state]
+    console = Console()
+    console.print(f"{mark} {finding.name}: ", end="", highlight=False)
+    console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+    if finding.advice:
+        console.print(f"        -> {finding.advice}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,76 @@
+"""The command line: its commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from lipt_stream.cli.bench import bench
+from lipt_stream.cli.doctor import doctor
+from lipt_stream.cli.eval import evaluate_weights
+from lipt_stream.cli.models import models
+from lipt_stream.cli.upscale import upscale
+from lipt_stream.errors import LiptError
+
+app = typer.Typer(
+    name="lipt-stream",
+    help="Upscale video with LIPT, and say whether it keeps up.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command(no_args_is_help=True)(upscale)
+app.command()(bench)
+app.command("eval")(evaluate_weights)
+app.command()(models)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(importlib.metadata.version("lipt-stream"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+    if debug:
+        os.environ["LIPT_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Entry point of `lipt-stream`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed,
+    130 and 143 stopped by SIGINT and SIGTERM."""
+    try:
+        app()
+    except LiptError as error:
+        if os.environ.get("LIPT_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)  # noqa: T201
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not an error of ours, and nothing is left to tell it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        if os.environ.get("LIPT_DEBUG"):
+            raise
+        print(  # noqa: T201
+            f"error: a defect in lipt-stream, {type(error).__name__}: {error}. "
+            "Please report it with the output of `lipt-stream --debug ...`",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None

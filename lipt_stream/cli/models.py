@@ -1,0 +1,35 @@
+"""`lipt-stream models`: the weights that ship with the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lipt_stream.cli import options
+from lipt_stream.model import catalog
+
+
+def models(as_json: options.Json = False) -> None:
+    """List the weights that ship with the package, with their task, scale and PSNR."""
+    entries = catalog.entries()
+    if as_json:
+        typer.echo(json.dumps([_as_json(entry) for entry in entries]))
+        return
+    datasets = sorted({name for entry in entries for name in entry.psnr})
+    table = Table(title="Weights (Y-PSNR in dB)")
+    for column in ("name", "task", "scale", *datasets):
+        table.add_column(column, justify="right" if column in (*datasets, "scale") else "left")
+    for entry in entries:
+        figures = (f"{entry.psnr[name]:.2f}" if name in entry.psnr else "" for name in datasets)
+        table.add_row(entry.name, entry.task, f"x{entry.scale}", *figures)
+    Console().print(table)
+
+
+def _as_json(entry: catalog.Entry) -> dict[str, Any]:
+    fields = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
+    return fields | {"psnr": dict(entry.psnr)}

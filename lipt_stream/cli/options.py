@@ -1,0 +1,77 @@
+"""Options that several commands share, and what becomes of them: a PipelineSpec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from lipt_stream.errors import SettingsError
+from lipt_stream.stream.spec import PipelineSpec, load_preset
+
+Scale = Annotated[int | None, typer.Option(help="Enlargement: 1, 2, 3 or 4.", show_default="2")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A name from `lipt-stream models`, or a weights file.", show_default="tiny on a GPU, else nano"),
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")]
+Precision = Annotated[
+    str | None, typer.Option(help="auto, float32, float16 or bfloat16.", show_default="auto: fastest within 0.05 dB")
+]
+Runtime = Annotated[
+    str | None, typer.Option(help="What runs the network: auto, torch or openvino.", show_default="auto")
+]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of the network.", show_default="all cores")]
+Depth = Annotated[int | None, typer.Option(help="Frames in flight between decoder and encoder.", show_default="4")]
+Tile = Annotated[
+    str | None,
+    typer.Option(help="Longest tile side in source pixels, or auto.", show_default="auto: what memory allows"),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="Named settings from pipelines/ (fast, balanced, quality, archive), or a .toml file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def build_spec(
+    preset: str | None, changes: Mapping[str, object], encoder_options: list[str] | None = None
+) -> PipelineSpec:
+    """The preset's fields, then those given on the command line (None: not given)."""
+    spec = load_preset(preset) if preset else PipelineSpec()
+    given = {name: value for name, value in changes.items() if value is not None}
+    tile = given.get("tile")
+    if isinstance(tile, str) and tile != "auto":
+        given["tile"] = _whole_number("--tile", tile)
+    if encoder_options:
+        given["encoder_options"] = {**spec.encoder_options, **dict(_key_value(item) for item in encoder_options)}
+    return spec.but(given)
+
+
+def parse_time(option: str, text: str | None) -> float | None:
+    """Seconds from "90", "1:30", "0:01:30.5"; None stays None."""
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+        raise SettingsError(f"{option} {text} is no time", "Write seconds, M:SS or H:MM:SS")
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + part
+    return seconds
+
+
+def _key_value(item: str) -> tuple[str, str]:
+    key, equals, value = item.partition("=")
+    if not key or not equals:
+        raise SettingsError(f"-e {item} is no option", "Write -e key=value, such as -e preset=slow")
+    return key, value
+
+
+def _whole_number(option: str, text: str) -> int:
+    if not text.isdigit():
+        raise SettingsError(f"{option} {text} is no size", "Write auto or a number of pixels")
+    return int(text)

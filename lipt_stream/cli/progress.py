@@ -1,0 +1,149 @@
+"""How a run shows itself: a bar on a terminal, plain lines elsewhere, and a summary at its end."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from lipt_stream.observe.gpu import GpuMonitor
+from lipt_stream.stream.report import Report
+from lipt_stream.stream.upscale import Progress as Update
+
+PLAIN_INTERVAL_SECONDS = 5.0
+
+
+class Display(Protocol):
+    """Shows a run while it goes on."""
+
+    def __call__(self, update: Update) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def display(name: str, console: Console, *, quiet: bool, device: str = "auto") -> Display:
+    """The display that suits the console; the GPU memory shown is that of `device`."""
+    if quiet:
+        return Silent()
+    return Bar(name, console, device) if console.is_terminal else PlainLines(name, console)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __call__(self, update: Update) -> None:
+        del update
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+
+class Bar:
+    """A live line: frames, fps now and on average, times real time, time left, GPU memory."""
+
+    def __init__(self, name: str, console: Console, device: str) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=console,
+            refresh_per_second=4,
+        )
+        self._gpu = GpuMonitor(torch.device(device) if device.startswith("cuda:") else None)
+        self._task: TaskID = self._bar.add_task(name, total=None, figures="starting")
+
+    def __call__(self, update: Update) -> None:
+        total = max(update.frames_total, update.frames) if update.frames_total else None
+        self._bar.update(self._task, completed=update.frames, total=total, figures=self._figures(update, total))
+
+    def _figures(self, update: Update, total: int | None) -> str:
+        parts = [_frames(update, total), _rates(update)]
+        sample = self._gpu.sample()
+        if sample and sample.memory_used_mb is not None:
+            parts.append(f"GPU {sample.memory_used_mb / 1024:.1f} GiB")
+        return "  ".join(parts)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class PlainLines:
+    """A line every few seconds, for logs."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self._name = name
+        self._console = console
+        self._last = time.monotonic()
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        if now - self._last >= PLAIN_INTERVAL_SECONDS:
+            self._last = now
+            line = f"{self._name}: {_frames(update, update.frames_total)}  {_rates(update)}  {_time_left(update)}"
+            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Say what was done: counts, speed, network, and every note."""
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    state = "" if report.complete else " (stopped early: partial)"
+    say(f"{report.output or 'nothing kept'}{state}")
+    say(f"  {report.source} -> {report.target}, {report.media_seconds:.2f} s of film")
+    damaged = f", {report.frames_concealed} damaged" if report.frames_concealed else ""
+    say(f"  frames: {report.frames_in} in, {report.frames_out} out, {report.frames_dropped} dropped{damaged}")
+    say(
+        f"  speed: {report.fps:.1f} fps, {report.realtime_factor:.2f}x real time, {report.seconds:.1f} s in all "
+        f"({report.startup_seconds:.1f} s to start), peak memory {report.peak_rss_mb:.0f} MB"
+    )
+    tiles = f", {report.tiles} tiles a frame" if report.tiles > 1 else ""
+    say(f"  network: {report.model}, {report.precision} by {report.runtime} on {report.device}{tiles}")
+    say(f"  encoder: {report.encoder}")
+    for note in report.notes:
+        say(f"  note: {note}")
+
+
+def _frames(update: Update, total: int | None) -> str:
+    return f"{update.frames}/{total} frames" if total else f"{update.frames} frames"
+
+
+def _rates(update: Update) -> str:
+    realtime = update.media_seconds / update.elapsed_seconds if update.elapsed_seconds > 0 else 0.0
+    return f"{update.fps_now:.1f} fps (avg {update.fps_average:.1f})  {realtime:.2f}x"
+
+
+def _time_left(update: Update) -> str:
+    if not update.frames_total or update.fps_average <= 0:
+        return ""
+    seconds = max(update.frames_total - update.frames, 0) / update.fps_average
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d} left"

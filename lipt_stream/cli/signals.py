@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: the first asks the run to finish what is in flight, the second ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+
+from lipt_stream.stream.pipeline import Stop
+
+
+class Signals:
+    """Which signal asked for the stop: its number decides the exit code (128 + number)."""
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+        self.received = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.received
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = number
+        self.stop.request()
+        sys.stderr.write("\nstopping: finishing the frames in flight (once more to end at once)\n")
+
+
+@contextmanager
+def stopping_on_signals() -> Generator[Signals]:
+    """Within this block the two signals set `Signals.stop`; afterwards they do what they did before."""
+    signals = Signals()
+    before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""`lipt-stream upscale`: files in, larger files out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lipt_stream.cli import options
+from lipt_stream.cli.progress import display, print_summary
+from lipt_stream.cli.signals import Signals, stopping_on_signals
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.errors import LiptError, SettingsError
+from lipt_stream.stream.jobs import Job, make_folder, plan_jobs
+from lipt_stream.stream.report import Report
+from lipt_stream.stream.spec import PipelineSpec
+from lipt_stream.stream.upscale import load_upscaler, upscale_file
+
+
+def upscale(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN [OUT]",
+            help="A file, a folder or a pattern, and where the result goes: a file, a folder, or a pattern such as "
+            "'{stem}_{scale}x{ext}' (the default, beside the input). Three or more paths are all inputs.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="OUT by name; then every path is an input.")
+    ] = None,
+    scale: options.Scale = None,
+    model: options.Model = None,
+    preset: options.Preset = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    runtime: options.Runtime = None,
+    threads: options.Threads = None,
+    depth: options.Depth = None,
+    tile: options.Tile = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="libx264, libx265, libsvtav1, h264_nvenc, ...", show_default="auto")
+    ] = None,
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option("-e", metavar="KEY=VALUE", help="An option of the encoder itself; may be repeated."),
+    ] = None,
+    crf: Annotated[int | None, typer.Option(help="Constant quality; lower is better.", show_default="18")] = None,
+    start: Annotated[str | None, typer.Option(help="Begin at this time: seconds, M:SS or H:MM:SS.")] = None,
+    end: Annotated[str | None, typer.Option(help="End before this time.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    as_json: options.Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Upscale video files. Sound, subtitles and chapters are copied; every frame keeps its time."""
+    changes = {
+        "scale": scale,
+        "model": model,
+        "device": device,
+        "precision": precision,
+        "runtime": runtime,
+        "threads": threads,
+        "depth": depth,
+        "tile": tile,
+        "encoder": encoder,
+        "crf": crf,
+    }
+    spec = options.build_spec(preset, changes, encoder_option)
+    start_seconds, end_seconds = options.parse_time("--start", start), options.parse_time("--end", end)
+    if start_seconds is not None and end_seconds is not None and end_seconds <= start_seconds:
+        raise SettingsError(f"--end {end} is not after --start {start}", "Nothing would be left")
+    inputs, target = _inputs_and_output(paths, output)
+    jobs = plan_jobs(inputs, target, spec.scale, overwrite=overwrite)
+    make_folder(target)
+    console = Console(file=sys.stderr if as_json else sys.stdout)
+    with stopping_on_signals() as signals:
+        batch = _Batch(spec, start_seconds, end_seconds, overwrite, console, quiet, signals)
+        batch.run(jobs)
+    if not quiet and not as_json:
+        batch.summarise()
+    if as_json:
+        typer.echo(json.dumps(batch.to_json(single=len(jobs) == 1)))
+    raise typer.Exit(batch.exit_code)
+
+
+def _inputs_and_output(paths: list[str], output: str | None) -> tuple[list[str], str | None]:
+    if output is None and len(paths) == 2:
+        return paths[:1], paths[1]
+    return paths, output
+
+
+class _Batch:
+    """Several jobs with one network. A file that fails does not stop the next."""
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        start_seconds: float | None,
+        end_seconds: float | None,
+        overwrite: bool,
+        console: Console,
+        quiet: bool,
+        signals: Signals,
+    ) -> None:
+        self._spec = spec
+        self._start_seconds = start_seconds
+        self._end_seconds = end_seconds
+        self._overwrite = overwrite
+        self._console = console
+        self._quiet = quiet
+        self._signals = signals
+        self._upscaler: Upscaler | None = None
+        self.reports: list[Report] = []
+        self.failures: list[tuple[Job, LiptError]] = []
+
+    def run(self, jobs: list[Job]) -> None:
+        if len(jobs) == 1:  # its errors are the command's
+            self._run_one(jobs[0])
+            return
+        self._upscaler = load_upscaler(self._spec)  # once for all
+        for job in jobs:
+            if self._signals.received:
+                break
+            try:
+                self._run_one(job)
+            except LiptError as error:
+                self.failures.append((job, error))
+                typer.echo(f"error: {error}", err=True)
+
+    def _run_one(self, job: Job) -> None:
+        with display(job.input.name, self._console, quiet=self._quiet, device=self._spec.device) as show:
+            report = upscale_file(
+                job.input,
+                job.output,
+                spec=self._spec,
+                upscaler=self._upscaler,
+                start_seconds=self._start_seconds,
+                end_seconds=self._end_seconds,
+                overwrite=self._overwrite,
+                progress=show,
+                stop=self._signals.stop,
+            )
+        self.reports.append(report)
+
+    def summarise(self) -> None:
+        for report in self.reports:
+            print_summary(report, self._console)
+        if self.failures:
+            names = ", ".join(job.input.name for job, _ in self.failures)
+            typer.echo(f"{len(self.failures)} of {len(self.failures) + len(self.reports)} failed: {names}", err=True)
+
+    def to_json(self, *, single: bool) -> dict[str, object]:
+        if single:
+            return self.reports[0].to_json()
+        return {
+            "files": [report.to_json() for report in self.reports],
+            "failed": [{"input": str(job.input), "error": str(error)} for job, error in self.failures],
+        }
+
+    @property
+    def exit_code(self) -> int:
+        if self._signals.received:
+            return self._signals.exit_code
+        return 0 if not self.failures and all(report.ok for report in self.reports) else 1

@@ -1,0 +1,184 @@
+"""Upscaler: a network, its weights and the device it runs on, as one callable. Images in, larger images out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from lipt_stream.engine.device_errors import is_out_of_memory
+from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_runtime
+from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
+from lipt_stream.errors import DeviceError, SettingsError, WeightsError
+from lipt_stream.model import catalog
+from lipt_stream.model.lipt import LIPT, LiptConfig
+from lipt_stream.model.weights import WeightsInfo, load_weights
+
+Tile: TypeAlias = int | Literal["auto"]
+
+# Peak bytes per input pixel and channel in float32, measured by benchmarks/model_memory.py and rounded up.
+BYTES_PER_PIXEL_CHANNEL: Final = 64
+MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
+
+
+class Upscaler:
+    """LIPT on a device.
+
+    Called with images `(N, 3, H, W)`, RGB:
+    - a float tensor in 0..1 gives a float tensor `(N, 3, scale*H, scale*W)` of the same dtype, about 0..1, not clamped;
+    - a uint8 tensor gives a rounded, clamped uint8 tensor.
+    The result is on the device that the images came from. Any size from 1x1 up is taken; frames too large for memory
+    are cut into tiles, and running out of memory means the same images again in smaller tiles.
+    Raises TypeError or ValueError for other dtypes or shapes, DeviceError where even the smallest tile does not fit.
+    """
+
+    def __init__(
+        self, network: LIPT, info: WeightsInfo, *, device: torch.device, runtime: Runtime, tile: Tile = "auto"
+    ) -> None:
+        self.info = info
+        self.config: LiptConfig = network.config
+        self.device = device
+        self._runtime = runtime
+        self._max_pixels = self._tile_pixels(tile)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        runtime: RuntimeName = "auto",
+        threads: int | None = None,
+        tile: Tile = "auto",
+        scale: int = 2,
+    ) -> Upscaler:
+        """Load weights by name ("nano-x2", or "nano" for the given scale) or from a file.
+
+        A file is one of our safetensors or a reference checkpoint in training or deployed form; `scale` is then the
+        file's own. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N". `threads`: for the network
+        on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory allows.
+        """
+        target = pick_device(device)
+        network, info = load_weights(find_weights(name_or_path, scale))
+        run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
+        return cls(network, info, device=target, runtime=run, tile=tile)
+
+    @property
+    def scale(self) -> int:
+        return self.config.scale
+
+    @property
+    def precision(self) -> str:
+        return self._runtime.precision
+
+    @property
+    def runtime(self) -> str:
+        return self._runtime.name
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The dtype that `run` takes without a conversion."""
+        return torch.float16 if self.device.type == "cuda" and self.precision == "float16" else torch.float32
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+            raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise TypeError(f"images must be uint8 or float, got {images.dtype}")
+        moved = images.to(self.device)
+        if images.dtype == torch.uint8:
+            result = self.run(moved.to(self.input_dtype) / 255).mul(255).round().clamp(0, 255)
+        else:
+            result = self.run(moved.to(self.input_dtype))
+        return result.to(images.device, images.dtype)
+
+    def run(self, images: Tensor) -> Tensor:
+        """The bare network, tiled where needed: `(N, 3, H, W)` float in 0..1 on `device` -> float, about 0..1."""
+        n, _, height, width = images.shape
+        with torch.inference_mode():
+            while True:
+                plan = self.plan(height, width, n)
+                try:
+                    return apply_tiled(self._runtime, images, plan, self.scale)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    self._shrink_tiles(height * width, error)
+
+    def plan(self, height: int, width: int, batch: int = 1) -> TilePlan:
+        """The tiles that images of this size are cut into at present: one where they fit whole."""
+        max_pixels = max(self._max_pixels // batch, 1)
+        return plan_tiles(height, width, max_pixels, self.config.receptive_field, self.config.window)
+
+    def _shrink_tiles(self, pixels: int, error: BaseException) -> None:
+        """Halve the tile after running out of memory; the same images are then tried again."""
+        least = smallest_tile(self.config.receptive_field, self.config.window) ** 2
+        tried = min(self._max_pixels, pixels)
+        if tried <= least:
+            raise DeviceError(
+                f"{self.device} has too little memory for {self.info.name}, even in tiles of {int(least**0.5)} pixels",
+                "Use a smaller --model, or --device cpu",
+            ) from error
+        self._max_pixels = max(tried // 2, least)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _tile_pixels(self, tile: Tile) -> int:
+        if tile == "auto":
+            bytes_per_pixel = BYTES_PER_PIXEL_CHANNEL * self.config.channels
+            return max(int(_free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel), 1)
+        least = smallest_tile(self.config.receptive_field, self.config.window)
+        if tile < least:
+            raise SettingsError(
+                f"A tile of {tile} pixels is smaller than {self.info.name}'s receptive field allows",
+                f"Use --tile {least} or more",
+            )
+        return tile * tile
+
+
+def find_weights(name_or_path: str | Path, scale: int) -> Path:
+    """The file that a model name or a path means. Raises WeightsError naming what is near."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise WeightsError(f"No weights file at {path}", "`lipt-stream models` lists the names that need no file")
+    return catalog.path_of(catalog.find(str(name_or_path), scale))
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device that a user's word means."""
+    if device == "auto":
+        return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    kind, _, index = device.partition(":")
+    if kind == "cpu" and not index:
+        return torch.device("cpu")
+    if kind != "cuda" or not (index == "" or index.isdigit()):
+        raise SettingsError(f"Unknown device {device!r}", "Use auto, cpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "No NVIDIA GPU that torch can use", "Use --device cpu; `lipt-stream doctor` says what is missing"
+        )
+    number = int(index) if index else torch.cuda.current_device()
+    if number >= torch.cuda.device_count():
+        raise DeviceError(
+            f"There is no GPU {number}: torch sees {torch.cuda.device_count()}", "Numbers begin at cuda:0"
+        )
+    return torch.device("cuda", number)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():  # Linux: counts the page cache as free, as it should
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # macOS: half of all memory
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 * 1024**3  # Windows has no call for it in the standard library: a cautious guess

@@ -1,0 +1,332 @@
+"""Measuring the pipeline on this machine: every stage alone, all together, and what limits them.
+
+Each case is a real file: a given one, or a synthetic film encoded first, so that decoding is measured as it happens.
+Warm-up frames (compilation, caches, clocks) come before every measurement and are not counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from lipt_stream.engine.slots import STAGES, Engine, Slot
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.errors import InputError
+from lipt_stream.frame import END, Frame, Planes, VideoFormat
+from lipt_stream.media.encoders import EncoderChoice
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.null_sink import NullSink
+from lipt_stream.media.sink import Sink
+from lipt_stream.media.synthetic import SyntheticSource
+from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
+from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.timings import StageSummary, StageTimings
+from lipt_stream.stream.pipeline import Stop, run
+
+WARM_UP_FRAMES: Final = 3
+FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again from its beginning as often as needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchCase:
+    """What one case measured. Stage figures are milliseconds a frame, each stage alone; `fps` is all together."""
+
+    source: str
+    target: str
+    frames_in: int
+    frames_out: int
+    frames_concealed: int
+    fps: float
+    serial_fps: float  # the naive loop: decode, upscale, encode, one after the other
+    stages_alone_ms: dict[str, float]
+    stages_together: dict[str, StageSummary]
+    bottleneck: str
+    verdicts: dict[str, bool]  # by target fps
+    headroom: dict[str, float]  # fps / target fps; above 1 there is room
+    media_fps: float | None
+    tiles: int
+    gpu: GpuSummary | None
+    peak_rss_mb: float
+
+    @property
+    def realtime_factor(self) -> float | None:
+        return self.fps / self.media_fps if self.media_fps else None
+
+    def to_json(self) -> dict[str, Any]:
+        fields = dataclasses.asdict(self)
+        return fields | {
+            "frames_dropped": self.frames_in - self.frames_out,
+            "realtime_factor": self.realtime_factor,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BenchPlan:
+    """What to measure: for how long, with which encoder (None: frames are thrown away), against which rates."""
+
+    upscaler: Upscaler
+    depth: int
+    encoder: EncoderChoice | None
+    encoder_threads: int | None
+    decoder_threads: int | None
+    seconds: float  # per measurement
+    targets: Sequence[float]
+
+
+def bench_size(plan: BenchPlan, width: int, height: int, rate: Fraction) -> BenchCase:
+    """Measure a synthetic film of this size, encoded to H.264 first."""
+    video = VideoFormat(width=width, height=height, frame_rate=rate, time_base=1 / rate)
+    with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
+        film = Path(folder) / "source.mkv"
+        _encode_synthetic(film, video)
+        return bench_file(plan, film)
+
+
+def bench_file(plan: BenchPlan, film: Path) -> BenchCase:
+    """Measure a given film."""
+    with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
+        return _Bench(plan, film, Path(folder)).measure()
+
+
+def _encode_synthetic(film: Path, video: VideoFormat) -> None:
+    source = SyntheticSource(video, FILM_FRAMES)
+    encoder = EncoderChoice(name="libx264", options={"preset": "veryfast"}, crf=23)
+    sink = FileSink(film, video, encoder=encoder, copy_from=None)
+    planes = video.new_planes()
+    while (frame := source.read(planes)) is not END:
+        sink.write(frame)
+    sink.close()
+
+
+class _Bench:
+    """The measurements of one film."""
+
+    def __init__(self, plan: BenchPlan, film: Path, folder: Path) -> None:
+        self._plan = plan
+        self._film = film
+        self._results = (folder / f"result{n}.mkv" for n in itertools.count())
+        with self._open() as source:
+            self._source_format = source.format
+            self._engine = Engine(plan.upscaler, source.format, plan.depth)
+            self._frames = self._read_some(source)
+
+    def measure(self) -> BenchCase:
+        decode_ms = self._decode_alone()
+        engine_ms = self._engine_alone()
+        encode_ms = self._encode_alone()
+        alone = {"decode": decode_ms, **engine_ms, "encode": encode_ms}
+        serial_fps = self._serial()
+        together = self._together()
+        video = self._source_format
+        targets = {f"{target:g}": target for target in self._plan.targets}
+        return BenchCase(
+            source=str(video),
+            target=str(self._engine.target),
+            frames_in=together.frames_in,
+            frames_out=together.frames_out,
+            frames_concealed=together.frames_concealed,
+            fps=together.fps,
+            serial_fps=serial_fps,
+            stages_alone_ms=alone,
+            stages_together=together.stages,
+            bottleneck=max(alone, key=lambda stage: alone[stage]),
+            verdicts={name: together.fps >= target for name, target in targets.items()},
+            headroom={name: together.fps / target for name, target in targets.items()},
+            media_fps=float(video.frame_rate) if video.frame_rate else None,
+            tiles=self._plan.upscaler.plan(video.height, video.width).count,
+            gpu=together.gpu,
+            peak_rss_mb=peak_rss_mb(),
+        )
+
+    def _open(self) -> _LoopedFilm:
+        return _LoopedFilm(self._film, self._plan.decoder_threads)
+
+    def _new_sink(self) -> Sink:
+        if self._plan.encoder is None:
+            return NullSink(self._engine.target)
+        return FileSink(
+            next(self._results),
+            self._engine.target,
+            encoder=self._plan.encoder,
+            copy_from=None,
+            threads=self._plan.encoder_threads,
+        )
+
+    def _read_some(self, source: _LoopedFilm) -> list[Frame]:
+        """One frame for each slot, left in the slot's buffers."""
+        return [source.read(slot.host_in) for slot in self._engine.slots]
+
+    def _decode_alone(self) -> float:
+        planes = self._source_format.new_planes()
+        with self._open() as source:
+            return _median_ms(lambda: source.read(planes), self._plan.seconds)
+
+    def _engine_alone(self) -> dict[str, float]:
+        """Upload, network and download of the same frames again and again, one at a time."""
+        slots = itertools.cycle(self._engine.slots)
+        samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
+
+        def once() -> None:
+            slot = next(slots)
+            self._engine.process(slot)
+            for stage in STAGES:
+                samples[stage].append(slot.events[stage].seconds)
+
+        _median_ms(once, self._plan.seconds)
+        return {stage: statistics.median(times[WARM_UP_FRAMES:]) * 1000 for stage, times in samples.items()}
+
+    def _encode_alone(self) -> float:
+        """Encode the slots' upscaled pictures in turn, with rising timestamps.
+
+        The mean, not the median: an encoder with frame threads takes most frames in no time and some in a long one.
+        """
+        sink = self._new_sink()
+        slots: itertools.cycle[Slot] = itertools.cycle(self._engine.slots)
+        step = max(self._frames[0].duration, 1)
+        count = itertools.count()
+
+        def once() -> None:
+            index = next(count)
+            sink.write(_frame(index, index * step, step, next(slots).host_out))
+
+        began = time.perf_counter()
+        _median_ms(once, self._plan.seconds)
+        sink.close()
+        return (time.perf_counter() - began) * 1000 / next(count)
+
+    def _serial(self) -> float:
+        """Frames per second of the naive loop."""
+        sink = self._new_sink()
+        slot = self._engine.slots[0]
+        with self._open() as source:
+
+            def once() -> None:
+                frame = source.read(slot.host_in)
+                self._engine.process(slot)
+                sink.write(dataclasses.replace(frame, planes=slot.host_out))
+
+            times = _seconds_each(once, self._plan.seconds)
+            began = time.perf_counter()
+            sink.close()
+            flush_seconds = time.perf_counter() - began
+        return len(times) / (sum(times) + flush_seconds)
+
+    def _together(self) -> _Together:
+        """The pipeline as it really runs, stopped after the wanted time."""
+        stop = Stop()
+        timings = StageTimings()
+        sink = self._new_sink()
+        written_at: list[float] = []
+
+        def note(frame: Frame) -> None:
+            del frame
+            written_at.append(time.perf_counter())
+            enough = len(written_at) > 2 * WARM_UP_FRAMES
+            if enough and written_at[-1] - written_at[WARM_UP_FRAMES] > self._plan.seconds:
+                stop.request()
+
+        monitor = GpuMonitor(self._plan.upscaler.device)
+        with self._open() as source, monitor.watching() as gpu:
+            counts = run(source, self._engine, sink, timings=timings, progress=note, stop=stop)
+            sink.close()
+            done = time.perf_counter()
+            concealed = source.frames_concealed
+        return _Together(
+            frames_in=counts.frames_in,
+            frames_out=counts.frames_out,
+            frames_concealed=concealed,
+            fps=(counts.frames_out - WARM_UP_FRAMES) / (done - written_at[WARM_UP_FRAMES - 1]),
+            stages=dict(timings.summary()),
+            gpu=gpu.summary(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    frames_in: int
+    frames_out: int
+    frames_concealed: int
+    fps: float
+    stages: dict[str, StageSummary]
+    gpu: GpuSummary | None
+
+
+class _LoopedFilm:
+    """A FileSource that begins again at its end, with timestamps that go on rising."""
+
+    def __init__(self, film: Path, threads: int | None) -> None:
+        self._film = film
+        self._threads = threads
+        self._source = FileSource(film, threads=threads)
+        self._offset = 0
+        self._next_pts = 0
+        self._index = 0
+        self._frames_this_time = 0
+        self._concealed = 0
+        self.format: VideoFormat = self._source.format
+        self.frame_count_estimate: int | None = None
+        self.notes: list[str] = []
+
+    @property
+    def frames_concealed(self) -> int:
+        return self._concealed + self._source.frames_concealed
+
+    def read(self, into: Planes) -> Frame:
+        frame = self._source.read(into)
+        if frame is END:
+            if self._frames_this_time == 0:
+                raise InputError(f"{self._film} holds no picture that decodes", "Nothing can be measured on it")
+            self._rewind()
+            return self.read(into)
+        self._frames_this_time += 1
+        pts = frame.pts + self._offset
+        self._next_pts = pts + max(frame.duration, 1)
+        self._index += 1
+        return dataclasses.replace(frame, index=self._index - 1, pts=pts)
+
+    def _rewind(self) -> None:
+        self._concealed += self._source.frames_concealed
+        self._source.close()
+        self._source = FileSource(self._film, threads=self._threads)
+        self._offset = self._next_pts
+        self._frames_this_time = 0
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __enter__(self) -> _LoopedFilm:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _frame(index: int, pts: int, duration: int, planes: Planes) -> Frame:
+    return Frame(index=index, pts=pts, duration=duration, planes=planes)
+
+
+def _seconds_each(once: Callable[[], object], seconds: float) -> list[float]:
+    """Call `once` for about `seconds` after the warm-up, at least five times; how long each call took."""
+    for _ in range(WARM_UP_FRAMES):
+        once()
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < 5:
+        began = time.perf_counter()
+        once()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def _median_ms(once: Callable[[], object], seconds: float) -> float:
+    return float(np.median(_seconds_each(once, seconds))) * 1000

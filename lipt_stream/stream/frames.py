@@ -1,0 +1,112 @@
+"""upscale_frames(): the pictures of a film one by one, upscaled, as arrays."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lipt_stream.engine.color import make_colors
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.stream.pipeline import Stop, run
+from lipt_stream.stream.spec import PipelineSpec
+from lipt_stream.stream.upscale import load_upscaler
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaledFrame:
+    """One upscaled picture: `rgb` (scale*H, scale*W, 3) uint8, and when it is shown."""
+
+    index: int
+    pts_seconds: float
+    rgb: NDArray[np.uint8]
+
+
+def upscale_frames(
+    input_path: str | Path,
+    *,
+    spec: PipelineSpec | None = None,
+    upscaler: Upscaler | None = None,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+) -> Iterator[UpscaledFrame]:
+    """Iterate over the upscaled pictures of a file, in order, each once.
+
+    Decoding and upscaling go on in the background, at most `spec.depth` pictures ahead. Leaving the loop early ends
+    them. The arrays are the caller's own. Raises what `upscale_file` raises.
+    """
+    spec = spec or PipelineSpec()
+    source = FileSource(input_path, start_seconds=start_seconds, end_seconds=end_seconds, threads=spec.decoder_threads)
+    try:
+        engine = Engine(upscaler or load_upscaler(spec), source.format, spec.depth)
+        yield from _run_in_background(source, engine)
+    finally:
+        source.close()
+
+
+def _run_in_background(source: FileSource, engine: Engine) -> Iterator[UpscaledFrame]:
+    stop = Stop()
+    sink = _Handoff(engine.target, stop)
+
+    def work() -> None:
+        try:
+            run(source, engine, sink, stop=stop)
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+            sink.offer(error)
+        else:
+            sink.offer(None)
+
+    thread = threading.Thread(target=work, name="lipt-frames")
+    thread.start()
+    try:
+        while (item := sink.items.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.request()
+        thread.join()
+
+
+class _Handoff:
+    """A sink that hands pictures, and at the end an error or None, to another thread, one at a time."""
+
+    def __init__(self, video: VideoFormat, stop: Stop) -> None:
+        self.items: queue.Queue[UpscaledFrame | BaseException | None] = queue.Queue(maxsize=1)
+        self.frames_written = 0
+        self.notes: list[str] = []
+        self._stop = stop
+        self._time_base = video.time_base
+        self._colors = make_colors(video, video, torch.device("cpu"))
+        self._rgb = torch.empty((1, 3, video.height, video.width))
+
+    def write(self, frame: Frame) -> None:
+        y, u, v = (torch.as_tensor(plane) for plane in frame.planes)
+        self._colors.to_rgb((y, u, v), self._rgb)
+        rgb = self._rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        self.offer(UpscaledFrame(frame.index, float(frame.pts * self._time_base), rgb))
+        self.frames_written += 1
+
+    def offer(self, item: UpscaledFrame | BaseException | None) -> None:
+        """Wait until the reader takes the last item, unless the reader has left."""
+        while not self._stop.requested:
+            try:
+                self.items.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def close(self) -> None:
+        return
+
+    def abort(self) -> Path | None:
+        return None

@@ -1,0 +1,113 @@
+"""Which files become which: folders and patterns in, names out, every collision found before any work."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lipt_stream.errors import InputError, OutputError, SettingsError
+from lipt_stream.media.containers import writable_suffix
+
+DEFAULT_PATTERN: Final = "{stem}_{scale}x{ext}"
+_SLASHES: Final = ("/", "\\")
+
+# What a folder is searched for. A file named directly is tried whatever its name.
+VIDEO_EXTENSIONS: Final = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".264", ".hevc", ".265", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv"}
+    | {".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to upscale, and where its result goes."""
+
+    input: Path
+    output: Path
+
+
+def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, overwrite: bool) -> list[Job]:
+    """Expand `inputs` (files, folders, glob patterns) and name their results.
+
+    `output` is a file, a folder (one that exists, or a name with a slash at its end), or a pattern with {stem},
+    {scale} and {ext}; None puts `{stem}_{scale}x{ext}` beside each input. Raises InputError where an input matches
+    nothing, OutputError where two results would share a name, a result would replace an input, or a result exists
+    and `overwrite` is not set.
+    """
+    files = [path for item in inputs for path in expand(item)]
+    files = list(dict.fromkeys(files))
+    jobs = [Job(path, result_path(path, output, scale, several=len(files) > 1)) for path in files]
+    _refuse_collisions(jobs, overwrite)
+    return jobs
+
+
+def expand(item: str) -> list[Path]:
+    """The files that one argument means, in the order of their names."""
+    path = Path(item)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in VIDEO_EXTENSIONS)
+        if not found:
+            raise InputError(f"No video files in {path}", f"Known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}")
+        return found
+    if not path.exists() and glob.has_magic(item):
+        found = sorted(Path(match) for match in glob.glob(item, recursive=True) if Path(match).is_file())  # noqa: PTH207
+        if not found:
+            raise InputError(f"Nothing matches {item}", "Check the pattern and the folder that you are in")
+        return found
+    return [path]
+
+
+def result_path(path: Path, output: str | None, scale: int, *, several: bool) -> Path:
+    """Where the result of `path` goes."""
+    extension = writable_suffix(path)
+    if output is None:
+        return path.parent / _fill(DEFAULT_PATTERN, path, scale, extension)
+    if "{" in output:
+        return Path(_fill(output, path, scale, extension))
+    if _is_folder(output):
+        return Path(output) / _fill(DEFAULT_PATTERN, path, scale, extension)
+    if several:
+        raise OutputError(
+            f"Several files cannot all become {output}", f"Name a folder, or a pattern such as {DEFAULT_PATTERN}"
+        )
+    return Path(output)
+
+
+def make_folder(output: str | None) -> None:
+    """Make the folder that OUT names with a slash at its end. Raises OutputError."""
+    if output is None or not output.endswith(_SLASHES):
+        return
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {output} cannot be made ({error.strerror})", "Name another") from error
+
+
+def _is_folder(output: str) -> bool:
+    return Path(output).is_dir() or output.endswith(_SLASHES)
+
+
+def _fill(pattern: str, path: Path, scale: int, extension: str) -> str:
+    try:
+        return pattern.format(stem=path.stem, scale=scale, ext=extension)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise SettingsError(
+            f"The output pattern {pattern} is wrong", "It may hold {stem}, {scale} and {ext}"
+        ) from error
+
+
+def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
+    inputs = {job.input.resolve() for job in jobs}
+    shared = [path for path, count in Counter(job.output.resolve() for job in jobs).items() if count > 1]
+    if shared:
+        names = ", ".join(str(job.input) for job in jobs if job.output.resolve() == shared[0])
+        raise OutputError(f"{names} would all become {shared[0].name}", "Use a pattern or folder that keeps them apart")
+    for job in jobs:
+        if job.output.resolve() in inputs:
+            raise OutputError(f"{job.output} is an input: it would be overwritten", "Name another output")
+        if job.output.exists() and not overwrite:
+            raise OutputError(f"{job.output} exists already", "Use --overwrite to replace it")

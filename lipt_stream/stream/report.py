@@ -1,0 +1,67 @@
+"""Report: what one run did and how fast, for people and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lipt_stream.observe.timings import StageSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One upscaled file. `seconds` is the whole wall time, `startup_seconds` its part before the first frame was read;
+    `fps` and `realtime_factor` count the rest. `realtime_factor` above 1 is faster than the film plays.
+
+    `frames_dropped` is frames_in - frames_out and 0 in a complete run: files are never dropped from.
+    `frames_concealed` counts damaged pictures that were replaced or skipped by the decoder.
+    """
+
+    input: str
+    output: str | None
+    complete: bool  # False: stopped early; `output` then is a partial file, or None
+    frames_in: int
+    frames_out: int
+    frames_concealed: int
+    seconds: float
+    startup_seconds: float
+    media_seconds: float
+    source: str
+    target: str
+    model: str
+    scale: int
+    device: str
+    runtime: str
+    precision: str
+    encoder: str
+    tiles: int
+    peak_rss_mb: float
+    stages: Mapping[str, StageSummary]
+    notes: tuple[str, ...]
+
+    @property
+    def frames_dropped(self) -> int:
+        return self.frames_in - self.frames_out
+
+    @property
+    def fps(self) -> float:
+        return self.frames_out / (self.seconds - self.startup_seconds)
+
+    @property
+    def realtime_factor(self) -> float:
+        return self.media_seconds / (self.seconds - self.startup_seconds)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every frame that came in went out."""
+        return self.complete and self.frames_dropped == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able mapping of every field and every derived figure."""
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        fields["stages"] = {name: dataclasses.asdict(stage) for name, stage in self.stages.items()}
+        fields["notes"] = list(self.notes)
+        derived = {name: getattr(self, name) for name in ("frames_dropped", "fps", "realtime_factor", "ok")}
+        return fields | derived

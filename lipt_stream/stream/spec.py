@@ -1,0 +1,136 @@
+"""PipelineSpec: everything that a run of the file pipeline can be told, and the presets that name useful sets of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, get_args
+
+from lipt_stream.engine.runtimes import Precision, RuntimeName
+from lipt_stream.engine.upscaler import Tile
+from lipt_stream.errors import SettingsError, nearest
+
+NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """Settings of a run. Every field has a default; a preset and then the caller override single fields.
+
+    Raises SettingsError for values that cannot be meant.
+    """
+
+    model: str = "auto"  # a name from weights/, a file, or "auto": tiny on a GPU, nano on a CPU
+    scale: int = 2
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
+    precision: Precision = "auto"
+    runtime: RuntimeName = "auto"
+    threads: int | None = None  # of the network, on a CPU
+    depth: int = 4  # slots: frames between decoder and encoder
+    tile: Tile = "auto"  # longest tile side in input pixels
+    encoder: str = "auto"
+    crf: int | None = None  # the encoder's constant quality; None for the encoder's default here
+    encoder_options: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
+    encoder_threads: int | None = None
+    decoder_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.scale in (1, 2, 3, 4), f"scale is {self.scale!r}", "Use 1, 2, 3 or 4")
+        _check(2 <= self.depth <= 64, f"depth is {self.depth!r}", "Use 2 to 64 slots")
+        _check(self.precision in get_args(Precision), f"precision is {self.precision!r}", _one_of(Precision))
+        _check(self.runtime in get_args(RuntimeName), f"runtime is {self.runtime!r}", _one_of(RuntimeName))
+        _check(self.tile == "auto" or self.tile > 0, f"tile is {self.tile!r}", "Use auto or a side in pixels")
+        for name in ("threads", "encoder_threads", "decoder_threads"):
+            count = getattr(self, name)
+            _check(count is None or count > 0, f"{name} is {count!r}", "Use 1 or more")
+
+    def but(self, changes: Mapping[str, object]) -> PipelineSpec:
+        """This spec with some fields changed. Unknown names and wrong types raise SettingsError."""
+        for name, value in changes.items():
+            _check_field(name, value)
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]  checked above
+
+
+# What a TOML value of each field may be. Fields that also take "auto" take a string beside their number.
+_FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "model": (str,),
+    "scale": (int,),
+    "device": (str,),
+    "precision": (str,),
+    "runtime": (str,),
+    "threads": (int, type(None)),
+    "depth": (int,),
+    "tile": (int, str),
+    "encoder": (str,),
+    "crf": (int, type(None)),
+    "encoder_options": (Mapping,),
+    "encoder_threads": (int, type(None)),
+    "decoder_threads": (int, type(None)),
+}
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that come with the package."""
+    return tuple(sorted(path.stem for path in _presets_folder().glob("*.toml")))
+
+
+def preset_summary(name: str) -> str:
+    """The first comment line of a preset: what it is for."""
+    return _preset_file(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+
+
+def load_preset(name_or_path: str | Path, base: PipelineSpec | None = None) -> PipelineSpec:
+    """A spec from a preset's name or a TOML file: each key one field, unknown keys refused with the nearest name."""
+    path = _preset_file(name_or_path)
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The preset {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The preset {path} is not TOML ({error})") from error
+    try:
+        return (base or PipelineSpec()).but(values)
+    except SettingsError as error:
+        raise SettingsError(f"In {path.name}: {error.message}", error.hint) from error
+
+
+def _preset_file(name_or_path: str | Path) -> Path:
+    if Path(name_or_path).suffix == ".toml":
+        return Path(name_or_path)
+    if str(name_or_path) not in preset_names():
+        hint = nearest(str(name_or_path), preset_names())
+        raise SettingsError(
+            f"There is no preset {name_or_path}", f"{hint} An encoder's own preset is given as -e preset={name_or_path}"
+        )
+    return _presets_folder() / f"{name_or_path}.toml"
+
+
+def _presets_folder() -> Path:
+    """`pipelines/`: inside the package in a wheel, beside it in an editable checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "pipelines"
+    return inside if inside.is_dir() else package.parent / "pipelines"
+
+
+def _check_field(name: str, value: object) -> None:
+    _check(name in _FIELD_TYPES, f"There is no setting {name}", nearest(name, _FIELD_TYPES))
+    types = _FIELD_TYPES[name]
+    right = isinstance(value, types) and not isinstance(value, bool)
+    if name == "tile":
+        right = right and (isinstance(value, int) or value == "auto")
+    if isinstance(value, Mapping):
+        right = right and all(isinstance(item, str) for item in value.values())  # pyright: ignore[reportUnknownVariableType]
+    _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(t.__name__ for t in types))
+
+
+def _check(condition: bool, message: str, hint: str) -> None:
+    if not condition:
+        raise SettingsError(message, hint)
+
+
+def _one_of(literal: object) -> str:
+    return "Use " + ", ".join(get_args(literal))

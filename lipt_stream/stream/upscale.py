@@ -1,0 +1,174 @@
+"""upscale_file(): one film in, the same film out, larger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.upscaler import Upscaler, pick_device
+from lipt_stream.errors import SettingsError
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.timings import RateMeter, StageTimings
+from lipt_stream.stream.pipeline import Counts, Stop, run
+from lipt_stream.stream.report import Report
+from lipt_stream.stream.spec import PipelineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is. `frames_total` is an estimate, None where the file states no length."""
+
+    frames: int
+    frames_total: int | None
+    fps_now: float
+    fps_average: float
+    media_seconds: float
+    elapsed_seconds: float
+
+
+def load_upscaler(spec: PipelineSpec) -> Upscaler:
+    """The Upscaler that a spec asks for. "auto" is tiny on a GPU and nano on a CPU."""
+    model = spec.model
+    if model == "auto":
+        model = "tiny" if pick_device(spec.device).type == "cuda" else "nano"
+    upscaler = Upscaler.load(
+        model,
+        device=spec.device,
+        precision=spec.precision,
+        runtime=spec.runtime,
+        threads=spec.threads,
+        tile=spec.tile,
+        scale=spec.scale,
+    )
+    if upscaler.scale != spec.scale:
+        raise SettingsError(f"{model} upscales x{upscaler.scale}, not x{spec.scale}", f"Use --scale {upscaler.scale}")
+    return upscaler
+
+
+def upscale_file(
+    input_path: str | Path,
+    output_path: str | Path,
+    *,
+    spec: PipelineSpec | None = None,
+    upscaler: Upscaler | None = None,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Stop | None = None,
+) -> Report:
+    """Upscale the first video stream of a file; everything else in it is copied.
+
+    `upscaler` may be given to serve several files; it is made from `spec` otherwise. `start_seconds` and
+    `end_seconds` cut by presentation time, counted from the film's beginning. The result is written beside its final
+    name and renamed when whole; after an error or a `stop` what was finished is kept under a name that says partial.
+    `progress` is called from the encode thread after every frame.
+    Raises InputError, OutputError, SettingsError, WeightsError or DeviceError; the source and the output's container
+    and encoder are checked before the network is loaded.
+    """
+    spec = spec or PipelineSpec()
+    started = time.perf_counter()
+    source = FileSource(input_path, start_seconds=start_seconds, end_seconds=end_seconds, threads=spec.decoder_threads)
+    try:
+        encoder = choose_encoder(
+            spec.encoder,
+            crf=spec.crf,
+            options=spec.encoder_options,
+            bit_depth=source.format.bit_depth,
+            suffix=Path(output_path).suffix,
+        )
+        sink = FileSink(
+            Path(output_path),
+            source.format.scaled(spec.scale),
+            encoder=encoder,
+            copy_from=Path(input_path),
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
+            overwrite=overwrite,
+            threads=spec.encoder_threads,
+        )
+        timings = StageTimings()
+        tracker = _Tracker(source.format, source.frame_count_estimate, progress)
+        try:
+            upscaler = upscaler or load_upscaler(spec)
+            engine = Engine(upscaler, source.format, spec.depth)
+            ready = time.perf_counter()
+            counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
+            written = _finish(sink, Path(output_path), counts)
+        except BaseException:
+            sink.abort()
+            raise
+    finally:
+        source.close()
+    return Report(
+        input=str(input_path),
+        output=str(written) if written else None,
+        complete=not counts.cancelled,
+        frames_in=counts.frames_in,
+        frames_out=counts.frames_out,
+        frames_concealed=source.frames_concealed,
+        seconds=time.perf_counter() - started,
+        startup_seconds=ready - started,
+        media_seconds=tracker.media_seconds,
+        source=str(engine.source),
+        target=str(engine.target),
+        model=upscaler.info.name,
+        scale=upscaler.scale,
+        device=str(upscaler.device),
+        runtime=upscaler.runtime,
+        precision=upscaler.precision,
+        encoder=encoder.name,
+        tiles=upscaler.plan(source.format.height, source.format.width).count,
+        peak_rss_mb=peak_rss_mb(),
+        stages=timings.summary(),
+        notes=(*source.notes, *sink.notes),
+    )
+
+
+def _finish(sink: FileSink, output: Path, counts: Counts) -> Path | None:
+    if counts.cancelled:
+        return sink.abort()
+    sink.close()
+    return output
+
+
+class _Tracker:
+    """Follows the frames that were written: how much film, how fast."""
+
+    def __init__(self, video: VideoFormat, frames_total: int | None, report: Callable[[Progress], None] | None) -> None:
+        self._time_base = video.time_base
+        self._frames_total = frames_total
+        self._report = report
+        self._rate = RateMeter()
+        self._frames = 0
+        self._first_pts: int | None = None
+        self._end_pts = 0
+
+    def __call__(self, frame: Frame) -> None:
+        self._frames += 1
+        self._rate.tick()
+        if self._first_pts is None:
+            self._first_pts = frame.pts
+        self._end_pts = max(self._end_pts, frame.pts + frame.duration)
+        if self._report is not None:
+            self._report(
+                Progress(
+                    frames=self._frames,
+                    frames_total=self._frames_total,
+                    fps_now=self._rate.windowed,
+                    fps_average=self._rate.average,
+                    media_seconds=self.media_seconds,
+                    elapsed_seconds=self._rate.elapsed_seconds,
+                )
+            )
+
+    @property
+    def media_seconds(self) -> float:
+        return float((self._end_pts - (self._first_pts or 0)) * self._time_base)

@@ -1,0 +1,207 @@
+"""The program as its users run it: in a process of its own, on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
+CPU = ["--device", "cpu", "--model", "nano"]
+
+
+def lipt(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False, cwd=cwd
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_upscale_prints_one_json_object(clip: Path, tmp_path: Path) -> None:
+    result = tmp_path / "large.mp4"
+    done = lipt("upscale", clip, result, *CPU, "--end", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["frames_in"] == report["frames_out"] == frames_of(result)
+    assert (report["frames_dropped"], report["frames_concealed"]) == (0, 0)
+    assert report["fps"] > 0
+    assert report["realtime_factor"] > 0
+    assert report["output"] == str(result)
+
+
+def test_upscale_says_what_it_did(clip: Path, tmp_path: Path) -> None:
+    done = lipt("upscale", clip, "-o", tmp_path / "{stem}-big{ext}", *CPU, "--end", "0:00.5", "--preset", "fast")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"{clip.stem}-big.mp4").is_file()
+    for words in ("frames:", "0 dropped", "real time", "network: nano-x2", "encoder: libx264"):
+        assert words in done.stdout
+    assert "\x1b" not in done.stdout, "no colours where no terminal is"
+
+
+def test_quiet_says_nothing(clip: Path, tmp_path: Path) -> None:
+    done = lipt("upscale", clip, tmp_path / "large.mp4", *CPU, "--end", "0.2", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    shutil.copy(clip, films / "b.mp4")
+    (films / "a.mp4").write_bytes(b"not a film at all")
+    done = lipt("upscale", films, "-o", f"{tmp_path}/out/", *CPU, "--end", "0.3", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert [Path(item["output"]).name for item in report["files"]] == ["b_2x.mp4"]
+    assert [Path(item["input"]).name for item in report["failed"]] == ["a.mp4"]
+    assert (tmp_path / "out" / "b_2x.mp4").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["upscale", "nowhere.mp4"], 1, ["nowhere.mp4"]),
+        (["upscale", "."], 1, ["No video files"]),
+        (["upscale", "{clip}", "x.gif"], 1, ["x.gif", ".mkv"]),
+        (["upscale", "{clip}", "{clip}"], 1, ["is an input"]),
+        (["upscale", "{clip}", "x.mp4", "--model", "nanno"], 1, ["nanno", "Did you mean nano"]),
+        (["upscale", "{clip}", "x.mp4", "--model", "{clip}"], 1, ["flower.mp4"]),
+        (["upscale", "{clip}", "x.mp4", "--scale", "5"], 2, ["Use 1, 2, 3 or 4"]),
+        (["upscale", "{clip}", "x.mp4", "--device", "gpu"], 2, ["Use auto, cpu, cuda"]),
+        (["upscale", "{clip}", "x.mp4", "--encoder", "x264"], 2, ["x264", "libx264"]),
+        (["upscale", "{clip}", "x.mp4", "-e", "presett=slow"], 2, ["presett", "preset"]),
+        (["upscale", "{clip}", "x.mp4", "-e", "slow"], 2, ["-e key=value"]),
+        (["upscale", "{clip}", "x.mp4", "--preset", "slow"], 2, ["-e preset=slow"]),
+        (["upscale", "{clip}", "x.mp4", "--start", "soon"], 2, ["H:MM:SS"]),
+        (["upscale", "{clip}", "x.mp4", "--start", "2", "--end", "1"], 2, ["not after"]),
+        (["upscale", "{clip}", "x.mp4", "--tile", "8", "--model", "nano"], 2, ["--tile"]),
+        (["eval", "--data", "nowhere"], 1, ["nowhere"]),
+        (["bench", "-r", "9p"], 2, ["9p", "WIDTHxHEIGHT"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("upscale", "eval", "bench") else "",
+)
+def test_errors_are_one_line_with_the_way_out(
+    clip: Path, tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    done = lipt(*(argument.format(clip=clip) for argument in arguments), cwd=tmp_path)
+    line = one_line(done)
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+    assert done.returncode == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = lipt("--debug", "upscale", tmp_path / "nowhere.mp4")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_playable_part(clip: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    films = [str(clip)]
+    process = subprocess.Popen(
+        [*PROGRAM, "upscale", *films, str(tmp_path / "large.mp4"), "--device", "cpu", "--model", "tiny"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 120
+        while not any(tmp_path.iterdir()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        time.sleep(4)  # some frames in
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == code, errors
+    assert "stopping" in errors
+    assert "Traceback" not in errors
+    kept = [path for path in tmp_path.iterdir() if "partial" in path.name]
+    assert [path.name for path in tmp_path.iterdir()] == [path.name for path in kept], "nothing looks finished"
+    for path in kept:
+        assert frames_of(path) > 0
+        assert path.name in out
+
+
+def test_eval_json_has_every_weights_and_both_baselines(tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((96, 64)).save(folder / "a.png")
+    done = lipt("eval", "--data", folder, "--scale", "2", "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)
+    for name in ("bicubic", "lanczos", "nano-x2", "tiny-x2"):
+        assert 20 < scores[name]["psnr_y"] < 100
+        assert 0 < scores[name]["ssim_y"] <= 1
+    assert "bicubic" in lipt("eval", "--data", folder, "--model", "nano", "--device", "cpu", "--per-image").stdout
+
+
+def test_models_lists_what_ships() -> None:
+    assert "nano-x2" in lipt("models").stdout
+    entries = json.loads(lipt("models", "--json").stdout)
+    assert {entry["name"] for entry in entries} >= {"nano-x2", "tiny-x2"}
+
+
+def test_doctor_finds_encoders_and_weights() -> None:
+    done = lipt("doctor", "--json")
+    findings = {item["name"]: item for item in json.loads(done.stdout)}
+    assert findings["encoder libx264"]["state"] == "ok"
+    assert findings["weights nano-x2"]["state"] == "ok"
+    assert findings["decoders"]["state"] == "ok"
+    assert done.returncode == (1 if any(item["state"] == "broken" for item in findings.values()) else 0)
+    assert all(item["advice"] for item in findings.values() if item["state"] != "ok")
+
+
+def test_bench_json_and_chart_and_exit_code(clip: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "bench.png"
+    done = lipt("bench", clip, *CPU, "--seconds", "0.3", "--target", "0.01", "--chart", chart, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["frames_in"] == result["frames_out"] > 0
+    assert (result["frames_dropped"], result["frames_concealed"], result["output"]) == (0, 0, None)
+    assert result["fps"] > 0
+    assert result["realtime_factor"] > 0
+    assert set(result["stages_alone_ms"]) == {"decode", "upload", "network", "download", "encode"}
+    assert result["verdicts"] == {"0.01": True}
+    assert result["bottleneck"] in result["stages_alone_ms"]
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_says_no_with_its_exit_code() -> None:
+    done = lipt("bench", "-r", "64x48", *CPU, "--seconds", "0.2", "--target", "100000", "--encoder", "null")
+    assert done.returncode == 3, done.stderr
+    assert "no (0." in done.stdout
+    assert "limited by" in done.stdout
+
+
+def test_output_into_a_closed_pipe_is_no_defect() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run([*PROGRAM, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert "Traceback" not in process.stderr
+    assert "defect" not in process.stderr

@@ -1,0 +1,188 @@
+"""Upscaler: its tensor contract, tiles, and running out of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lipt_stream.engine import upscaler as module
+from lipt_stream.engine.upscaler import Upscaler, pick_device
+from lipt_stream.errors import DeviceError, SettingsError, WeightsError
+
+
+@pytest.fixture(scope="module")
+def nano() -> Upscaler:
+    return Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
+
+
+@settings(max_examples=15)
+@given(n=st.integers(1, 2), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_float_in_float_out(nano: Upscaler, n: int, height: int, width: int) -> None:
+    images = torch.rand(n, 3, height, width)
+    result = nano(images)
+    assert result.shape == (n, 3, 2 * height, 2 * width)
+    assert result.dtype == torch.float32
+
+
+def test_uint8_is_the_rounded_float(nano: Upscaler) -> None:
+    images = torch.randint(0, 256, (2, 3, 33, 21), dtype=torch.uint8)
+    expected = (nano(images / 255) * 255).round().clamp(0, 255)
+    result = nano(images)
+    assert result.dtype == torch.uint8
+    assert (result.float() - expected).abs().max() <= 1  # a value on the edge of rounding may fall either way
+    assert (result.float() != expected).float().mean() < 0.001
+
+
+def test_float_results_are_not_clamped(nano: Upscaler) -> None:
+    edge = torch.zeros(1, 3, 32, 32)
+    edge[..., 16:] = 1
+    result = nano(edge)
+    assert result.min() < 0
+    assert result.max() > 1
+
+
+def test_other_float_types_come_back_as_they_were(nano: Upscaler) -> None:
+    images = torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    assert nano(images).dtype == torch.float64
+    assert nano(images.half()).dtype == torch.float16
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 3, 0, 8), (0, 3, 8, 8)])
+def test_wrong_shapes_are_refused(nano: Upscaler, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"must be \(N, 3, H, W\)"):
+        nano(torch.zeros(shape))
+
+
+def test_wrong_dtypes_are_refused(nano: Upscaler) -> None:
+    with pytest.raises(TypeError, match="uint8 or float"):
+        nano(torch.zeros(1, 3, 8, 8, dtype=torch.int32))
+
+
+def smooth(height: int, width: int) -> torch.Tensor:
+    y, x = torch.meshgrid(torch.linspace(0, 9, height), torch.linspace(0, 14, width), indexing="ij")
+    return torch.stack([(y * x).sin(), (y + x).cos(), (2 * x).sin() * y.cos()])[None] / 2 + 0.5
+
+
+def test_tiles_change_nothing_inside_the_frame(nano: Upscaler) -> None:
+    least = sum(nano.config.receptive_field) + 2 * nano.config.window
+    tiled = Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32", tile=least + 16)
+    images = smooth(150, 210)
+    assert tiled.plan(150, 210).count > 4
+    whole, parts = nano(images), tiled(images)
+    assert whole.shape == parts.shape
+    inner = (slice(None), slice(None), slice(100, -100), slice(100, -100))
+    torch.testing.assert_close(parts[inner], whole[inner], atol=1e-5, rtol=0)
+    # At the right and bottom edges windows wrap around: in the whole frame to the other side, in a tile to its own.
+    assert (parts - whole).square().mean() < 1e-5
+
+
+def test_a_tile_without_room_is_refused_before_work() -> None:
+    with pytest.raises(SettingsError, match=r"Use --tile \d+ or more"):
+        Upscaler.load("tiny-x2", device="cpu", runtime="torch", tile=64)
+
+
+class Limited:
+    """A runtime with room for so many pixels at a time, as a GPU has."""
+
+    name, precision = "limited", "float32"
+
+    def __init__(self, real: Upscaler, max_pixels: int) -> None:
+        self._real = real
+        self._max_pixels = max_pixels
+        self.asked: list[int] = []
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.shape[0] * images.shape[2] * images.shape[3]
+        self.asked.append(pixels)
+        if pixels > self._max_pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self._real.run(images)
+
+
+def limited(nano: Upscaler, max_pixels: int) -> tuple[Upscaler, Limited]:
+    upscaler = Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
+    runtime = Limited(nano, max_pixels)
+    upscaler._runtime = runtime
+    return upscaler, runtime
+
+
+def test_out_of_memory_means_the_same_images_in_tiles(nano: Upscaler) -> None:
+    upscaler, runtime = limited(nano, 20_000)
+    images = smooth(200, 300)
+    result = upscaler(images)
+    assert runtime.asked[0] == 60_000
+    assert result.shape == (1, 3, 400, 600)
+    assert (result - nano(images)).square().mean() < 1e-5
+    runtime.asked.clear()
+    upscaler(images)
+    assert max(runtime.asked) <= 20_000, "what was learnt is kept"
+
+
+def test_too_little_memory_even_for_a_tile_is_said(nano: Upscaler) -> None:
+    upscaler, _ = limited(nano, 100)
+    with pytest.raises(DeviceError, match="too little memory for nano-x2, even in tiles"):
+        upscaler(smooth(200, 300))
+
+
+def test_other_errors_are_not_taken_for_memory(nano: Upscaler) -> None:
+    upscaler, runtime = limited(nano, 100)
+
+    def broken(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("an illegal instruction")
+
+    upscaler._runtime = broken  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="illegal instruction"):
+        upscaler(smooth(20, 30))
+    assert not runtime.asked
+
+
+def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
+    by_name = Upscaler.load("nano", device="cpu", runtime="torch", scale=2)
+    by_path = Upscaler.load(module.find_weights("nano-x2", 2), device="cpu", runtime="torch")
+    images = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(by_name(images), by_path(images))
+    with pytest.raises(WeightsError, match="Did you mean nano"):
+        Upscaler.load("nanno", device="cpu")
+    with pytest.raises(WeightsError, match="No weights file at"):
+        Upscaler.load(tmp_path / "none.safetensors", device="cpu")
+
+
+def test_devices_are_named_plainly() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    for word in ("gpu", "cuda:x", "cpu:0", "mps", ""):
+        with pytest.raises(SettingsError, match="Use auto, cpu, cuda or cuda:N"):
+            pick_device(word)
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="--device cpu"):
+            pick_device("cuda")
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_cpu(nano: Upscaler) -> None:
+    images = smooth(181, 323)
+    exact = nano(images)
+    for precision, bound in (("float32", 1e-4), ("float16", 5e-3)):
+        gpu = Upscaler.load("nano-x2", device="cuda", precision=precision)  # type: ignore[arg-type]
+        result = gpu(images)
+        assert result.device.type == "cpu"
+        assert (result - exact).abs().max() < bound
+
+
+@pytest.mark.gpu
+def test_gpu_out_of_memory_is_survived() -> None:
+    upscaler = Upscaler.load("tiny-x2", device="cuda")
+    free, total = torch.cuda.mem_get_info()
+    images = smooth(720, 1280)
+    whole = upscaler(images)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + 300 * 2**20) / total))
+    try:
+        tiled = upscaler(images)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert upscaler.plan(720, 1280).count > 1, f"300 MB of {free} free bytes should not have been enough"
+    assert (whole - tiled).square().mean() < 1e-4

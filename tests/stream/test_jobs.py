@@ -1,0 +1,70 @@
+"""Folders and patterns in, names out, collisions found before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipt_stream.errors import InputError, OutputError, SettingsError
+from lipt_stream.stream.jobs import Job, plan_jobs
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    for name in ("b.mp4", "a.mkv", "c.avi", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def test_a_file_gets_its_scale_beside_it(films: Path) -> None:
+    assert plan_jobs([str(films / "b.mp4")], None, 2, overwrite=False) == [Job(films / "b.mp4", films / "b_2x.mp4")]
+
+
+def test_a_folder_gives_its_films_in_order_and_what_cannot_be_written_becomes_mkv(films: Path) -> None:
+    names = [job.output.name for job in plan_jobs([str(films)], None, 4, overwrite=False)]
+    assert names == ["a_4x.mkv", "b_4x.mp4", "c_4x.mkv"]
+
+
+def test_a_pattern_in_and_a_pattern_out(films: Path) -> None:
+    jobs = plan_jobs([str(films / "[ab].m*")], str(films / "out" / "{stem}-x{scale}{ext}"), 2, overwrite=False)
+    assert [job.output for job in jobs] == [films / "out" / "a-x2.mkv", films / "out" / "b-x2.mp4"]
+
+
+def test_a_folder_out(films: Path) -> None:
+    (films / "out").mkdir()
+    assert plan_jobs([str(films / "b.mp4")], str(films / "out"), 2, overwrite=False)[0].output.parent.name == "out"
+
+
+def test_a_file_named_twice_is_one_job(films: Path) -> None:
+    assert len(plan_jobs([str(films / "b.mp4"), str(films)], None, 2, overwrite=False)) == 3
+
+
+def test_results_that_share_a_name_are_refused(films: Path) -> None:
+    (films / "b.mkv").write_bytes(b"x")
+    with pytest.raises(OutputError, match=r"b\.mkv, .*b\.mp4 would all become b\.mkv"):
+        plan_jobs([str(films / "b.*")], str(films / "out" / "{stem}.mkv"), 2, overwrite=False)
+    with pytest.raises(OutputError, match="Several files cannot all become"):
+        plan_jobs([str(films)], str(films / "one.mp4"), 2, overwrite=False)
+
+
+def test_an_input_is_never_replaced(films: Path) -> None:
+    with pytest.raises(OutputError, match="is an input"):
+        plan_jobs([str(films / "b.mp4")], str(films / "b.mp4"), 2, overwrite=True)
+
+
+def test_what_exists_is_replaced_only_when_told(films: Path) -> None:
+    (films / "b_2x.mp4").write_bytes(b"x")
+    with pytest.raises(OutputError, match="--overwrite"):
+        plan_jobs([str(films / "b.mp4")], None, 2, overwrite=False)
+    assert plan_jobs([str(films / "b.mp4")], None, 2, overwrite=True)
+
+
+def test_nothing_found_is_said(films: Path) -> None:
+    with pytest.raises(InputError, match=r"Nothing matches .*\.flv"):
+        plan_jobs([str(films / "*.flv")], None, 2, overwrite=False)
+    (films / "empty").mkdir()
+    with pytest.raises(InputError, match="No video files in"):
+        plan_jobs([str(films / "empty")], None, 2, overwrite=False)
+    with pytest.raises(SettingsError, match="may hold"):
+        plan_jobs([str(films / "b.mp4")], "{name}.mp4", 2, overwrite=False)

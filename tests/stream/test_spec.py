@@ -1,0 +1,64 @@
+"""Presets override single fields; what is no field, or cannot be meant, is refused with the way out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lipt_stream.errors import SettingsError
+from lipt_stream.stream.spec import _FIELD_TYPES, PipelineSpec, load_preset, preset_names, preset_summary
+
+
+def test_every_field_can_be_set() -> None:
+    assert set(_FIELD_TYPES) == {item.name for item in dataclasses.fields(PipelineSpec)}
+
+
+def test_every_preset_loads_and_says_what_it_is_for() -> None:
+    assert {"fast", "balanced", "quality"} <= set(preset_names())
+    for name in preset_names():
+        assert isinstance(load_preset(name), PipelineSpec)
+        assert len(preset_summary(name)) > 20
+
+
+def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('# mine\nmodel = "tiny"\ntile = 512\n[encoder_options]\npreset = "slow"\n')
+    spec = load_preset(file, PipelineSpec(scale=3))
+    assert (spec.model, spec.tile, spec.scale, spec.encoder_options) == ("tiny", 512, 3, {"preset": "slow"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scael = 2", "Did you mean scale?"),
+        ('scale = "2"', "scale cannot be '2'"),
+        ("scale = 5", "Use 1, 2, 3 or 4"),
+        ("depth = 1", "Use 2 to 64 slots"),
+        ('precision = "int3"', "Use auto, float32"),
+        ("threads = 0", "Use 1 or more"),
+        ("threads = true", "threads cannot be True"),
+        ('tile = "big"', "tile cannot be 'big'"),
+        ("scale = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_preset_is_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_preset(file)
+    assert said in str(caught.value)
+    assert "mine.toml" in str(caught.value)
+
+
+def test_an_unknown_preset_names_the_nearest_and_the_encoders_own_way() -> None:
+    with pytest.raises(SettingsError, match=r"Did you mean fast\?.*-e preset=fsat"):
+        load_preset("fsat")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_preset("nowhere/mine.toml")
+
+
+def test_specs_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PipelineSpec().scale = 3  # type: ignore[misc]

@@ -1,0 +1,161 @@
+"""upscale_file and upscale_frames on the bundled real clip."""
+
+from __future__ import annotations
+
+import json
+import threading
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import Interpolation
+
+from lipt_stream import (
+    InputError,
+    OutputError,
+    PipelineSpec,
+    SettingsError,
+    Stop,
+    Upscaler,
+    upscale_file,
+    upscale_frames,
+)
+
+SPEC = PipelineSpec(model="nano", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def upscaler() -> Upscaler:
+    return Upscaler.load("nano", device="cpu")
+
+
+def video_times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return sorted(frame.pts * stream.time_base for frame in container.decode(stream))
+
+
+def accurate_rgb(picture: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) float by swscale with its accurate arithmetic; its fast one, the default, is darker by one."""
+    accurate = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    planes = picture.reformat(format="gbrp", interpolation=accurate).planes
+    g, b, r = (np.asarray(np.from_dlpack(plane)).astype(float) for plane in planes)
+    return np.stack([r, g, b], axis=-1)
+
+
+def audio_packets(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def test_the_same_film_larger(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    result = tmp_path / "large.mp4"
+    report = upscale_file(clip, result, spec=SPEC, upscaler=upscaler)
+    before, after = video_times(clip), video_times(result)
+    assert report.ok
+    assert report.frames_in == report.frames_out == len(before) == len(after)
+    assert [t - before[0] for t in before] == pytest.approx([t - after[0] for t in after], abs=1e-3)
+    assert audio_packets(clip) == audio_packets(result)
+    with av.open(str(clip)) as small, av.open(str(result)) as large:
+        assert large.streams.video[0].width == 2 * small.streams.video[0].width
+        assert large.streams.video[0].height == 2 * small.streams.video[0].height
+    assert json.loads(json.dumps(report.to_json()))["frames_dropped"] == 0
+    assert list(tmp_path.iterdir()) == [result]
+
+
+def test_the_picture_is_the_sources_picture(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    """Each upscaled frame, shrunk, is nearest to its own source frame: none swapped, shifted or recoloured."""
+    result = tmp_path / "large.mkv"
+    upscale_file(clip, result, spec=SPEC, upscaler=upscaler, end_seconds=1.0)
+    with av.open(str(clip)) as small, av.open(str(result)) as large:
+        width, height = small.streams.video[0].width, small.streams.video[0].height
+        sources = [frame.to_ndarray(format="rgb24").astype(float) for frame in islice(small.decode(video=0), 25)]
+        results = [
+            frame.reformat(width, height, "rgb24", interpolation="AREA").to_ndarray().astype(float)
+            for frame in islice(large.decode(video=0), 25)
+        ]
+    assert len(results) > 20
+    for index, picture in enumerate(results):
+        errors = [np.mean((picture - source) ** 2) for source in sources]
+        assert errors[index] == min(errors)
+        assert 10 * np.log10(255**2 / errors[index]) > 30
+        assert np.abs((picture - sources[index]).mean(axis=(0, 1))).max() < 1.0, "no colour shift"
+
+
+def test_cutting_by_time(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    report = upscale_file(clip, tmp_path / "cut.mp4", spec=SPEC, upscaler=upscaler, start_seconds=1.0, end_seconds=2.0)
+    first = video_times(clip)[0]
+    expected = [t for t in video_times(clip) if 1 <= t - first < 2]
+    assert report.frames_out == len(expected)
+    assert report.media_seconds == pytest.approx(1.0, abs=0.08)
+
+
+def test_stopping_keeps_a_playable_part_under_another_name(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    stop = Stop()
+    report = upscale_file(
+        clip,
+        tmp_path / "large.mp4",
+        spec=SPEC,
+        upscaler=upscaler,
+        stop=stop,
+        progress=lambda update: stop.request() if update.frames == 10 else None,
+    )
+    assert not report.complete
+    assert not report.ok
+    assert report.output is not None
+    assert "partial" in report.output
+    assert not (tmp_path / "large.mp4").exists()
+    assert len(video_times(Path(report.output))) == report.frames_out >= 10
+
+
+def test_an_existing_result_is_kept(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    result = tmp_path / "large.mp4"
+    result.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        upscale_file(clip, result, spec=SPEC, upscaler=upscaler)
+    assert result.read_bytes() == b"precious"
+
+
+def test_errors_come_before_work_and_leave_nothing(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        upscale_file(tmp_path / "nowhere.mp4", tmp_path / "x.mp4")
+    with pytest.raises(SettingsError, match="There is no encoder"):
+        upscale_file(clip, tmp_path / "x.mp4", spec=PipelineSpec(encoder="x264"))
+    with pytest.raises(OutputError, match="no container"):
+        upscale_file(clip, tmp_path / "x.gif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_between_start_and_end_is_said(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    with pytest.raises((InputError, OutputError), match=r"--start|start"):
+        upscale_file(clip, tmp_path / "x.mp4", spec=SPEC, upscaler=upscaler, start_seconds=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_one_by_one(clip: Path, upscaler: Upscaler) -> None:
+    frames = list(upscale_frames(clip, spec=SPEC, upscaler=upscaler, end_seconds=0.5))
+    times = video_times(clip)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert [frame.pts_seconds for frame in frames] == pytest.approx([float(t) for t in times[: len(frames)]], abs=1e-6)
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        assert frames[0].rgb.shape == (2 * stream.height, 2 * stream.width, 3)
+        source = accurate_rgb(next(container.decode(video=0)))
+    assert frames[0].rgb.dtype == np.uint8
+    assert np.abs(frames[0].rgb.mean(axis=(0, 1)) - source.mean(axis=(0, 1))).max() < 1.0
+    assert not np.shares_memory(frames[0].rgb, frames[1].rgb)
+
+
+def test_leaving_the_loop_early_ends_the_threads(clip: Path, upscaler: Upscaler) -> None:
+    frames = upscale_frames(clip, spec=SPEC, upscaler=upscaler)
+    next(frames)
+    frames.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-")]
+
+
+def test_an_error_in_the_background_reaches_the_loop(tmp_path: Path, upscaler: Upscaler) -> None:
+    with pytest.raises(InputError):
+        list(upscale_frames(tmp_path / "nowhere.mp4", spec=SPEC, upscaler=upscaler))
