@@ -277,7 +277,9 @@ class LIPT(nn.Module):
         y = y.to(exact) + x.to(exact)
         tail_bias = None if self.tail.bias is None else self.tail.bias.to(exact)
         y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)
-        return F.pixel_shuffle(y[..., :height, :width], self.config.scale) + mean
+        s = self.config.scale  # pixel shuffle, straight into contiguous memory: F.pixel_shuffle keeps channels last
+        y = y[..., :height, :width].reshape(-1, 3, s, s, height, width).permute(0, 1, 4, 2, 5, 3)
+        return y.reshape(-1, 3, s * height, s * width).contiguous() + mean
 
     def _sampled(self, side: int) -> Tensor:
         if side > MAX_SIDE:
@@ -310,6 +312,7 @@ def pad_by_reflection(x: Tensor, multiple: int) -> Tensor:
 
 def _reflected(size: int, multiple: int, device: torch.device) -> Tensor:
     """0, 1, ..., size-1, size-2, ..., 1, 0, 1, ... up to the next multiple."""
-    index = torch.arange(-(-size // multiple) * multiple, device=device)
-    last = max(size - 1, 1)  # of a single row every index is that row: the triangle wave has no period
-    return (last - (index % (2 * last) - last).abs()).clamp_(max=size - 1)
+    index = torch.arange((size + multiple - 1) // multiple * multiple, device=device)
+    period = 2 * max(size - 1, 1)  # of a single row there is no period: every index is clamped to it
+    index = index % period
+    return torch.minimum(index, period - index).clamp(max=size - 1)

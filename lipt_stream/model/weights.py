@@ -155,7 +155,8 @@ def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
 def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
     """torch.load of data alone: `weights_only` refuses every pickle that would run code."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # given a path, torch would go by its suffix
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors, and running code from it was refused", "Use weights you trust, as tensors"

@@ -1,0 +1,88 @@
+"""The weights in the repository are what their index says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lipt_stream.errors import WeightsError
+from lipt_stream.model import catalog
+from lipt_stream.model.lipt import LiptConfig
+from lipt_stream.model.weights import load_weights
+
+
+def test_every_entry_is_its_file() -> None:
+    entries = catalog.entries()
+    assert {"nano-x2", "tiny-x2"} <= {entry.name for entry in entries}
+    for entry in entries:
+        catalog.verify(entry)
+        model, info = load_weights(catalog.path_of(entry))
+        assert model.config == LiptConfig.named(entry.model, entry.scale)
+        assert model.deployed
+        assert (info.name, info.task, info.scale) == (entry.name, entry.task, entry.scale)
+        assert (info.licence, info.origin) == ("Apache-2.0", "lipt-stream")
+        assert info.scores == entry.psnr
+        assert info.training_data
+
+
+def test_no_file_is_without_an_entry() -> None:
+    files = {path.name for path in catalog.weights_dir().glob("*.safetensors")}
+    assert files == {entry.file for entry in catalog.entries()}
+    assert sum((catalog.weights_dir() / name).stat().st_size for name in files) < 40e6
+
+
+def test_a_network_and_a_scale_or_a_full_name_find_weights() -> None:
+    assert catalog.find("nano", 2).name == "nano-x2"
+    assert catalog.find("tiny-x2", 4).name == "tiny-x2"
+
+
+def test_an_unknown_name_is_answered_with_near_ones() -> None:
+    with pytest.raises(WeightsError) as error:
+        catalog.find("nanno", 2)
+    assert "nano-x2" in error.value.hint
+
+
+def test_a_scale_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(WeightsError, match="tiny for x3") as error:
+        catalog.find("tiny", 3)
+    assert "x2" in error.value.hint
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the weights that a test may damage."""
+    folder = tmp_path / "weights"
+    shutil.copytree(catalog.weights_dir(), folder)
+    monkeypatch.setattr(catalog, "INSTALLED", folder)
+    return folder
+
+
+def test_a_changed_file_is_noticed(copied: Path) -> None:
+    entry = catalog.find("nano", 2)
+    content = bytearray((copied / entry.file).read_bytes())
+    content[-1] ^= 1
+    (copied / entry.file).write_bytes(content)
+    with pytest.raises(WeightsError, match="checksum"):
+        catalog.verify(entry)
+
+
+def test_a_missing_file_is_noticed(copied: Path) -> None:
+    entry = catalog.find("nano", 2)
+    (copied / entry.file).unlink()
+    with pytest.raises(WeightsError, match="Cannot read"):
+        catalog.verify(entry)
+
+
+@pytest.mark.parametrize("index", ["weights = 3", "[[weights]]\nname = 'x'", "[[", ""])
+def test_a_broken_index_is_a_weights_error(copied: Path, index: str) -> None:
+    (copied / "index.toml").write_text(index)
+    with pytest.raises(WeightsError, match="no index"):
+        catalog.entries()
+
+
+def test_a_missing_index_is_a_weights_error(copied: Path) -> None:
+    (copied / "index.toml").unlink()
+    with pytest.raises(WeightsError, match="Cannot read"):
+        catalog.entries()

@@ -1,0 +1,121 @@
+"""Branches against their merge: the same function, its borders and its gradients included."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.repconv import Affine, RepConv, Sobel, chain, fold_batch_norm, merge
+
+
+def randomise(module: nn.Module, seed: int = 0) -> None:
+    """Every parameter and statistic away from its initial value, so that no term of a merge is zero or one."""
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.2, generator=generator)
+            part.running_var.uniform_(0.3, 2, generator=generator)
+            part.weight.data.uniform_(-0.5, 0.5, generator=generator)
+            part.bias.data.normal_(0, 0.2, generator=generator)
+        elif isinstance(part, Sobel):
+            part.scale.data.normal_(0, 0.2, generator=generator)
+            part.bias.data.normal_(0, 0.2, generator=generator)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (9, 13)], ids=str)
+def test_branches_merge_exactly_up_to_the_border(dtype: torch.dtype, tolerance: float, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    branches = RepConv(6).to(dtype).eval()
+    randomise(branches)
+    x = torch.randn(2, 6, *size, dtype=dtype)
+    merged = branches.affine()
+    assert merged.weight.shape == (6, 6, 3, 3)
+    torch.testing.assert_close(F.conv2d(x, *merged, padding=1), branches(x), atol=tolerance, rtol=0)
+
+
+def test_every_branch_takes_part() -> None:
+    torch.manual_seed(0)
+    branches = RepConv(4).eval()
+    randomise(branches)
+    whole = branches.affine().weight
+    for branch in branches.branches:
+        assert branch.affine().weight.abs().max() > 1e-3
+    torch.testing.assert_close(merge(branch.affine() for branch in branches.branches).weight, whole)
+
+
+def test_the_merge_carries_the_same_gradients_as_the_branches() -> None:
+    torch.manual_seed(0)
+    branches = RepConv(4).double().eval()
+    randomise(branches)
+    x, weight = torch.randn(2, 4, 7, 6, dtype=torch.float64), torch.randn(2, 4, 7, 6, dtype=torch.float64)
+    parameters = list(branches.parameters())
+    through_branches = torch.autograd.grad((branches(x) * weight).sum(), parameters)
+    through_merge = torch.autograd.grad((F.conv2d(x, *branches.affine(), padding=1) * weight).sum(), parameters)
+    for one, other in zip(through_branches, through_merge, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
+
+
+def test_a_chain_of_full_convolutions() -> None:
+    first = Affine(torch.randn(5, 3, 1, 1, dtype=torch.float64), torch.randn(5, dtype=torch.float64))
+    second = Affine(torch.randn(4, 5, 3, 3, dtype=torch.float64), torch.randn(4, dtype=torch.float64))
+    x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    steps = F.conv2d(F.conv2d(x, *first), *second)
+    torch.testing.assert_close(F.conv2d(x, *chain(first, second)), steps, atol=1e-12, rtol=0)
+
+
+def test_folding_a_batch_norm() -> None:
+    norm = nn.BatchNorm2d(4).double().eval()
+    randomise(norm)
+    convolution = Affine(torch.randn(4, 3, 3, 3, dtype=torch.float64), torch.randn(4, dtype=torch.float64))
+    x = torch.randn(1, 3, 6, 6, dtype=torch.float64)
+    folded = F.conv2d(x, *fold_batch_norm(convolution, norm))
+    torch.testing.assert_close(folded, norm(F.conv2d(x, *convolution)), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("shared", [0, 1])
+def test_deploy_is_exact(dtype: torch.dtype, tolerance: float, shared: int) -> None:
+    torch.manual_seed(0)
+    model = LIPT(LiptConfig(scale=3, channels=8, units=4, shared=shared, window=8), deployed=False).to(dtype).eval()
+    randomise(model)
+    plain = deploy(model)
+    assert plain.deployed
+    assert not plain.training
+    assert plain.head.weight.dtype == dtype
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in plain.modules())
+    x = torch.rand(2, 3, 13, 22, dtype=dtype)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(x), model(x), atol=tolerance, rtol=0)
+
+
+def test_deploy_leaves_the_trained_network_alone() -> None:
+    model = LIPT(LiptConfig.named("nano", 2), deployed=False)
+    before = copy.deepcopy(model.state_dict())
+    plain = deploy(model)
+    for parameter in plain.parameters():
+        parameter.data.fill_(7)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_deploying_twice_gives_an_equal_copy() -> None:
+    once = deploy(LIPT(LiptConfig.named("nano", 2), deployed=False))
+    twice = deploy(once)
+    for name, tensor in twice.state_dict().items():
+        assert torch.equal(tensor, once.state_dict()[name])
+        assert tensor.data_ptr() != once.state_dict()[name].data_ptr()
+
+
+def test_training_uses_the_statistics_of_the_batch() -> None:
+    torch.manual_seed(0)
+    branches = RepConv(4)
+    before = branches.square.norm.running_mean.clone()
+    branches(torch.randn(2, 4, 8, 8) + 3).sum().backward()
+    assert not torch.equal(branches.square.norm.running_mean, before)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in branches.parameters())
