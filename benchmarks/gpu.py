@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from results_file import write_result
 
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler
@@ -26,7 +26,7 @@ from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.model.lipt import LiptConfig
 from lipt_stream.observe.gpu import GpuMonitor
-from lipt_stream.observe.process import describe_machine, peak_rss_mb
+from lipt_stream.observe.process import peak_rss_mb
 from lipt_stream.observe.timings import StageTimings
 from lipt_stream.stream.pipeline import Stop, run
 
@@ -59,10 +59,7 @@ def main() -> None:
             f"  {result['model']} depth {result['depth']}: {result['pipeline_fps']:.2f} fps of at most "
             f"{result['bus_limit_fps']:.0f} (bus), {result['arithmetic_limit_fps']:.0f} (arithmetic)"
         )
-    if arguments.out:
-        machine = describe_machine() | {"torch": torch.__version__, "gpu": gpu_name(upscaler.device)}
-        document = {"machine": machine, "bus": bus, "matmul_tflops": matmul, "results": results}
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(arguments.out, bus_gigabytes_per_second=bus, matmul_tflops=matmul, results=results)
 
 
 def measure(upscaler: Upscaler, video: VideoFormat, depth: int, seconds: float) -> dict[str, Any]:
@@ -171,10 +168,6 @@ def matmul_tflops(device: torch.device, dtype: torch.dtype) -> float:
             torch.cuda.synchronize()
 
     return 2 * side**3 / (median_ms(product, 0.5) / 1000) / 1e12
-
-
-def gpu_name(device: torch.device) -> str | None:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -13,13 +13,12 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-import torch
+from results_file import write_result
 
 from lipt_stream.frame import END, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.synthetic import SyntheticSource
-from lipt_stream.observe.process import describe_machine
 
 VIDEO = VideoFormat(width=320, height=180, frame_rate=Fraction(25), time_base=Fraction(1, 25))
 
@@ -40,10 +39,7 @@ def main() -> None:
             print(f"{frames} frames: peak {peaks[frames]:.0f} MB, {report['fps']:.1f} fps", flush=True)
     ratio = peaks[2000] / peaks[200]
     print(f"2,000 frames over 200 frames: {ratio:.3f}")
-    if arguments.out:
-        machine = describe_machine() | {"torch": torch.__version__}
-        document = {"machine": machine, "model": arguments.model, "peak_rss_mb": peaks, "ratio": ratio}
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(arguments.out, model=arguments.model, film=str(VIDEO), peak_rss_mb=peaks, ratio=ratio)
 
 
 def make_film(film: Path, frames: int) -> None:

@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
-import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
+from results_file import write_result
 
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler
@@ -27,7 +25,7 @@ from lipt_stream.frame import END, Frame
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.observe.process import describe_machine
+from lipt_stream.observe.process import usable_cores
 from lipt_stream.stream.pipeline import run
 
 CLIP = Path(__file__).resolve().parent.parent / "tests" / "data" / "clips" / "flower.mp4"
@@ -69,7 +67,7 @@ def main() -> None:
     }
     stages = [costs[name] for name in ("decode", "network", "encode")]
     slowest = max(stage.wall_ms for stage in stages)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     cpu_bound = sum(stage.cpu_ms for stage in stages) / cores
     bound = max(slowest, cpu_bound)
     for name, cost in costs.items():
@@ -79,21 +77,19 @@ def main() -> None:
         f"pipeline / bound {costs['pipeline'].wall_ms / bound:.3f}, "
         f"serial / pipeline {costs['serial'].wall_ms / costs['pipeline'].wall_ms:.3f}"
     )
-    if arguments.out:
-        document = {
-            "machine": describe_machine() | {"torch": torch.__version__},
-            "film": arguments.film.name,
-            "model": bench.upscaler.info.name,
-            "runtime": bench.upscaler.runtime,
-            "precision": bench.upscaler.precision,
-            "rounds": arguments.rounds,
-            "costs": {name: dataclasses.asdict(cost) for name, cost in costs.items()},
-            "slowest_stage_ms": slowest,
-            "cpu_bound_ms": cpu_bound,
-            "pipeline_over_bound": costs["pipeline"].wall_ms / bound,
-            "serial_over_pipeline": costs["serial"].wall_ms / costs["pipeline"].wall_ms,
-        }
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(
+        arguments.out,
+        film=arguments.film.name,
+        model=bench.upscaler.info.name,
+        runtime=bench.upscaler.runtime,
+        precision=bench.upscaler.precision,
+        rounds=arguments.rounds,
+        costs={name: dataclasses.asdict(cost) for name, cost in costs.items()},
+        slowest_stage_ms=slowest,
+        cpu_bound_ms=cpu_bound,
+        pipeline_over_bound=costs["pipeline"].wall_ms / bound,
+        serial_over_pipeline=costs["serial"].wall_ms / costs["pipeline"].wall_ms,
+    )
 
 
 class Bench:

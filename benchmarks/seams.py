@@ -7,7 +7,6 @@ the original, over a folder of images.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from fractions import Fraction
@@ -15,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from results_file import write_result
 
 from lipt_stream.engine.tiling import smallest_tile
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.observe.process import describe_machine
 from lipt_stream.train.evaluate import find_images, psnr_y, read_image
 from lipt_stream.train.imresize import imresize
 
@@ -36,9 +35,7 @@ def main() -> None:
             f"{result['model']}: tiles of {result['tile']} pixels; tiled against whole {result['agreement_db']:.1f} dB "
             f"(inside the frame {result['inner_agreement_db']:.1f}); against the original {result['cost_db']:+.4f} dB"
         )
-    if arguments.out:
-        machine = describe_machine() | {"torch": torch.__version__}
-        arguments.out.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+    write_result(arguments.out, data=arguments.data.name, results=results)
 
 
 def measure(name: str, images: list[Path]) -> dict[str, float | int | str]:

@@ -6,7 +6,6 @@ python benchmarks/startup.py --out benchmarks/results/startup.json
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -14,9 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
-from lipt_stream.observe.process import describe_machine
+from results_file import write_result
 
 CLIP = Path(__file__).resolve().parent.parent / "tests" / "data" / "clips" / "flower.mp4"
 
@@ -44,10 +41,7 @@ def main() -> None:
         times = [seconds_to_first_frame(runtime) for _ in range(arguments.runs)]
         medians[runtime] = statistics.median(times)
         print(f"{runtime}: {medians[runtime]:.2f} s (each: {', '.join(f'{t:.2f}' for t in times)})", flush=True)
-    if arguments.out:
-        machine = describe_machine() | {"torch": torch.__version__}
-        document = {"machine": machine, "film": CLIP.name, "runs": arguments.runs, "seconds_to_first_frame": medians}
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+    write_result(arguments.out, film=CLIP.name, runs=arguments.runs, seconds_to_first_frame=medians)
 
 
 def seconds_to_first_frame(runtime: str) -> float:

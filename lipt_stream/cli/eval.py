@@ -70,14 +70,20 @@ def _as_json(data: Path, spec: PipelineSpec, scores: dict[str, Scores]) -> dict[
 
 
 def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_image: bool) -> None:
-    table = Table(title=f"{data.name}, x{spec.scale}, Y of BT.601, {spec.scale} pixels of border cut")
-    table.add_column("image" if per_image else "")
-    for name in scores:
-        table.add_column(name, justify="right")
+    console = Console()
+    console.print(f"{data.name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut", highlight=False)
+    table = Table()
+    table.add_column("")
     if per_image:
-        rows = zip(*(score.images for score in scores.values()), strict=True)
-        for row in rows:
+        for name in scores:
+            table.add_column(name, justify="right")
+        for row in zip(*(score.images for score in scores.values()), strict=True):
             table.add_row(row[0].name, *(f"{image.psnr_y:.2f} / {image.ssim_y:.4f}" for image in row))
         table.add_section()
-    table.add_row("mean", *(f"{score.psnr_y:.2f} dB / {score.ssim_y:.4f}" for score in scores.values()))
-    Console().print(table)
+        table.add_row("mean", *(f"{score.psnr_y:.2f} / {score.ssim_y:.4f}" for score in scores.values()))
+    else:
+        table.add_column("PSNR dB", justify="right")
+        table.add_column("SSIM", justify="right")
+        for name, score in scores.items():
+            table.add_row(name, f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}")
+    console.print(table)
