@@ -50,8 +50,8 @@ def main() -> None:
         results.append(measure(upscaler, video, depth, arguments.seconds))
         print(describe(results[-1]), flush=True)
     bus = bus_gigabytes_per_second(upscaler.device)
-    matmul = matmul_tflops(upscaler.device, upscaler.input_dtype)
-    print(f"bus: {bus['to device']:.1f} GB/s in, {bus['to host']:.1f} GB/s out; matrix product {matmul:.1f} TFLOP/s")
+    matmul = matmul_tflops(upscaler.device)
+    print(f"bus: {bus['to device']:.1f} GB/s in, {bus['to host']:.1f} GB/s out; matrix product {matmul:.3g} TFLOP/s")
     for result in results:
         result["bus_limit_fps"] = bus_limit_fps(bus, video)
         result["arithmetic_limit_fps"] = matmul * 1e12 / result["flops_per_frame"]
@@ -69,7 +69,7 @@ def measure(upscaler: Upscaler, video: VideoFormat, depth: int, seconds: float) 
         source.read(slot.host_in)
     slots = itertools.cycle(engine.slots)
     alone_ms = median_ms(lambda: engine.process(next(slots)), seconds)
-    rgb = torch.rand((1, 3, video.height, video.width), dtype=upscaler.input_dtype, device=upscaler.device)
+    rgb = torch.rand((1, 3, video.height, video.width), device=upscaler.device)
     network_ms = median_ms(lambda: synchronised(upscaler, rgb), seconds)
     timings, monitor = StageTimings(), GpuMonitor(upscaler.device)
     with monitor.watching() as gpu:
@@ -158,7 +158,9 @@ def bus_limit_fps(bus: dict[str, float], video: VideoFormat) -> float:
     return min(up, down)
 
 
-def matmul_tflops(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_tflops(device: torch.device) -> float:
+    """Of a large product in the precision that the network runs in there."""
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
     side = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn((side, side), dtype=dtype, device=device) for _ in range(2))
 

@@ -101,9 +101,8 @@ class Engine:
         self._colors: Colors = make_colors(self.source, self.target, upscaler.device)
         self._on_gpu = upscaler.device.type == "cuda"
         with translated("reserving frame buffers"):
-            self._rgb = torch.empty(
-                (1, 3, source.height, source.width), dtype=upscaler.input_dtype, device=upscaler.device
-            )
+            # float32 in every precision: half precision could not tell apart the codes of 12 bits
+            self._rgb = torch.empty((1, 3, source.height, source.width), device=upscaler.device)
             self._streams = {name: self._new_stream() for name in STAGES}
             self.slots = [self._new_slot() for _ in range(depth)]
 

@@ -79,11 +79,6 @@ class Upscaler:
     def runtime(self) -> str:
         return self._runtime.name
 
-    @property
-    def input_dtype(self) -> torch.dtype:
-        """The dtype that `run` takes without a conversion."""
-        return torch.float16 if self.device.type == "cuda" and self.precision == "float16" else torch.float32
-
     def __call__(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
@@ -91,9 +86,9 @@ class Upscaler:
             raise TypeError(f"images must be uint8 or float, got {images.dtype}")
         moved = images.to(self.device)
         if images.dtype == torch.uint8:
-            result = self.run(moved.to(self.input_dtype) / 255).mul(255).round().clamp(0, 255)
+            result = self.run(moved.float() / 255).mul(255).round().clamp(0, 255)
         else:
-            result = self.run(moved.to(self.input_dtype))
+            result = self.run(moved.float())
         return result.to(images.device, images.dtype)
 
     def run(self, images: Tensor) -> Tensor:
