@@ -14,6 +14,7 @@ from lipt_stream.cli.doctor import doctor
 from lipt_stream.cli.eval import evaluate_weights
 from lipt_stream.cli.models import models
 from lipt_stream.cli.upscale import upscale
+from lipt_stream.cli.verify import verify
 from lipt_stream.errors import LiptError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command()(bench)
 app.command("eval")(evaluate_weights)
 app.command()(models)
 app.command()(doctor)
+app.command()(verify)
 
 
 def _print_version(wanted: bool) -> None:

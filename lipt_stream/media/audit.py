@@ -1,0 +1,245 @@
+"""The facts of a film as its file states them, read for an audit: nothing here is shared with the pipeline's own path.
+
+Only headers and packets are looked at; `audit_pictures.py` decodes.
+"""
+
+# pyright: reportUnknownMemberType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import AttachmentStream, Disposition, Stream
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import InputError
+from lipt_stream.media.av_errors import reading
+from lipt_stream.media.containers import open_film
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # known to the stubs alone
+
+DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
+_GIVE_UP_AFTER: Final = 100  # read errors in a row
+_TEXT_SUBTITLES: Final = frozenset({"subrip", "text", "mov_text", "webvtt"})
+_MARKUP: Final = re.compile(rb"<[^>]*>|\{\\[^}]*\}|\r")
+
+CopiedKind = Literal["audio", "subtitle"]
+
+
+@dataclass(frozen=True, slots=True)
+class PacketTrack:
+    """A stream's packets in the order of the file.
+
+    `digests`: 8 bytes of BLAKE2b of each payload; `whole` of all payloads behind each other. Headers that muxers add
+    or take away (ADTS, the length before mov_text) do not count as payload. `seconds`: presentation times, nan where
+    there is none; `end_seconds`: where the last packet ends, nan where no packet has a time.
+    """
+
+    digests: tuple[bytes, ...]
+    whole: bytes
+    seconds: array[float]
+    end_seconds: float
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """A stream that is copied. `tick_seconds` is its time base; `dispositions` the names of its flags."""
+
+    kind: CopiedKind
+    codec: str
+    language: str
+    title: str
+    dispositions: frozenset[str]
+    tick_seconds: float
+    packets: PacketTrack
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its text could be carried over into another text codec."""
+        return self.codec in _TEXT_SUBTITLES
+
+
+@dataclass(frozen=True, slots=True)
+class ChapterFacts:
+    title: str
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FilmFacts:
+    """Everything of a film but its picture. `attachments`: name -> SHA-256. `others`: streams that are not copied."""
+
+    path: Path
+    container: str
+    streams: tuple[StreamFacts, ...]
+    chapters: tuple[ChapterFacts, ...]
+    attachments: dict[str, str]
+    metadata: dict[str, str]
+    others: tuple[str, ...]
+
+    def of_kind(self, kind: CopiedKind) -> tuple[StreamFacts, ...]:
+        return tuple(stream for stream in self.streams if stream.kind == kind)
+
+
+def read_film(path: Path) -> FilmFacts:
+    """Reads `path` once through without decoding. Raises InputError where it cannot be opened."""
+    with open_film(path) as container, reading(path):
+        copied = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
+        tracks = _read_tracks(container, copied)
+        main = main_picture(container, path)
+        return FilmFacts(
+            path=path,
+            container=container.format.name,
+            streams=tuple(_stream_facts(stream, tracks[stream.index]) for stream in copied),
+            chapters=tuple(_chapter(chapter) for chapter in container.chapters()),
+            attachments=_attachments(container),
+            metadata=dict(container.metadata),
+            others=tuple(_name_other(s) for s in container.streams if s != main and _is_other(s)),
+        )
+
+
+def picture_seconds(path: Path) -> tuple[array[float], float]:
+    """Presentation times of the main picture's packets, sorted, and the end of the last; in seconds, undecoded.
+
+    Raises InputError where the file cannot be opened or holds no picture.
+    """
+    with open_film(path) as container, reading(path):
+        stream = main_picture(container, path)
+        shown = array("d")
+        last = (-inf, nan)  # of the picture shown last: when, and when it ends
+        for packet in undamaged_packets(container, [stream]):
+            if packet.pts is not None:
+                seconds = float(packet.pts * packet.time_base)
+                shown.append(seconds)
+                last = max(last, (seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base)))
+        return array("d", sorted(shown)), last[1]
+
+
+def main_picture(container: InputContainer, path: Path) -> VideoStream:
+    """The first video stream that is no cover. Raises InputError where there is none."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise InputError(f"Cannot audit {path}: it holds no video")
+
+
+def undamaged_packets(container: InputContainer, streams: list[Stream] | list[VideoStream]) -> Iterator[Packet[Stream]]:
+    """Packets with something in them; reading goes on behind an error."""
+    errors_in_a_row = 0
+    while errors_in_a_row < _GIVE_UP_AFTER:
+        try:
+            for packet in container.demux(*streams):
+                if packet.size:
+                    errors_in_a_row = 0
+                    yield packet
+            return
+        except DAMAGE:
+            errors_in_a_row += 1
+
+
+class _TrackBuilder:
+    def __init__(self, stream: Stream) -> None:
+        self._codec = codec_name(stream)
+        context = stream.codec_context
+        has_header = context is not None and bool(context.extradata)  # pyright: ignore[reportUnnecessaryComparison]
+        self._may_be_adts = self._codec == "aac" and not has_header
+        self._whole = hashlib.blake2b(digest_size=8)
+        self._digests: list[bytes] = []
+        self._seconds = array("d")
+        self._end = nan
+
+    def add(self, packet: Packet[Stream]) -> None:
+        data = self._payload(bytes(packet))
+        if self._codec in _TEXT_SUBTITLES and not data:
+            return  # MP4 fills the gaps between subtitles with empty ones
+        self._whole.update(data)
+        self._digests.append(hashlib.blake2b(data, digest_size=8).digest())
+        time = packet.pts if packet.pts is not None else packet.dts
+        self._seconds.append(nan if time is None else float(time * packet.time_base))
+        if time is not None:
+            self._end = float((time + (packet.duration or 0)) * packet.time_base)
+
+    def _payload(self, data: bytes) -> bytes:
+        if self._may_be_adts and len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
+            return data[7 if data[1] & 1 else 9 :]  # ISO/IEC 14496-3: a checksum makes the header longer
+        if self._codec == "mov_text":
+            return _plain_text(data[2 : 2 + int.from_bytes(data[:2], "big")])  # 3GPP TS 26.245: length, text, styles
+        return _plain_text(data) if self._codec in _TEXT_SUBTITLES else data
+
+    def finished(self) -> PacketTrack:
+        return PacketTrack(tuple(self._digests), self._whole.digest(), self._seconds, self._end)
+
+
+def _read_tracks(container: InputContainer, streams: list[Stream]) -> dict[int, PacketTrack]:
+    builders = {stream.index: _TrackBuilder(stream) for stream in streams}
+    if streams:
+        for packet in undamaged_packets(container, streams):
+            builders[packet.stream_index].add(packet)
+    return {index: builder.finished() for index, builder in builders.items()}
+
+
+def _plain_text(data: bytes) -> bytes:
+    """Words without markup, which differs from one text codec to the next."""
+    return _MARKUP.sub(b"", data).strip()
+
+
+def _stream_facts(stream: Stream, packets: PacketTrack) -> StreamFacts:
+    language = stream.language or ""
+    return StreamFacts(
+        kind="audio" if stream.type == "audio" else "subtitle",
+        codec=codec_name(stream),
+        language="" if language == "und" else language,
+        title=stream.metadata.get("title", ""),
+        dispositions=frozenset(flag.name for flag in Disposition if stream.disposition & flag and flag.name),
+        tick_seconds=float(stream.time_base or Fraction(1, 1000)),
+        packets=packets,
+    )
+
+
+def codec_name(stream: Stream) -> str:
+    """FFmpeg's name of the codec, "unknown" where it has no decoder."""
+    context = stream.codec_context
+    if context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
+        return "unknown"
+    return context.codec.canonical_name
+
+
+def _chapter(chapter: Chapter) -> ChapterFacts:
+    unit = chapter["time_base"] or Fraction(1, 1000)
+    start, end = (float(chapter[key] * unit) for key in ("start", "end"))
+    return ChapterFacts(chapter["metadata"].get("title", ""), start, end)
+
+
+def _attachments(container: InputContainer) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for stream in container.streams:
+        if isinstance(stream, AttachmentStream):
+            name = stream.metadata.get("filename", f"attachment-{stream.index}")
+            found[name] = hashlib.sha256(stream.data).hexdigest()
+    return found
+
+
+def _is_other(stream: Stream) -> bool:
+    return stream.type not in ("audio", "subtitle", "attachment")
+
+
+def _name_other(stream: Stream) -> str:
+    if stream.type == "video":
+        return "cover picture" if stream.disposition & Disposition.attached_pic else "video track"
+    return f"{stream.type} track"

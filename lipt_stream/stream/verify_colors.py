@@ -1,0 +1,159 @@
+"""How the colours of two films differ, and which mistake would explain it: second moments of pairs of small images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M
+from lipt_stream.media.audit_pictures import Thumbnail, rgb_from_ycbcr
+
+Matrix: TypeAlias = NDArray[np.floating]
+
+# Measured at 64 x 36 on fourteen films, against results that were right and the same read by a wrong matrix or range:
+#                       right, natural films | right, 4:4:4 test pattern | wrong matrix | wrong range
+#   mean shift                  up to 0.3    |            0.4            |  up to 3.2   |  0.2 to 13.8
+#   gain error                  up to 0.002  |           0.04            |  up to 0.24  | 0.12 to 0.16
+#   mean difference             up to 0.4    |           4.8             |   0.1 to 19  |  1.4 to 17
+# Natural films and test patterns overlap in single figures with weak colours, so mistakes are looked for by their form
+# (MISTAKES), and the limits below only catch what has none of those forms.
+MAX_MEAN_SHIFT: Final = 1.0
+MAX_GAIN_ERROR: Final = 0.08
+MAX_MEAN_DIFFERENCE: Final = 6.0
+_VISIBLE_RMS: Final = 0.5  # below this, on 0..255, no mistake is asserted
+_EXPLAINED: Final = 0.5  # a mistake explains a difference if it leaves less than half of it
+_POOL: Final = 4
+_PRIOR_VARIANCE: Final = 16.0  # how much variance of colour outweighs the belief that nothing has changed
+_FLAT_VARIANCE: Final = 4.0  # a channel that varies less has no gain
+
+
+@dataclass(frozen=True, slots=True)
+class ColorChange:
+    """An affine map of R'G'B' (0..255): `matrix` (3, 3), `offset` (3,)."""
+
+    matrix: Matrix
+    offset: Matrix
+
+    def apply(self, image: Thumbnail) -> Thumbnail:
+        """(..., 3) -> (..., 3)."""
+        return image @ self.matrix.T.astype(np.float32) + self.offset.astype(np.float32)
+
+
+def _mistakes() -> Iterator[tuple[str, ColorChange]]:
+    matrices = {"BT.709": BT709, "BT.601": SMPTE170M, "BT.2020": BT2020_NCL}
+    for (was, one), (taken, other) in permutations(matrices.items(), 2):
+        change = rgb_from_ycbcr(other) @ np.linalg.inv(rgb_from_ycbcr(one))
+        yield f"{was} was taken for {taken}", ColorChange(change, np.zeros(3))
+    to_rgb = rgb_from_ycbcr(BT709)
+    squeeze = to_rgb @ np.diag([219 / 255, 224 / 255, 224 / 255]) @ np.linalg.inv(to_rgb)
+    yield "studio range was taken for full", ColorChange(squeeze, np.full(3, 16.0))
+    stretch = np.linalg.inv(squeeze)
+    yield "full range was taken for studio", ColorChange(stretch, stretch @ np.full(3, -16.0))
+
+
+MISTAKES: Final = tuple(_mistakes())
+
+
+class ColorSums:
+    """Running second moments of (1, source's RGB, result's RGB) over pairs of images."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._moments = np.zeros((7, 7))
+        self._absolute = np.zeros(3)
+
+    def add(self, source: Thumbnail, result: Thumbnail) -> None:
+        one, other = (_pooled(image).reshape(-1, 3).astype(np.float64) for image in (source, result))
+        samples = np.concatenate([np.ones((len(one), 1)), one, other], axis=1)
+        self._count += len(one)
+        self._moments += samples.T @ samples
+        self._absolute += np.abs(other - one).sum(0)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._count == 0
+
+    def best_fit(self) -> ColorChange:
+        """The map of the source's colours that best gives the result's; the identity where there is no telling."""
+        if self.is_empty:
+            return ColorChange(np.eye(3), np.zeros(3))
+        moments = self._moments / self._count
+        prior = np.diag([0.0, *[_PRIOR_VARIANCE] * 3])
+        map_to = np.linalg.solve(moments[:4, :4] + prior, moments[:4, 4:] + prior[:, 1:])
+        return ColorChange(map_to[1:].T, map_to[0])
+
+    def _rms_after(self, change: ColorChange) -> float:
+        """What is left of the difference if the source had been changed so."""
+        weights = np.concatenate([-change.offset[:, None], -change.matrix, np.eye(3)], axis=1)
+        return float(np.sqrt(max(0.0, np.trace(weights @ self._moments @ weights.T)) / (3 * self._count)))
+
+    def difference(self) -> ColorDifference:
+        """Raises ValueError where nothing was added."""
+        if self.is_empty:
+            raise ValueError("no pictures were compared")
+        moments = self._moments / self._count
+        source, result = moments[0, 1:4], moments[0, 4:]
+        variance = np.diag(moments)[1:4] - source**2
+        covariance = np.diag(moments[1:4, 4:]) - source * result
+        gains = np.where(variance > _FLAT_VARIANCE, covariance / np.maximum(variance, _FLAT_VARIANCE), 1.0)
+        return ColorDifference(
+            shift=_triple(result - source),
+            gain=_triple(gains),
+            absolute=_triple(self._absolute / self._count),
+            mistake=self._mistake(),
+        )
+
+    def _mistake(self) -> str:
+        rms = self._rms_after(ColorChange(np.eye(3), np.zeros(3)))
+        left, name = min((self._rms_after(change), name) for name, change in MISTAKES)
+        return name if rms > _VISIBLE_RMS and left < _EXPLAINED * rms else ""
+
+
+def _pooled(image: Thumbnail) -> Thumbnail:
+    """Means of 4 x 4, where that goes: fine chroma that 4:2:0 cannot hold is not a colour shift."""
+    rows, columns, _ = image.shape
+    if rows % _POOL or columns % _POOL:
+        return image
+    return image.reshape(rows // _POOL, _POOL, columns // _POOL, _POOL, 3).mean((1, 3))
+
+
+def _triple(values: Matrix) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+@dataclass(frozen=True, slots=True)
+class ColorDifference:
+    """R, G, B on the scale 0..255: mean shift, gain, mean absolute difference; and the mistake that explains it, or "".
+
+    The gain is the slope of the regression of the result on the source, 1 where a channel hardly varies.
+    """
+
+    shift: tuple[float, float, float]
+    gain: tuple[float, float, float]
+    absolute: tuple[float, float, float]
+    mistake: str
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        found = [f"it looks as if {self.mistake}"] if self.mistake else []
+        if max(map(abs, self.shift)) > MAX_MEAN_SHIFT:
+            found.append(f"mean R, G, B shifted by {_signed(self.shift)}, {MAX_MEAN_SHIFT:g} is allowed")
+        if max(abs(gain - 1) for gain in self.gain) > MAX_GAIN_ERROR:
+            gains = ", ".join(f"{gain:.3f}" for gain in self.gain)
+            found.append(f"contrast of R, G, B times {gains}, within {MAX_GAIN_ERROR:.0%} is allowed")
+        if max(self.absolute) > MAX_MEAN_DIFFERENCE:
+            found.append(f"mean difference {max(self.absolute):.2f}, {MAX_MEAN_DIFFERENCE:g} is allowed")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        return f"R, G, B {_signed(self.shift)}"
+
+
+def _signed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:+.2f}" for value in values)
