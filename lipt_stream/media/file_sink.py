@@ -153,12 +153,28 @@ class FileSink:
         self._state = "open"
 
     def _muxer_options(self) -> dict[str, str]:
+        # Subtitles may not come for minutes; nothing else waits for them (or sits in memory) longer than a second.
+        prompt = {"max_interleave_delta": str(av.time_base), "flush_packets": "1"}
         if self._container_name in ("matroska", "webm"):
             # A sound track that begins a few milliseconds early (AAC priming) must not move the pictures.
-            return {"avoid_negative_ts": "disabled"}
+            return prompt | {"avoid_negative_ts": "disabled"}
+        options = prompt | self._fragments()
         ticks = self.format.time_base.denominator
         # The offset of the first picture is stored in the movie's timescale: the default, milliseconds, would round it.
-        return {"movie_timescale": str(ticks)} if ticks <= _MAX_TIMESCALE else {}
+        return options | ({"movie_timescale": str(ticks)} if ticks <= _MAX_TIMESCALE else {})
+
+    def _fragments(self) -> dict[str, str]:
+        """Options by which an MP4 or MOV can be played up to where its writing was broken off.
+
+        A plain one is unreadable until its end is written. This one grows in fragments, each playable without what
+        follows, and its end turns it into a plain one. Fragments begin at keyframes: elsewhere FFmpeg computes the end
+        of a film with B-frames too early. It also gets the times of subtitles wrong between fragments, so with those
+        the file stays plain.
+        """
+        if self._copies and self._copies.has_subtitles:
+            return {}
+        # The index comes with the first fragment, because only then start offsets and AC-3 headers are known.
+        return {"movflags": "hybrid_fragmented+delay_moov+frag_keyframe"}
 
     def write(self, frame: Frame) -> None:
         if self._state != "open":

@@ -129,6 +129,10 @@ class StreamCopy:
                 _WAY_OUT[format],
             ) from error
 
+    @property
+    def has_subtitles(self) -> bool:
+        return any(stream.type == "subtitle" for stream in self._streams)
+
     def attach(self, container: OutputContainer) -> None:
         """Adds the copied streams, chapters and tags to `container`, whose picture stream is the first already."""
         self._lanes = {}
