@@ -50,6 +50,10 @@ def upscale(
         typer.Option("-e", metavar="KEY=VALUE", help="An option of the encoder itself; may be repeated."),
     ] = None,
     crf: Annotated[int | None, typer.Option(help="Constant quality; lower is better.", show_default="18")] = None,
+    deinterlace: Annotated[
+        str | None,
+        typer.Option(help="auto, off or on: what is done to interlaced video.", show_default="auto: where flagged"),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Begin at this time: seconds, M:SS or H:MM:SS.")] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
@@ -66,6 +70,7 @@ def upscale(
         "threads": threads,
         "depth": depth,
         "tile": tile,
+        "deinterlace": deinterlace,
         "encoder": encoder,
         "crf": crf,
     }

@@ -18,6 +18,7 @@ from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.color import color_tags
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
+from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
 from lipt_stream.media.timeline import Cut, PtsClock
 
@@ -30,6 +31,7 @@ _LOST_SIDE_DATA: Final = {
     "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
 }
 _FASTEST_BELIEVABLE_FPS: Final = 1000
+_PROGRESSIVE: Final = 1  # FFmpeg's AVFieldOrder; 0 is unknown, those above are interlaced
 
 
 class FileSource:
@@ -37,6 +39,7 @@ class FileSource:
 
     `start_seconds`, `end_seconds` keep the pictures with start <= t < end, t counting from the first picture;
     with a start, timestamps are moved so that the start is 0. Variable rate, offset and negative timestamps stay.
+    `deinterlace`: "auto" those pictures that are flagged, "off" none, "on" all; each becomes one picture.
     The first picture is decoded at once, because only pictures tell size, pixel format and colour for certain.
 
     Raises InputError: not there, not a video, no picture decodes, nothing inside the cut. SettingsError: a wrong cut.
@@ -48,9 +51,12 @@ class FileSource:
         *,
         start_seconds: float | None = None,
         end_seconds: float | None = None,
+        deinterlace: Deinterlace = "auto",
         threads: int | None = None,
     ) -> None:
         self.path = Path(path)
+        self._deinterlace: Deinterlace = deinterlace
+        self._deinterlacer = Deinterlacer(deinterlace, threads)
         self._cut = Cut.of_seconds(start_seconds, end_seconds)
         self.notes: list[str] = []
         self._decoder = VideoDecoder(self.path, threads)
@@ -73,10 +79,10 @@ class FileSource:
         first = next(timed, None)
         if first is None:
             raise self._nothing_to_show()
-        self._pictures: Iterator[tuple[VideoFrame, int]] = itertools.chain([first], timed)
-        self.format = self._format_of(first[0])
+        self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
+        self.format = self._format_of(first.decoded)
         self._reader = PlaneReader(self.format, threads)
-        self._describe_losses(first[0])
+        self._describe_losses(first.decoded)
         self.frame_count_estimate = self._estimate_frame_count()
 
     def _nothing_to_show(self) -> InputError:
@@ -87,7 +93,7 @@ class FileSource:
             f"Cannot read {self.path}: no picture could be decoded{damage}", "It may be damaged, encrypted or empty."
         )
 
-    def _timed_pictures(self) -> Iterator[tuple[VideoFrame, int]]:
+    def _timed_pictures(self) -> Iterator[TimedPicture]:
         """Pictures inside the cut with their pts on the file's own clock, complete and strictly increasing."""
         self._clock_has_run = False
         for picture in self._decoded():
@@ -97,7 +103,7 @@ class FileSource:
             if self._cut.is_after(seconds):
                 return
             if not self._cut.is_before(seconds):
-                yield picture, pts
+                yield TimedPicture(picture, pts, shown=picture)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         if self._cut.start is None or self._decoder.stream.start_time is None:
@@ -126,8 +132,6 @@ class FileSource:
 
     def _describe_losses(self, picture: VideoFrame) -> None:
         self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
-        if picture.interlaced_frame:
-            self.notes.append("the video is interlaced and is treated as progressive")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
         if others:
             self.notes.append(f"the file holds {len(others) + 1} video tracks, only the first is upscaled")
@@ -155,13 +159,13 @@ class FileSource:
             if item is None:
                 self._describe_damage()
                 return END
-            picture, pts = item
+            picture = item.decoded
             self._note_change(picture)
-            self._reader.copy(picture, into)
+            self._reader.copy(item.shown, into)
         self._corrupt += picture.is_corrupt
         frame = Frame(
             index=self._next_index,
-            pts=pts - self._shift,
+            pts=item.pts - self._shift,
             duration=picture.duration,
             planes=into,
             concealed=picture.is_corrupt,
@@ -175,17 +179,28 @@ class FileSource:
             self._note(f"the size changes within the film; all is scaled to {self.format.width}x{self.format.height}")
         elif plan_delivery(picture.format).pix_fmt != self.format.pix_fmt:
             self._note(f"the pixel format changes within the film; all is converted to {self.format.pix_fmt}")
+        if picture.interlaced_frame and self._deinterlace == "off":
+            self._note("the video is interlaced and stays so, as asked")
+        elif picture.interlaced_frame:
+            self._note("the video is interlaced; each frame is deinterlaced (bwdif) into one picture")
 
     def _describe_damage(self) -> None:
         if self._decoder.damaged:
             self._note(f"{self._decoder.damaged} damaged packets gave no picture ({self._decoder.last_damage})")
         if self._corrupt:
             self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
+        self._describe_fields()
         stated = self._decoder.stream.frames
         if self._cut == Cut(None, None) and self._next_index < stated:
             self._note(f"the file states {stated} pictures, but only {self._next_index} could be read")
         if self._clock.repaired:
             self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")
+
+    def _describe_fields(self) -> None:
+        """A file may say that it is interlaced while no picture does: both happen, so this is left to the eye."""
+        says_so = self._decoder.stream.codec_context.field_order > _PROGRESSIVE
+        if self._deinterlace == "auto" and says_so and not self._deinterlacer.seen:
+            self._note("the file says interlaced, but no picture does: --deinterlace on if you see combs")
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -45,7 +45,13 @@ def upscale_frames(
     them. The arrays are the caller's own. Raises what `upscale_file` raises.
     """
     spec = spec or PipelineSpec()
-    source = FileSource(input_path, start_seconds=start_seconds, end_seconds=end_seconds, threads=spec.decoder_threads)
+    source = FileSource(
+        input_path,
+        start_seconds=start_seconds,
+        end_seconds=end_seconds,
+        deinterlace=spec.deinterlace,
+        threads=spec.decoder_threads,
+    )
     try:
         engine = Engine(upscaler or load_upscaler(spec), source.format, spec.depth)
         yield from _run_in_background(source, engine)

@@ -75,7 +75,13 @@ def upscale_file(
     """
     spec = spec or PipelineSpec()
     started = time.perf_counter()
-    source = FileSource(input_path, start_seconds=start_seconds, end_seconds=end_seconds, threads=spec.decoder_threads)
+    source = FileSource(
+        input_path,
+        start_seconds=start_seconds,
+        end_seconds=end_seconds,
+        deinterlace=spec.deinterlace,
+        threads=spec.decoder_threads,
+    )
     try:
         encoder = choose_encoder(
             spec.encoder,
