@@ -152,13 +152,16 @@ class Attention(nn.Module):
         dense, sparse = self.project_in(x).permute(0, 2, 3, 1).chunk(2, dim=-1)  # (N, H, W, C or C/2) each
         if queries is None:
             sparse = sparse.index_select(1, rows).index_select(2, columns)
-            q_dense, v_dense = self._windows(dense).chunk(2, dim=-1)  # (N h, w, p p, C/2) each
-            q_sparse, v_sparse = self._windows(sparse).chunk(2, dim=-1)
+            q_sparse, v_sparse = self._windows(sparse).chunk(2, dim=-1)  # (N h, w, p p, C/2) each
+            del sparse  # a frame's worth of memory each time: this is where a pass needs most
+            q_dense, v_dense = self._windows(dense).chunk(2, dim=-1)
         else:
             q_dense, q_sparse = queries
             v_dense = self._windows(dense)
             # The reference cuts these densely too, though the map was made from sampled pixels.
             v_sparse = self._windows(sparse)
+            del sparse
+        del dense
         y = torch.cat((_attend(q_dense, v_dense), _attend(q_sparse, v_sparse)), dim=-1)  # (N h, w, p p, C)
         return self.project_out(self._picture(y, height, width)), (q_dense, q_sparse)
 
@@ -197,7 +200,10 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
 
 
 class Unit(nn.Module):
-    """Four residual steps: HRM_a, HRM_c, attention, HRM_b. (N, C, H, W) -> the same, and the block's queries."""
+    """Four residual steps: HRM_a, HRM_c, attention, HRM_b. (N, C, H, W) -> the same, and the block's queries.
+
+    Without gradients the steps are added in place: the input is consumed.
+    """
 
     def __init__(self, config: LiptConfig, *, shared: bool, shift: int, deployed: bool) -> None:
         super().__init__()
@@ -208,13 +214,18 @@ class Unit(nn.Module):
         self.hrm_b = HRM(config.channels, deployed=deployed)
 
     def forward(self, x: Tensor, rows: Tensor, columns: Tensor, queries: Queries | None) -> tuple[Tensor, Queries]:
-        x = x + self.hrm_a(x)
-        x = x + self.hrm_c(x)
+        x = _add(x, self.hrm_a(x))
+        x = _add(x, self.hrm_c(x))
         # Shifted windows wrap around, without a mask. The 1x1 convolutions commute with the roll.
         y = x.roll((-self.shift, -self.shift), (2, 3)) if self.shift else x
         y, maps = cast("tuple[Tensor, Queries]", self.attention(y, rows, columns, queries))
-        x = x + (y.roll((self.shift, self.shift), (2, 3)) if self.shift else y)
-        return x + self.hrm_b(x), maps
+        x = _add(x, y.roll((self.shift, self.shift), (2, 3)) if self.shift else y)
+        return _add(x, self.hrm_b(x)), maps
+
+
+def _add(x: Tensor, step: Tensor) -> Tensor:
+    """A residual step: in the memory of x where no gradient needs what was there."""
+    return x + step if torch.is_grad_enabled() else x.add_(step)
 
 
 class Block(nn.Module):
@@ -271,10 +282,10 @@ class LIPT(nn.Module):
         rows = self._sampled(x.shape[-2])  # (H,)
         columns = self._sampled(x.shape[-1])  # (W,)
         x = self.head(x.to(dtype).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
-        y = x
+        y = x.clone()
         for block in self.blocks:
             y = block(y, rows, columns)
-        y = y.to(exact) + x.to(exact)
+        y = y.to(exact) + x
         tail_bias = None if self.tail.bias is None else self.tail.bias.to(exact)
         y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)
         s = self.config.scale  # pixel shuffle, straight into contiguous memory: F.pixel_shuffle keeps channels last
