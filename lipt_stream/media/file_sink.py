@@ -63,7 +63,9 @@ class FileSink:
         self._pix_fmt = self._choose_pix_fmt()
         self._note_container_losses()
         cut = Cut.of_seconds(start_seconds, end_seconds)
-        self._copies = None if copy_from is None else StreamCopy(copy_from, self.path, cut)
+        self._copies = (
+            None if copy_from is None else StreamCopy(copy_from, self.path, cut, sorted(self._encoder.info.suffixes))
+        )
         if self._copies:
             self.notes += self._copies.notes
             self._copies.notes = self.notes
@@ -168,10 +170,10 @@ class FileSink:
 
         A plain one is unreadable until its end is written. This one grows in fragments, each playable without what
         follows, and its end turns it into a plain one. Fragments begin at keyframes: elsewhere FFmpeg computes the end
-        of a film with B-frames too early. It also gets the times of subtitles wrong between fragments, so with those
-        the file stays plain.
+        of a film with B-frames too early. It also gets the times of subtitles wrong between fragments and adds an empty
+        track for a cover, so with those the file stays plain.
         """
-        if self._copies and self._copies.has_subtitles:
+        if self._copies and not self._copies.is_sound_alone:
             return {}
         # The index comes with the first fragment, because only then start offsets and AC-3 headers are known.
         return {"movflags": "hybrid_fragmented+delay_moov+frag_keyframe"}

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +15,14 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
+from av.video.stream import VideoStream
 
 from lipt_stream.errors import OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
-from lipt_stream.media.containers import container_format, open_film
+from lipt_stream.media.containers import CONTAINERS, container_format, open_film
+from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
+from lipt_stream.media.subtitles import TEXT_CODEC_OF, TEXT_CODECS, SubtitleConverter
 from lipt_stream.media.timeline import Cut
 
 if TYPE_CHECKING:
@@ -39,19 +42,14 @@ _MP4_TAGS: Final = frozenset(
     | {"creation_time", "encoding_tool"}
 )
 _LONGEST_DURATION: Final = 2**31 - 1
-_WAY_OUT: Final[dict[str, str]] = {
-    "mp4": "Write to .mkv, which holds nearly everything.",
-    "mov": "Write to .mkv, which holds nearly everything.",
-    "webm": "Write to .mkv, which holds nearly everything.",
-    "matroska": "Write to .mp4 or .mov.",
-}
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One copied stream: where its packets go, and the last decoding time sent there."""
+    """One copied stream: where its packets go, through what, and the last decoding time sent there."""
 
     target: Stream
+    converter: SubtitleConverter | None = None
     last_dts: int | None = None
 
 
@@ -62,11 +60,15 @@ class StreamCopy:
     The cut is that of the picture: packets with start <= t < end, moved so that start becomes 0.
     """
 
-    def __init__(self, source: Path, target: Path, cut: Cut) -> None:
-        """Raises InputError, and OutputError where `target`'s container cannot hold a stream, naming its codec."""
+    def __init__(self, source: Path, target: Path, cut: Cut, suffixes: Collection[str] = tuple(CONTAINERS)) -> None:
+        """Raises InputError, and OutputError where `target`'s container cannot hold a stream, naming its codec.
+
+        `suffixes`: containers that would suit the picture, for the hint.
+        """
         self._source_path = source
         self._target_path = target
         self._cut = cut
+        self._suffixes = suffixes
         self._source = open_film(source)
         try:
             self._prepare()
@@ -79,8 +81,10 @@ class StreamCopy:
         self._origin = origin_seconds(self._video)
         self._shift = self._cut.shift_seconds(self._origin)
         self.notes: list[str] = []
+        self._covers: list[Cover] = []
         self._streams = [stream for stream in self._source.streams if self._is_copied(stream)]
         self._lanes: dict[int, _Lane] = {}
+        self._first: list[Packet[Stream]] = []
         self._pending: Packet[Stream] | None = None
         self._check_container()
         self._note_lost_tags()
@@ -93,12 +97,19 @@ class StreamCopy:
                 return True
             name = stream.metadata.get("filename", "unnamed")
             self._note(f"the attachment {name} is left out: only .mkv holds attachments")
-        elif stream.type == "video":
-            if is_cover(stream):  # pyright: ignore[reportArgumentType]
-                self._note("the cover picture is not copied")
+        elif isinstance(stream, VideoStream):
+            if is_cover(stream):
+                self._take_cover(stream)
         else:
             self._note(f"a stream of type {stream.type} ({stream.metadata.get('handler_name', '-')}) is left out")
         return False
+
+    def _take_cover(self, stream: VideoStream) -> None:
+        cover = read_cover(self._source_path, stream, container_format(self._target_path))
+        if cover:
+            self._covers.append(cover)
+        else:
+            self._note(f"the cover picture is left out: {self._target_path.suffix} has no place for it")
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -111,33 +122,32 @@ class StreamCopy:
                 self._note(f"{self._target_path.suffix} has no place for the tags {', '.join(lost)}")
 
     def _check_container(self) -> None:
-        """Writes a header of the copied streams to memory, so that a refusal comes before any work."""
+        """Refuses what the container cannot hold, before any work, with the containers that could."""
         format = container_format(self._target_path)
-        if not any(stream.type in ("audio", "subtitle") for stream in self._streams):
-            return
-        container = av.open(io.BytesIO(), "w", format=format)
-        self._lanes = {}
         for stream in self._streams:
-            self._add(container, stream)
-        try:
-            container.start_encoding()
-            container.close()
-        except AV_ERRORS as error:
-            codecs = ", ".join(sorted({_codec_name(s) for s in self._streams if s.type in ("audio", "subtitle")}))
-            raise OutputError(
-                f"Cannot write {self._target_path}: the container refuses one of {codecs} ({reason(error)})",
-                _WAY_OUT[format],
-            ) from error
+            if not _can_hold(format, stream):
+                others = [s for s in self._suffixes if s != ".m4v" and self._would_fit(CONTAINERS[s])]
+                raise OutputError(
+                    f"Cannot write {self._target_path}: {format} cannot hold {stream.type} of codec "
+                    f"{_codec_name(stream)}",
+                    f"Write to {' or '.join(others)}." if others else "No container that is written here holds it all.",
+                )
+            if not _holds_as_it_is(format, stream):
+                self._note(f"{_codec_name(stream)} subtitles become {TEXT_CODEC_OF[format]}: styles may be lost")
+
+    def _would_fit(self, format: str) -> bool:
+        return all(_can_hold(format, stream) for stream in self._streams)
 
     @property
-    def has_subtitles(self) -> bool:
-        return any(stream.type == "subtitle" for stream in self._streams)
+    def is_sound_alone(self) -> bool:
+        """Whether there are neither subtitles nor covers."""
+        return not self._covers and all(stream.type != "subtitle" for stream in self._streams)
 
     def attach(self, container: OutputContainer) -> None:
         """Adds the copied streams, chapters and tags to `container`, whose picture stream is the first already."""
-        self._lanes = {}
         for stream in self._streams:
             self._add(container, stream)
+        self._first = [packet for cover in self._covers if (packet := cover.attach(container))]
         container.metadata.update(_kept(self._source.metadata))
         container.set_chapters(self._chapters())
         picture = container.streams.video[0]
@@ -155,17 +165,15 @@ class StreamCopy:
             name = stream.metadata.get("filename", f"attachment-{stream.index}")
             container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return
-        format = container.format.name
-        try:
+        converter = None
+        if _holds_as_it_is(container.format.name, stream):
             target = container.add_stream_from_template(stream, opaque=True)
-        except ValueError as error:
-            raise OutputError(
-                f"Cannot write {self._target_path}: {format} cannot hold {stream.type} of codec {_codec_name(stream)}",
-                _WAY_OUT[format],
-            ) from error
+        else:
+            converter = SubtitleConverter(stream, container)
+            target = converter.target
         target.metadata.update(_kept(stream.metadata))
         target.disposition = stream.disposition
-        self._lanes[stream.index] = _Lane(target)
+        self._lanes[stream.index] = _Lane(target, converter)
 
     def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""
@@ -183,6 +191,8 @@ class StreamCopy:
 
     def mux_until(self, container: OutputContainer, seconds: Fraction) -> None:
         """Muxes copied packets whose decoding time in the result is up to `seconds`. Raises as `container.mux` does."""
+        while self._first:
+            container.mux_one(self._first.pop())
         while True:
             packet = self._pending or next(self._packets, None)
             self._pending = packet
@@ -216,15 +226,26 @@ class StreamCopy:
                 continue
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
                 continue
-            yield self._addressed(packet, time)
+            converted = self._converted(packet)
+            if converted is not None:
+                yield self._addressed(converted, self._lanes[packet.stream_index], time)
 
     def _reaches_in(self, packet: Packet[Stream], start: Fraction) -> bool:
         """A subtitle that is on the screen when the cut begins is kept."""
         end = start + (packet.duration or 0) * packet.time_base
         return packet.stream.type == "subtitle" and not self._cut.is_before(end)
 
-    def _addressed(self, packet: Packet[Stream], time: int) -> Packet[Stream]:
-        lane = self._lanes[packet.stream_index]
+    def _converted(self, packet: Packet[Stream]) -> Packet[Stream] | None:
+        converter = self._lanes[packet.stream_index].converter
+        if converter is None:
+            return packet
+        try:
+            return converter.convert(packet)
+        except AV_ERRORS as error:
+            self._note(f"subtitles that could not be converted are left out ({reason(error)})")
+            return None
+
+    def _addressed(self, packet: Packet[Stream], lane: _Lane, time: int) -> Packet[Stream]:
         shift = round(self._shift / packet.time_base)
         start = time - shift
         if self._cut.start is not None and start < 0:  # a subtitle from before the cut
@@ -259,6 +280,26 @@ def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) 
             if errors == 0:
                 notes.append(f"the copied streams are damaged in places ({reason(error)})")
             errors += 1
+
+
+def _can_hold(format: str, stream: Stream) -> bool:
+    """Whether a container of `format` can hold `stream`, as it is or converted."""
+    is_text = stream.type == "subtitle" and _codec_name(stream) in TEXT_CODECS
+    return is_text or _holds_as_it_is(format, stream)
+
+
+def _holds_as_it_is(format: str, stream: Stream) -> bool:
+    """Whether a container's header can be written for `stream`: only that tells. Attachments have none."""
+    if stream.type not in ("audio", "subtitle"):
+        return True
+    container = av.open(io.BytesIO(), "w", format=format)
+    try:
+        container.add_stream_from_template(stream, opaque=True)
+        container.start_encoding()
+        container.close()
+    except AV_ERRORS:
+        return False
+    return True
 
 
 def _codec_name(stream: Stream) -> str:
