@@ -14,7 +14,7 @@ from lipt_stream.errors import InputError
 from lipt_stream.media.audit import read_film
 from lipt_stream.media.audit_pictures import PictureReader
 from lipt_stream.stream.verify_facts import NONE, Check, compare_pictures, tolerance_seconds
-from lipt_stream.stream.verify_pictures import MAX_PICTURE_RMS, Alignment, PictureMatcher, align, ranges
+from lipt_stream.stream.verify_pictures import Alignment, PictureMatcher, align, ranges
 from lipt_stream.stream.verify_streams import compare_films
 from lipt_stream.stream.verify_times import compare_durations, compare_times, quick_check
 
@@ -108,14 +108,11 @@ def _frames(matcher: PictureMatcher, alignment: Alignment) -> Check:
 
 
 def _colors(matcher: PictureMatcher) -> Iterator[Check]:
-    if not any(match >= 0 for match in matcher.matches):
-        return
-    difference = matcher.colors.difference()
-    yield Check("colour", not difference.faults, NONE, str(difference), "; ".join(difference.faults))
-    worst = f"picture {matcher.worst_index}: {matcher.worst_rms:.1f} rms"
-    unlike = matcher.worst_rms > MAX_PICTURE_RMS
-    reason = f"picture {matcher.worst_index} of the result is unlike any near it in the source" if unlike else ""
-    yield Check("likeness", not unlike, NONE, worst, reason)
+    if not matcher.colors.is_empty:
+        difference = matcher.colors.difference()
+        yield Check("colour", not difference.faults, NONE, str(difference), "; ".join(difference.faults))
+    unlike = f"pictures {ranges(matcher.unlike)} show nothing that is near them in the source" if matcher.unlike else ""
+    yield Check("likeness", not unlike, NONE, f"{matcher.worst_rms:.1f} rms at worst", unlike)
 
 
 def _damage(source: PictureReader, result: PictureReader) -> Iterator[Check]:

@@ -16,20 +16,20 @@ from lipt_stream.stream.verify_colors import ColorChange, ColorSums
 
 REACH: Final = 8  # pictures to either side in which the nearest is looked for
 _LOOK_AHEAD: Final = 240  # pictures read in search of one with the same time
-_CERTAINTY: Final = 0.75  # of the way from the expected picture to the other, at least
-_STILL_RMS: Final = 0.3  # two of the source's pictures nearer than this to each other are not told apart
+_CERTAINTY: Final = 0.75  # of the way from the expected picture to the other; right ones were at 0.63 at most
+_STILL_RMS: Final = 0.2  # two of the source's pictures nearer than this to each other are not told apart
 MAX_PICTURE_RMS: Final = 25.0
-"""A picture that differs by more, colours aside, shows something else. Good results: up to 1.7, 12 for a test pattern
-of saturated lines a pixel wide; two scenes of one film: from 40 up."""
+"""A picture that differs by more, colours aside, shows something else. Good results differ by up to 1.7, and by 12 on a
+test pattern of saturated lines a pixel wide; across a cut it is 27 to 113, to plain gray or black about as much."""
 
 
 class PictureMatcher:
     """Finds for every picture of the result the one of the source that it shows. Holds a few hundred small images.
 
-    Expected is the source's picture of the same time (counted from the first), else the one after the last found. Of
-    those within REACH of it another is taken only where the result's picture lies clearly nearer to it: three quarters
-    of the way from the expected one, along the straight line between the two. The source's colours are first changed
-    as the result's so far differ from them, so that wrong colours are not taken for wrong pictures.
+    Expected is the source's picture of the same time (counted from the first), or the one after the last found if
+    that is nearer. Of those within REACH another is taken only where the result's picture lies clearly nearer to it:
+    three quarters of the way from the expected one, along the straight line between the two. The source's colours are
+    first changed as the result's so far differ from them, so that wrong colours are not taken for wrong pictures.
     """
 
     def __init__(self, source: Iterator[AuditPicture], tolerance_seconds: float) -> None:
@@ -39,7 +39,7 @@ class PictureMatcher:
         self.source_end_duration = self.result_end_duration = 0.0
         self.colors = ColorSums()
         self.worst_rms = 0.0
-        self.worst_index = -1
+        self.unlike: list[int] = []  # pictures of the result that show nothing that the source does near them
         self._source = source
         self._tolerance = tolerance_seconds
         self._window: deque[AuditPicture] = deque(maxlen=_LOOK_AHEAD + 2 * REACH + 1)
@@ -50,17 +50,19 @@ class PictureMatcher:
         """Takes the result's pictures one by one, in order."""
         self.result_times.append(np.nan if picture.seconds is None else picture.seconds)
         self.result_end_duration = picture.duration_seconds
-        position = self._position(picture)
+        due = self._due(picture)
         change = self._color_change(picture.thumbnail)
-        match = self._nearest(picture.thumbnail, position, change)
+        match = self._nearest(picture.thumbnail, due, change)
         self.matches.append(-1 if match is None else match.index)
         if match is None:
             return
         self._expected = match.index + 1
-        self.colors.add(match.thumbnail, picture.thumbnail)
         rms = float(np.sqrt(_mean_squares((change.apply(match.thumbnail) - picture.thumbnail)[None])[0]))
-        if rms > self.worst_rms:
-            self.worst_rms, self.worst_index = rms, picture.index
+        self.worst_rms = max(self.worst_rms, rms)
+        if rms > MAX_PICTURE_RMS:
+            self.unlike.append(picture.index)
+        else:
+            self.colors.add(match.thumbnail, picture.thumbnail)
 
     def _color_change(self, thumbnail: Thumbnail) -> ColorChange:
         """How the result's colours differ so far; at its first picture, how they differ from the source's first."""
@@ -85,18 +87,24 @@ class PictureMatcher:
         self._window.append(picture)
         return True
 
-    def _position(self, picture: AuditPicture) -> int:
-        """Index in the source of the picture that is due."""
+    def _due(self, picture: AuditPicture) -> tuple[int, int]:
+        """Indices in the source of the picture that is due by time, and of the one that is due by order."""
         while not self._exhausted and len(self.source_times) <= self._expected + REACH:
             self._read()
         if picture.seconds is None:
-            return self._expected
-        due = picture.seconds - self.result_times[0]
-        while not self._exhausted and len(self.source_times) - self._expected < _LOOK_AHEAD and self._latest() < due:
+            return self._expected, self._expected
+        since_first = picture.seconds - self.result_times[0]
+        while (
+            not self._exhausted
+            and len(self.source_times) - self._expected < _LOOK_AHEAD
+            and self._latest() < since_first
+        ):
             self._read()
-        near = [(abs(self._since_first(one) - due), one.index) for one in self._window if one.seconds is not None]
+        near = [
+            (abs(self._since_first(one) - since_first), one.index) for one in self._window if one.seconds is not None
+        ]
         distance, index = min(near, default=(np.inf, 0))
-        return index if distance <= self._tolerance else self._expected
+        return (index if distance <= self._tolerance else self._expected), self._expected
 
     def _latest(self) -> float:
         return self._since_first(self._window[-1]) if self._window else np.inf
@@ -104,22 +112,27 @@ class PictureMatcher:
     def _since_first(self, picture: AuditPicture) -> float:
         return np.inf if picture.seconds is None else picture.seconds - self.source_times[0]
 
-    def _nearest(self, thumbnail: Thumbnail, position: int, change: ColorChange) -> AuditPicture | None:
-        while not self._exhausted and len(self.source_times) <= position + REACH:
+    def _nearest(self, thumbnail: Thumbnail, due: tuple[int, int], change: ColorChange) -> AuditPicture | None:
+        """None where the source has nothing left that is due."""
+        while not self._exhausted and len(self.source_times) <= max(due) + REACH:
             self._read()
-        centres = (position, self._expected)  # by time and by order: either may be off
-        near = [one for one in self._window if any(abs(one.index - centre) <= REACH for centre in centres)]
-        expected = next((one for one in near if one.index == position), None)
-        if not near or expected is None:
+        near = [one for one in self._window if any(abs(one.index - index) <= REACH for index in due)]
+        places = [place for index in due for place, one in enumerate(near) if one.index == index]
+        if not places:
             return None
         stack = change.apply(np.stack([one.thumbnail for one in near]))
         errors = _mean_squares(stack - thumbnail)
-        best = int(np.argmin(errors))
-        due = near.index(expected)
-        apart = _mean_squares((stack[best] - stack[due])[None])[0]
-        # On the line from the expected picture (0) to the other (1), the result lies here:
-        way = 0.5 + (errors[due] - errors[best]) / (2 * apart) if apart > _STILL_RMS**2 else 0.0
-        return near[best] if way > _CERTAINTY else expected
+
+        def way(here: int, there: int) -> float:
+            """Where the result lies on the line from one (0) to the other (1); 0 where they are the same picture."""
+            apart = float(_mean_squares((stack[there] - stack[here])[None])[0])
+            return 0.5 + float(errors[here] - errors[there]) / (2 * apart) if apart > _STILL_RMS**2 else 0.0
+
+        by_time, by_order = places[0], places[-1]
+        expected = by_order if way(by_time, by_order) > 0.5 else by_time
+        nearest = int(np.argmin(errors))
+        is_like = errors[nearest] <= MAX_PICTURE_RMS**2  # of pictures all unlike, none is the one
+        return near[nearest] if is_like and way(expected, nearest) > _CERTAINTY else near[expected]
 
 
 def _mean_squares(stack: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,411 @@
+"""The audit on real files: a faithful result passes, and every fault is found and called by its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from lipt_stream.cli.main import app
+from lipt_stream.errors import InputError
+from lipt_stream.frame import END
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.stream.verify import Verification, quick_check, verify
+from lipt_stream.stream.verify_colors import MISTAKES, ColorChange, ColorSums
+from lipt_stream.stream.verify_pictures import align, ranges
+from lipt_stream.stream.verify_times import compare_times, unmatched_times
+
+COUNT = 40
+SIZE = 160, 90
+TICK = Fraction(1, 90_000)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film to be written: which of the clip's pictures, when, how large, and all that goes with them."""
+
+    shown: tuple[int, ...] = tuple(range(COUNT))
+    times_ms: tuple[int, ...] = tuple(40 * n + (7 if n % 3 else 0) for n in range(COUNT))
+    scale: int = 1
+    matrix: int = 6
+    full_range: bool = False
+    convert_range: bool = False  # whether the samples are in full range as well
+    aspect: Fraction = Fraction(4, 3)
+    rotation: int = 90
+    pix_fmt: str = "yuv420p"
+    siting: str = "left"
+    languages: tuple[str, ...] = ("eng", "deu")
+    audio_delay_ms: int = 0
+    audio_skipped: int | None = None  # a packet left out of every sound track
+    subtitle: str = "Hello"
+    chapters: tuple[tuple[str, int], ...] = (("Seed", 0), ("Bloom", 600))
+    tags: tuple[tuple[str, str], ...] = (("title", "A flower"), ("comment", "Filmed in spring"))
+    attachment: bytes = b"not really a font"
+    blank_ms: int | None = None  # the time of a picture that is left black, ms
+
+    def but(self, **changes: object) -> Film:
+        return replace(self, **changes)
+
+
+SOURCE = Film()
+GOOD = Film(scale=2)
+
+
+Write = Callable[[Film], Path]
+
+
+@pytest.fixture(scope="module")
+def source(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "source.mkv"
+    write_film(path, SOURCE, clip, decoded(clip))
+    return path
+
+
+@pytest.fixture(scope="module")
+def write(source: Path, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """Makes a result from the source's own pictures."""
+    pictures = decoded(source)
+
+    def write_result(film: Film) -> Path:
+        path = tmp_path_factory.mktemp("result") / "result.mkv"
+        write_film(path, film, clip, pictures)
+        return path
+
+    return write_result
+
+
+def decoded(path: Path) -> list[VideoFrame]:
+    with av.open(str(path)) as container:
+        return [frame for frame, _ in zip(container.decode(video=0), range(COUNT), strict=False)]
+
+
+def write_film(path: Path, film: Film, clip: Path, pictures: list[VideoFrame]) -> None:
+    with av.open(str(clip)) as sound, av.open(str(path), "w") as target:
+        stream = _add_picture(target, film)
+        tracks = [target.add_stream_from_template(sound.streams.audio[0]) for _ in film.languages]
+        for track, language in zip(tracks, film.languages, strict=True):
+            track.metadata["language"] = language
+        text = target.add_mux_stream("subrip") if film.subtitle else None
+        target.add_attachment("font.ttf", "font/ttf", film.attachment)
+        target.metadata.update(dict(film.tags))
+        target.set_chapters([_chapter(*chapter) for chapter in film.chapters])
+        _encode(target, stream, film, [pictures[n] for n in film.shown])
+        packets = [packet for packet in sound.demux(audio=0) if packet.size and packet.pts * packet.time_base < 1.5]
+        for number, packet in enumerate(packets):
+            for track in tracks:
+                if number != film.audio_skipped:
+                    target.mux_one(_copy(packet, track, film.audio_delay_ms))
+        if text is not None:
+            line = av.Packet(film.subtitle.encode())
+            line.stream, line.time_base = text, Fraction(1, 1000)
+            line.pts, line.dts, line.duration = 200, 200, 500
+            target.mux_one(line)
+
+
+def _add_picture(target: OutputContainer, film: Film) -> VideoStream:
+    stream = target.add_stream("libx264", 25)
+    stream.width, stream.height = SIZE[0] * film.scale, SIZE[1] * film.scale
+    stream.pix_fmt, stream.time_base = film.pix_fmt, TICK
+    stream.set_display_rotation(film.rotation)
+    context = stream.codec_context
+    context.time_base = TICK
+    context.options = {"preset": "ultrafast", "crf": "14", "chroma_sample_location": film.siting}
+    context.sample_aspect_ratio = film.aspect
+    context.colorspace, context.color_range = film.matrix, 2 if film.full_range else 1
+    context.color_primaries = context.color_trc = 6
+    return stream
+
+
+def _encode(target: OutputContainer, stream: VideoStream, film: Film, pictures: list[VideoFrame]) -> None:
+    scaler = VideoReformatter()
+    for picture, time_ms in zip(pictures, film.times_ms, strict=True):
+        large = scaler.reformat(
+            picture,
+            stream.width,
+            stream.height,
+            film.pix_fmt,
+            src_color_range=1,
+            dst_color_range=2 if film.convert_range else 1,
+            interpolation="BICUBIC",
+        )
+        if time_ms == film.blank_ms:
+            black = np.zeros((stream.height, stream.width, 3), np.uint8)
+            large = VideoFrame.from_ndarray(black).reformat(format=film.pix_fmt)
+        large.pts, large.time_base, large.pict_type = time_ms * 90, TICK, 0
+        _mux(target, stream.encode(large))
+    _mux(target, stream.encode(None))
+
+
+def _mux(target: OutputContainer, packets: list[av.Packet]) -> None:
+    for packet in packets:
+        packet.duration = 3600
+        target.mux_one(packet)
+
+
+def _copy(packet: av.Packet, track: av.stream.Stream, delay_ms: int) -> av.Packet:
+    copy = av.Packet(bytes(packet))
+    copy.stream, copy.time_base = track, packet.time_base
+    delay = round(Fraction(delay_ms, 1000) / packet.time_base)
+    copy.pts, copy.dts, copy.duration = packet.pts + delay, packet.dts + delay, packet.duration
+    return copy
+
+
+def _chapter(title: str, start_ms: int) -> dict[str, object]:
+    unit = Fraction(1, 1000)
+    return {"id": start_ms, "start": start_ms, "end": start_ms + 500, "time_base": unit, "metadata": {"title": title}}
+
+
+def failures(verification: Verification) -> dict[str, str]:
+    return {check.name: check.detail for check in verification.failed}
+
+
+def test_a_faithful_result_passes(source: Path, write: Write) -> None:
+    verification = verify(source, write(GOOD), scale=2)
+    assert failures(verification) == {}
+    assert verification.ok
+    names = {check.name for check in verification.checks}
+    assert {"frames", "timestamps", "duration", "pictures", "colour", "size", "rotation", "matrix", "range"} <= names
+    assert {"audio 1 packets", "audio 2 offset", "subtitle 1", "chapters", "attachments", "metadata"} <= names
+    shown = {check.name: (check.source, check.result) for check in verification.checks}
+    assert shown["frames"] == ("40", "40")
+    assert shown["size"] == ("160x90", "320x180")
+    assert shown["sample aspect ratio"] == ("4/3", "4/3")
+
+
+ALL = tuple(range(COUNT))
+SWAPPED = (*ALL[:20], 21, 20, *ALL[22:])
+REPEATED = (*ALL[:20], 19, *ALL[21:])
+
+FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
+    "a picture missing": (
+        GOOD.but(shown=ALL[:17] + ALL[18:], times_ms=SOURCE.times_ms[:17] + SOURCE.times_ms[18:]),
+        {"frames": "1 missing: 17 (0.687", "pictures": "missing: the source's 17", "timestamps": "at 0.687 s"},
+    ),
+    "a picture missing, the rest moved up": (
+        GOOD.but(shown=ALL[:17] + ALL[18:], times_ms=SOURCE.times_ms[:-1]),
+        {"frames": "1 missing: 17", "pictures": "missing: the source's 17", "timestamps": "", "duration": "-33"},
+    ),
+    "a picture doubled": (
+        GOOD.but(shown=(*ALL[:21], 20, *ALL[21:]), times_ms=(*SOURCE.times_ms[:21], 815, *SOURCE.times_ms[21:])),
+        {"frames": "1 too many", "pictures": "shown twice: 21", "timestamps": "none in the source at 0.815 s"},
+    ),
+    "a picture replaced by the one before": (
+        GOOD.but(shown=REPEATED),
+        {"pictures": "missing: the source's 20; shown twice: 20"},
+    ),
+    "two pictures swapped": (GOOD.but(shown=SWAPPED), {"pictures": "out of order: 21"}),
+    "a picture left black": (GOOD.but(blank_ms=840), {"likeness": "pictures 21 show nothing"}),
+    "the end cut off": (
+        GOOD.but(shown=ALL[:30], times_ms=SOURCE.times_ms[:30]),
+        {"frames": "10 missing: 30-39 (1.200 to 1.56", "pictures": "", "timestamps": "", "duration": "-393"},
+    ),
+    "a constant rate forced": (
+        GOOD.but(times_ms=tuple(40 * n for n in range(COUNT))),
+        {"timestamps": "26 of 40 are off, by up to 7.0 ms"},
+    ),
+    "sound late": (
+        GOOD.but(audio_delay_ms=80),
+        {"audio 1 offset": "80.0 ms late against the picture", "audio 2 offset": ""},
+    ),
+    "a sound track dropped": (GOOD.but(languages=("eng",)), {"audio streams": "lost: audio 2 (aac deu"}),
+    "a sound packet dropped": (
+        GOOD.but(audio_skipped=12),
+        {"audio 1 packets": "the first that differs is number 12", "audio 2 packets": ""},
+    ),
+    "a language lost": (GOOD.but(languages=("eng", "und")), {"audio 2": "the language deu became -"}),
+    "a subtitle lost": (GOOD.but(subtitle=""), {"subtitle streams": "lost: subtitle 1 (subrip"}),
+    "a subtitle changed": (GOOD.but(subtitle="Hullo"), {"subtitle 1 packets": "number 0"}),
+    "wrong matrix tag": (
+        GOOD.but(matrix=1),
+        {"matrix": "BT.601 for the source and BT.709", "colour": "BT.601 was taken for BT.709"},
+    ),
+    "wrong range tag": (
+        GOOD.but(full_range=True),
+        {"range": "takes the result for full", "colour": "studio range was taken for full"},
+    ),
+    "wrong samples under the right range tag": (
+        GOOD.but(convert_range=True),
+        {"colour": "full range was taken for studio"},
+    ),
+    "chroma siting changed": (GOOD.but(siting="topleft"), {"chroma location": "left became topleft"}),
+    "a chapter lost": (GOOD.but(chapters=SOURCE.chapters[:1]), {"chapters": "2 chapters became 1; lost: Bloom"}),
+    "a chapter moved": (GOOD.but(chapters=(("Seed", 0), ("Bloom", 700))), {"chapters": "2 begins +100"}),
+    "aspect lost": (GOOD.but(aspect=Fraction(1)), {"sample aspect ratio": "4/3 became 1"}),
+    "rotation lost": (GOOD.but(rotation=0), {"rotation": "90° became 0°"}),
+    "size wrong": (GOOD.but(scale=3), {"size": "480x270 is x2 was asked"}),
+    "metadata lost": (GOOD.but(tags=SOURCE.tags[:1]), {"metadata": "lost: comment"}),
+    "attachment changed": (GOOD.but(attachment=b"another"), {"attachments": "changed: font.ttf"}),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_found_and_only_it(source: Path, write: Write, name: str) -> None:
+    film, expected = FAULTS[name]
+    found = failures(verify(source, write(film), scale=2))
+    assert found.keys() == expected.keys()
+    for check, words in expected.items():
+        assert found[check], f"{check} gives no reason"
+        assert words in found[check]
+
+
+def test_a_result_cut_short_in_the_file_is_not_taken_for_whole(source: Path, write: Write, tmp_path: Path) -> None:
+    whole = write(GOOD).read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[: len(whole) * 6 // 10])
+    found = failures(verify(source, cut))
+    assert "missing" in found["frames"]
+    assert "audio 1 packets" in found or "audio streams" in found
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"this is no film at all", bytes(range(256)) * 40], ids=["empty", "text", "bytes"]
+)
+def test_a_result_that_is_no_video_fails_and_a_source_that_is_none_is_an_error(
+    source: Path, tmp_path: Path, content: bytes
+) -> None:
+    wrong = tmp_path / "wrong.mkv"
+    wrong.write_bytes(content)
+    verification = verify(source, wrong)
+    assert not verification.ok
+    assert list(failures(verification)) == ["readable"]
+    assert "wrong.mkv" in failures(verification)["readable"]
+    with pytest.raises(InputError, match=r"wrong\.mkv"):
+        verify(wrong, source)
+    with pytest.raises(InputError, match="no such file"):
+        verify(tmp_path / "nowhere.mkv", source)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_what_our_sink_writes_passes(clip: Path, tmp_path: Path, suffix: str) -> None:
+    result = tmp_path / f"large{suffix}"
+    report = through_the_sink(clip, result)
+    assert failures(verify(clip, result)) == {}
+    assert failures(Verification(quick_check(result, **report))) == {}
+
+
+def through_the_sink(path: Path, result: Path) -> dict[str, float]:
+    """The film with every sample doubled both ways; what `quick_check` wants to know of it."""
+    source = FileSource(path)
+    large = source.format.scaled(2)
+    sink = FileSink(result, large, encoder=choose_encoder("libx264", options={"preset": "ultrafast"}), copy_from=path)
+    small_planes, planes = source.format.new_planes(), large.new_planes()
+    times: list[Fraction] = []
+    end = Fraction(0)
+    while (frame := source.read(small_planes)) is not END:
+        for small, plane in zip(small_planes, planes, strict=True):
+            plane[...] = small.repeat(2, 0).repeat(2, 1)
+        frame.planes = planes
+        sink.write(frame)
+        times.append(frame.pts * large.time_base)
+        end = times[-1] + frame.duration * large.time_base
+    sink.close()
+    source.close()
+    return {
+        "frames": len(times),
+        "first_pts_seconds": float(times[0]),
+        "last_pts_seconds": float(times[-1]),
+        "end_seconds": float(end),
+        "tick_seconds": float(large.time_base),
+    }
+
+
+def test_the_quick_check_tells_counts_and_times(source: Path) -> None:
+    right = {
+        "frames": COUNT,
+        "first_pts_seconds": 0.0,
+        "last_pts_seconds": 1.560,
+        "end_seconds": 1.600,
+        "tick_seconds": 0.001,
+    }
+    assert failures(Verification(quick_check(source, **right))) == {}
+    for change, name in (
+        ({"frames": 41}, "frames"),
+        ({"first_pts_seconds": 0.1, "last_pts_seconds": 1.66, "end_seconds": 1.7}, "timestamps"),
+        ({"last_pts_seconds": 1.52}, "timestamps"),
+        ({"end_seconds": 1.64}, "duration"),
+    ):
+        assert list(failures(Verification(quick_check(source, **(right | change))))) == [name]
+    before_zero = right | {"first_pts_seconds": -0.5, "last_pts_seconds": 1.06, "end_seconds": 1.1}
+    assert failures(Verification(quick_check(source, **before_zero))) == {}, "such a film is moved to zero"
+
+
+def test_the_command_prints_a_table_or_one_object_and_exits_by_the_verdict(source: Path, write: Write) -> None:
+    runner = CliRunner()
+    good, bad = str(write(GOOD)), str(write(GOOD.but(matrix=1)))
+    passed = runner.invoke(app, ["verify", str(source), good, "--scale", "2"])
+    assert passed.exit_code == 0
+    assert "checks hold" in passed.output
+    failed = runner.invoke(app, ["verify", str(source), bad])
+    assert failed.exit_code == 1
+    assert "matrix: a player takes BT.601 for the source and BT.709 for the result" in failed.output
+    told = runner.invoke(app, ["verify", str(source), bad, "--json"])
+    assert told.exit_code == 1
+    answer = json.loads(told.output)
+    assert answer["ok"] is False
+    assert {tuple(check) for check in answer["checks"]} == {("name", "ok", "source", "result", "detail")}
+    assert [check["name"] for check in answer["checks"] if not check["ok"]] == ["colour", "matrix"]
+
+
+@given(st.lists(st.integers(1, 200), min_size=2, max_size=60), st.data())
+def test_times_left_out_are_the_ones_named(steps_ms: list[int], data: st.DataObject) -> None:
+    times = [float(t) / 1000 for t in np.cumsum(steps_ms)]
+    left_out = data.draw(st.sets(st.integers(1, len(times) - 1), max_size=len(times) - 1))
+    kept = [time + 5 for n, time in enumerate(times) if n not in left_out]
+    missing, extra = unmatched_times(times, kept, 0.0004)
+    assert missing == pytest.approx([times[n] - times[0] for n in sorted(left_out)])
+    assert extra == []
+    assert compare_times(times, kept, 0.0004).ok == (not left_out)
+
+
+def test_times_that_the_source_lacks_or_turns_back_are_not_held_against_the_result() -> None:
+    nan = float("nan")
+    assert compare_times([0.0, nan, 0.08, 0.04, 0.16], [0.0, 0.04, 0.08, 0.12, 0.16], 0.001).ok
+    assert not compare_times([0.0, nan, 0.08, 0.04, 0.16], [0.0, 0.04, 0.09, 0.12, 0.16], 0.001).ok
+    assert not compare_times([0.0, nan, 0.08], [0.0, 0.09, 0.08], 0.001).ok, "a result has to increase"
+    assert compare_times([nan, nan], [0.0, 0.04], 0.001).ok
+
+
+@given(st.permutations(range(12)))
+def test_any_order_but_the_right_one_is_named(order: list[int]) -> None:
+    found = align(order, 12)
+    assert not found.missing
+    assert not found.repeated
+    assert found.ok == (order == sorted(order)) == (not found.out_of_order)
+
+
+@given(st.sets(st.integers(0, 100), min_size=1))
+def test_ranges_name_every_number(numbers: set[int]) -> None:
+    named: set[int] = set()
+    for run in ranges(sorted(numbers), most=200).split(", "):
+        first, _, last = run.partition("-")
+        named |= set(range(int(first), int(last or first) + 1))
+    assert named == numbers
+
+
+@pytest.mark.parametrize(("name", "change"), MISTAKES, ids=[name for name, _ in MISTAKES])
+def test_a_mistake_in_colour_is_called_by_its_name(name: str, change: ColorChange) -> None:
+    images = np.random.default_rng(1).uniform(60, 190, (4, 36, 64, 3)).astype(np.float32)
+    sums = ColorSums()
+    for image in images:
+        sums.add(image, change.apply(image))
+    difference = sums.difference()
+    assert difference.mistake == name
+    assert name in "; ".join(difference.faults)
+    unchanged = ColorSums()
+    unchanged.add(images[0], images[0])
+    assert unchanged.difference().faults == ()
