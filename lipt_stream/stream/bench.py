@@ -21,17 +21,16 @@ import numpy as np
 
 from lipt_stream.engine.slots import STAGES, Engine, Slot
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.errors import InputError
 from lipt_stream.frame import END, Frame, Planes, VideoFormat
 from lipt_stream.media.encoders import EncoderChoice
 from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.sink import Sink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
 from lipt_stream.observe.process import peak_rss_mb
 from lipt_stream.observe.timings import StageSummary, StageTimings
+from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
 
 WARM_UP_FRAMES: Final = 3
@@ -149,8 +148,8 @@ class _Bench:
             peak_rss_mb=peak_rss_mb(),
         )
 
-    def _open(self) -> _LoopedFilm:
-        return _LoopedFilm(self._film, self._plan.decoder_threads)
+    def _open(self) -> LoopedFilm:
+        return LoopedFilm(self._film, self._plan.decoder_threads)
 
     def _new_sink(self) -> Sink:
         if self._plan.encoder is None:
@@ -163,7 +162,7 @@ class _Bench:
             threads=self._plan.encoder_threads,
         )
 
-    def _read_some(self, source: _LoopedFilm) -> list[Frame]:
+    def _read_some(self, source: LoopedFilm) -> list[Frame]:
         """One frame for each slot, left in the slot's buffers."""
         return [source.read(slot.host_in) for slot in self._engine.slots]
 
@@ -260,56 +259,6 @@ class _Together:
     fps: float
     stages: dict[str, StageSummary]
     gpu: GpuSummary | None
-
-
-class _LoopedFilm:
-    """A FileSource that begins again at its end, with timestamps that go on rising."""
-
-    def __init__(self, film: Path, threads: int | None) -> None:
-        self._film = film
-        self._threads = threads
-        self._source = FileSource(film, threads=threads)
-        self._offset = 0
-        self._next_pts = 0
-        self._index = 0
-        self._frames_this_time = 0
-        self._concealed = 0
-        self.format: VideoFormat = self._source.format
-        self.frame_count_estimate: int | None = None
-        self.notes: list[str] = []
-
-    @property
-    def frames_concealed(self) -> int:
-        return self._concealed + self._source.frames_concealed
-
-    def read(self, into: Planes) -> Frame:
-        frame = self._source.read(into)
-        if frame is END:
-            if self._frames_this_time == 0:
-                raise InputError(f"{self._film} holds no picture that decodes", "Nothing can be measured on it")
-            self._rewind()
-            return self.read(into)
-        self._frames_this_time += 1
-        pts = frame.pts + self._offset
-        self._next_pts = pts + max(frame.duration, 1)
-        self._index += 1
-        return dataclasses.replace(frame, index=self._index - 1, pts=pts)
-
-    def _rewind(self) -> None:
-        self._concealed += self._source.frames_concealed
-        self._source.close()
-        self._source = FileSource(self._film, threads=self._threads)
-        self._offset = self._next_pts
-        self._frames_this_time = 0
-
-    def close(self) -> None:
-        self._source.close()
-
-    def __enter__(self) -> _LoopedFilm:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _frame(index: int, pts: int, duration: int, planes: Planes) -> Frame:
