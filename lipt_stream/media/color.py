@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from av.video.frame import VideoFrame
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.pixels import is_full_range, plan_delivery
+from lipt_stream.media.siting import stated_siting
 
 _IDENTITY: Final = 0  # H.273 matrix code 0: the planes are G, B and R
 _RESERVED: Final = 3
 _BT2020_PRIMARIES: Final = 9
+Siting: TypeAlias = Literal["left", "center", "topleft"]
+_SITINGS: Final[dict[str, Siting]] = {  # the rare ones go to the nearest that encoders and engine know
+    "left": "left",
+    "bottomleft": "left",
+    "center": "center",
+    "top": "center",
+    "bottom": "center",
+    "topleft": "topleft",
+}
 _CENTER_SITED: Final = frozenset({"mpeg1video", "mjpeg", "mjpegb", "ljpeg", "theora", "h261", "h263", "flv1", "vp8"})
 
 
@@ -24,15 +34,15 @@ class ColorTags:
     primaries: int
     transfer: int
     range: Literal["studio", "full"]
-    chroma_location: Literal["left", "center", "topleft"]
+    chroma_location: Siting
     notes: list[str]
 
 
 def color_tags(picture: VideoFrame, codec: str) -> ColorTags:
     """Reads `picture`'s tags. An unspecified matrix follows the primaries if they are BT.2020's, else the height.
 
-    PyAV does not tell where chroma samples sit, so this follows the codec: between the luma samples for MPEG-1, JPEG
-    and their kin, at the top left for BT.2020 (H.273, as UHD Blu-ray demands), else at the left.
+    Where the chroma samples sit follows the bitstream; where that says nothing, the codec: between the luma samples
+    for MPEG-1, JPEG and their kin, at the top left for BT.2020 (H.273, as UHD Blu-ray demands), else at the left.
     """
     delivery = plan_delivery(picture.format)
     notes: list[str] = []
@@ -45,19 +55,24 @@ def color_tags(picture: VideoFrame, codec: str) -> ColorTags:
         if not delivery.is_gray:
             notes.append(f"the colour matrix is not stated, {_NAMES[matrix]} is assumed")
     full = not delivery.is_rgb and is_full_range(picture)
-    location: Literal["left", "center", "topleft"] = "left"
-    if codec in _CENTER_SITED:
-        location = "center"
-    elif matrix == BT2020_NCL:
-        location = "topleft"
     return ColorTags(
         matrix=matrix,
         primaries=int(picture.color_primaries),
         transfer=int(picture.color_trc),
         range="full" if full else "studio",
-        chroma_location=location,
+        chroma_location=_siting(picture, codec, matrix),
         notes=notes,
     )
+
+
+def _siting(picture: VideoFrame, codec: str, matrix: int) -> Siting:
+    """Of the planes as they are delivered."""
+    if picture.format.chroma_width(64) == 64:
+        return "center"  # reduced by the scaler, which averages the two columns
+    stated = _SITINGS.get(stated_siting(picture) or "")
+    if stated is None and codec in _CENTER_SITED:
+        return "center"
+    return stated or ("topleft" if matrix == BT2020_NCL else "left")
 
 
 _NAMES: Final[dict[int, str]] = {BT709: "BT.709", SMPTE170M: "BT.601", BT2020_NCL: "BT.2020"}

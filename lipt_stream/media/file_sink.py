@@ -4,6 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
 
 _MAX_TIMESCALE: Final = 2**31 - 1
+_DISPLAY_MATRIX: Final = struct.Struct("=9i")
 _MILLISECOND: Final = Fraction(1, 1_000)
 
 
@@ -145,8 +147,6 @@ class FileSink:
             assert isinstance(stream, VideoStream)
             self._stream = stream
             stream.time_base = self.format.time_base
-            if self.format.rotation:
-                stream.set_display_rotation(self.format.rotation)
             if self._copies:
                 self._copies.attach(self._container)
         self._writer = PictureWriter(self.format, self._pix_fmt)
@@ -196,12 +196,22 @@ class FileSink:
         """At the first picture, because only it tells of HDR metadata."""
         self._delay_until_zero(first.pts)
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
+        self._orient(first.side_data.get("DISPLAYMATRIX", b""))
         with writing(self.path):
             context = self._stream.codec_context
             configure(context, self.format, self._pix_fmt, options)
             context.thread_count = self._threads
             if self._encoder.info.codec == "hevc" and self._container_name != "matroska":
                 context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+
+    def _orient(self, matrix: bytes) -> None:
+        """How players turn and mirror the picture: by the source's own matrix, FFmpeg's 9 int32; else by rotation."""
+        if len(matrix) == _DISPLAY_MATRIX.size:
+            turn = list(_DISPLAY_MATRIX.unpack(matrix))
+            turn[6] = turn[7] = 0  # a shift in pixels of the source's size; players move the turned picture into view
+            self._stream.set_display_matrix(turn)
+        elif self.format.rotation:
+            self._stream.set_display_rotation(self.format.rotation)
 
     def _delay_until_zero(self, first_pts: int) -> None:
         """Moves all streams so that no picture comes before time zero, where players do not begin to look."""
