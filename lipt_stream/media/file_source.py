@@ -22,8 +22,9 @@ from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPictur
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
 from lipt_stream.media.timeline import Cut, PtsClock
 
-# Static HDR metadata (SMPTE ST 2086, CTA-861.3): read from the picture, written through the encoder's options.
-CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"})
+# Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
+# by which a player turns or mirrors the picture, which it writes into the container.
+CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"})
 _LOST_SIDE_DATA: Final = {
     "A53_CC": "closed captions inside the picture are not carried over",
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata is not carried over",
@@ -132,6 +133,8 @@ class FileSource:
 
     def _describe_losses(self, picture: VideoFrame) -> None:
         self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
+        if self._decoder.stream.metadata.get("alpha_mode") == "1":
+            self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
         if others:
             self.notes.append(f"the file holds {len(others) + 1} video tracks, only the first is upscaled")
