@@ -65,7 +65,7 @@ def torch_channels_first(dtype: torch.dtype) -> Callable[[LIPT, Tensor, int], Ru
 
 def torch_compiled(dtype: torch.dtype) -> Callable[[LIPT, Tensor, int], Run]:
     def prepare(network: LIPT, _example: Tensor, _threads: int) -> Run:
-        torch.compiler.reset()
+        torch.compiler.config.force_disable_caches = True  # the first call is to be a first one
         return inference(torch.compile(network.to(dtype).to(memory_format=torch.channels_last), dynamic=False))
 
     return prepare
@@ -91,7 +91,7 @@ def openvino_converted(precision: str) -> Callable[[LIPT, Tensor, int], Run]:
         scale, window = network.config.scale, network.config.window
         # Padded outside: as converted by OpenVINO 2026.4, the network's own padding comes out wrong (11 dB).
         padded = pad_by_reflection(example, window).contiguous()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch.jit's deprecation, and the tracer's remarks
             model = ov.convert_model(network, example_input=padded, input=[list(padded.shape)])
         options = {
@@ -239,17 +239,21 @@ def measure(weights: Path, size: str, arguments: argparse.Namespace) -> list[dic
         rows[name] = {"weights": weights.stem, "size": size, "candidate": name}
         rows[name] |= workers[name].ask(do="prepare", size=[width, height])
     times: dict[str, list[float]] = {name: [] for name in workers}
-    for round_ in range(2 + arguments.runs):
+    for round_ in range(1 + arguments.runs):
         for name, worker in workers.items():
+            if len(times[name]) >= 5 and sum(times[name]) > arguments.seconds * 1e3:
+                continue
             ms = worker.ask(do="run")["ms"]
-            if round_ >= 2:  # two rounds of warming up
+            if round_ >= 1:  # a round of warming up, after the first call
                 times[name].append(ms)
+    now = datetime.now(UTC).isoformat(timespec="minutes")
     for name, worker in workers.items():
         rows[name] |= worker.ask(do="finish")
         if arguments.images and size == arguments.sizes[0] and name in ANY_SIZE:
             rows[name] |= worker.ask(do="score", images=str(arguments.images.resolve()), scale=scale)
         worker.close()
         rows[name] |= {"median_ms": statistics.median(times[name]), "least_ms": min(times[name])}
+        rows[name] |= {"runs": len(times[name]), "date": now, "load_average": os.getloadavg()[1]}
     return list(rows.values())
 
 
@@ -271,6 +275,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=60, help="of one candidate at one size, after which 5 runs do")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -279,23 +284,26 @@ def main() -> None:
         work(arguments.worker, arguments.weights[0], arguments.threads)
         return
     print("weights, size, candidate, median, least, first call, peak memory, PSNR to float32, Y-PSNR on the images")
-    results: list[dict[str, Any]] = []
     for weights in arguments.weights:
         for size in arguments.sizes:
             rows = measure(weights, size, arguments)
             show(rows)
-            results += rows
-    if arguments.out:
-        document = {
-            "machine": describe_machine() | {"torch": torch.__version__, "openvino": ov.__version__},
-            "date": datetime.now(UTC).date().isoformat(),
-            "threads": arguments.threads,
-            "runs": arguments.runs,
-            "load_average": os.getloadavg()[0],
-            "results": results,
-        }
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
+            if arguments.out:
+                keep(rows, arguments.out, arguments.threads)
+
+
+def keep(rows: list[dict[str, Any]], out: Path, threads: int) -> None:
+    """Write rows beside those that the file holds; a cell measured again replaces its former row."""
+
+    def cell(row: dict[str, Any]) -> tuple[str, str, str]:
+        return row["weights"], row["size"], row["candidate"]
+
+    former = json.loads(out.read_text())["results"] if out.is_file() else []
+    merged = {cell(row): row for row in [*former, *rows]}
+    machine = describe_machine() | {"torch": torch.__version__, "openvino": ov.__version__}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    document = {"machine": machine, "threads": threads, "results": list(merged.values())}
+    out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
