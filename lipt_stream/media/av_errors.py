@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from av.error import FFmpegError, InvalidDataError
+from av.error import FFmpegError, InvalidDataError, PatchWelcomeError
 
 from lipt_stream.errors import InputError, OutputError
 
@@ -21,7 +21,8 @@ _INPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.EACCES: ("It may not be read", "Check its permissions"),
     errno.EPERM: ("It may not be read", "Check its permissions"),
     errno.EISDIR: ("It is a directory", "Name a file in it"),
-    errno.EIO: ("The device failed while reading", "Check the disk or the connection"),
+    # FFmpeg says "input/output error" also of a file whose parts do not lie where it says.
+    errno.EIO: ("It is damaged or cut short, or its device fails", "Copy it again, or check the disk"),
 }
 _OUTPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.ENOSPC: ("No space is left on the device", "Free some space or write elsewhere"),
@@ -50,6 +51,12 @@ def input_error(error: BaseException, path: Path) -> InputError:
         return InputError(f"Cannot read {path}: {known[0].lower()}", known[1] + ".")
     if isinstance(error, InvalidDataError):
         return InputError(f"Cannot read {path}: not a video, or damaged beyond reading", "Try to play it first.")
+    if isinstance(error, EOFError):
+        return InputError(f"Cannot read {path}: it ends before its first picture", "Copy or download it again.")
+    if isinstance(error, PatchWelcomeError):
+        return InputError(
+            f"Cannot read {path}: of a kind that FFmpeg does not know yet", "Convert it to another format."
+        )
     return InputError(f"Cannot read {path}: {reason(error)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ _NOT_FILMS: Final = frozenset(
     | {"alsa", "fbdev", "jack", "kmsgrab", "openal", "oss", "pulse", "sndio", "v4l2", "x11grab", "xcbgrab"}
 )
 
+_ADDRESS: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>/?.*)", re.DOTALL)  # C:/ is a drive
+
 CONTAINERS: Final[Mapping[str, str]] = MappingProxyType(
     {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 )
@@ -33,8 +36,11 @@ CONTAINERS: Final[Mapping[str, str]] = MappingProxyType(
 
 def open_film(path: Path) -> InputContainer:
     """Opens a local file for reading, whatever its suffix says. Raises InputError."""
+    refuse_address(str(path))
     if path.is_dir():
         raise input_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
+    if path.exists() and not (path.is_file() or path.is_block_device()):
+        raise InputError(f"Cannot read {path}: it is a pipe or a device, not a file", "Save the video to a file first.")
     try:
         # The prefix keeps a name such as "a:b.mp4" from being taken for a protocol.
         return av.open(
@@ -49,6 +55,18 @@ def open_film(path: Path) -> InputContainer:
         ) from error
     except AV_ERRORS as error:
         raise input_error(error, path) from error
+
+
+def refuse_address(name: str) -> None:
+    """Raises InputError for an address such as rtsp://host/x, of which a path may have kept one slash."""
+    match = _ADDRESS.fullmatch(name)
+    if match is None or Path(name).exists():
+        return
+    host = match["rest"].lstrip("/").partition("?")[0].rpartition("@")[2]  # no password is ever shown
+    raise InputError(
+        f"Cannot read {match['scheme']}://{host}: addresses are not read, only local files",
+        "Save the video to a file first.",
+    )
 
 
 def container_format(path: Path) -> str:

@@ -117,10 +117,13 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
         if is_cover(stream):
             continue
         if stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
-            raise InputError(f"Cannot read {path}: there is no decoder for its video")
+            raise InputError(
+                f"Cannot read {path}: there is no decoder for its video", "Convert it first, to H.264 for instance."
+            )
         return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing at all"
-    raise InputError(f"Cannot read {path}: it holds no video, only {kinds}", "Name a file with pictures.")
+    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+    held = f"it holds no video, only {kinds}" if kinds else "it holds nothing that can be read"
+    raise InputError(f"Cannot read {path}: {held}", "Name a file with pictures.")
 
 
 def is_cover(stream: VideoStream) -> bool:

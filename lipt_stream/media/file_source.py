@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, cast
@@ -17,6 +18,7 @@ from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.color import color_tags
+from lipt_stream.media.completeness import Gaps, Witness, early_end
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
@@ -60,19 +62,23 @@ class FileSource:
         self._deinterlacer = Deinterlacer(deinterlace, threads)
         self._cut = Cut.of_seconds(start_seconds, end_seconds)
         self.notes: list[str] = []
-        self._decoder = VideoDecoder(self.path, threads)
-        try:
+        with ExitStack() as opened:
+            self._decoder = VideoDecoder(self.path, threads)
+            opened.callback(self._decoder.close)
+            self._witness = Witness(self.path)
+            opened.callback(self._witness.close)
             self._start(threads)
-        except BaseException:
-            self._decoder.close()
-            raise
+            self._opened = opened.pop_all()
 
     def _start(self, threads: int | None) -> None:
         stream = self._decoder.stream
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._origin = origin_seconds(stream)
         self._rate = _frame_rate(stream)
-        self._clock = PtsClock(round(1 / ((self._rate or Fraction(25)) * self._time_base)))
+        nominal_ticks = 1 / ((self._rate or Fraction(25)) * self._time_base)
+        self._clock = PtsClock(round(nominal_ticks))
+        self._gaps = Gaps(nominal_ticks if self._rate else None)
+        self._end_seconds = Fraction(0)  # of the last picture, on the file's own clock
         self._shift = round(self._cut.shift_seconds(self._origin) / self._time_base)
         self._corrupt = 0
         self._next_index = 0
@@ -104,6 +110,8 @@ class FileSource:
             if self._cut.is_after(seconds):
                 return
             if not self._cut.is_before(seconds):
+                self._gaps.saw(pts)
+                self._end_seconds = (pts + picture.duration) * self._time_base
                 yield TimedPicture(picture, pts, shown=picture)
 
     def _decoded(self) -> Iterator[VideoFrame]:
@@ -160,6 +168,7 @@ class FileSource:
         with reading(self.path):
             item = next(self._pictures, None)
             if item is None:
+                self._witness.confirm()
                 self._describe_damage()
                 return END
             picture = item.decoded
@@ -196,6 +205,9 @@ class FileSource:
         stated = self._decoder.stream.frames
         if self._cut == Cut(None, None) and self._next_index < stated:
             self._note(f"the file states {stated} pictures, but only {self._next_index} could be read")
+        early = early_end(self._decoder.stream, self._end_seconds) if self._cut.end is None else None
+        for note in filter(None, (early, self._gaps.note)):
+            self._note(note)
         if self._clock.repaired:
             self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")
 
@@ -211,7 +223,7 @@ class FileSource:
 
     def close(self) -> None:
         self._pictures = iter(())
-        self._decoder.close()
+        self._opened.close()
 
 
 def _frame_rate(stream: VideoStream) -> Fraction | None:

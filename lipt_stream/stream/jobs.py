@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
-from lipt_stream.media.containers import writable_suffix
+from lipt_stream.media.containers import refuse_address, writable_suffix
 
 DEFAULT_PATTERN: Final = "{stem}_{scale}x{ext}"
 _SLASHES: Final = ("/", "\\")
@@ -47,6 +47,7 @@ def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, overwrit
 
 def expand(item: str) -> list[Path]:
     """The files that one argument means, in the order of their names."""
+    refuse_address(item)
     path = Path(item)
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in VIDEO_EXTENSIONS)

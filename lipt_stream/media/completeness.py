@@ -1,0 +1,88 @@
+"""What tells that pictures are missing from a film, where no decoder complains: gaps, an early end, a file cut away."""
+
+from __future__ import annotations
+
+import os
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import InputError
+from lipt_stream.media.av_errors import reading
+
+_STEADY_SHARE: Final = 0.8  # of the intervals: a film whose rate varies has gaps by nature, and none are counted
+_TOLERATED_SECONDS: Final = Fraction(1, 5)
+_MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+
+
+class Gaps:
+    """Counts longer intervals between pictures that otherwise follow each other steadily."""
+
+    def __init__(self, nominal_ticks: Fraction | None) -> None:
+        """`nominal_ticks`: one frame at the film's rate, in its time base; None where it states no rate."""
+        self._nominal = nominal_ticks
+        self._last_pts: int | None = None
+        self._intervals = self._steady = self._gaps = self._missing = 0
+
+    def saw(self, pts: int) -> None:
+        if self._nominal and self._last_pts is not None:
+            step = pts - self._last_pts
+            self._intervals += 1
+            self._steady += abs(step - self._nominal) <= max(1, self._nominal / 20)  # a tick: containers round
+            if step > self._nominal * Fraction(3, 2):
+                self._gaps += 1
+                self._missing += round(step / self._nominal) - 1
+        self._last_pts = pts
+
+    @property
+    def note(self) -> str | None:
+        if not self._gaps or self._steady < _STEADY_SHARE * self._intervals:
+            return None
+        gaps = "1 gap" if self._gaps == 1 else f"{self._gaps} gaps"
+        return f"the source has {gaps} in otherwise steady pictures: about {self._missing} are missing there"
+
+
+def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
+    """The note on a film whose pictures end before the time that Matroska's tags state for them."""
+    match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if match is None:
+        return None
+    hours, minutes, seconds = match.groups()
+    stated = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    if end_seconds >= stated - _TOLERATED_SECONDS:
+        return None
+    return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
+
+
+class Witness:
+    """Remembers how long a file was, to notice that it was cut, or went away, while it was read.
+
+    FFmpeg takes both for the end of the film. A file that is only renamed or deleted stays readable to its end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError."""
+        self._path = path
+        with reading(path):
+            self._file = path.open("rb", buffering=0)
+            self._size = os.fstat(self._file.fileno()).st_size
+
+    def confirm(self) -> None:
+        """Raises InputError where the file is shorter now, or its last byte can no longer be read."""
+        if self._file.closed:
+            return
+        with reading(self._path):
+            size = os.fstat(self._file.fileno()).st_size
+            self._file.seek(max(0, self._size - 1))
+            whole = size >= self._size and len(self._file.read(1)) == min(1, self._size)
+        if not whole:
+            raise InputError(
+                f"Cannot read {self._path}: it was cut from {self._size} to {size} bytes while it was being read",
+                "Start again when nothing else writes to it.",
+            )
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,135 @@
+"""Films that are shorter than they say, or become so while they are read: always said, never silent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipt_stream.errors import InputError
+from lipt_stream.frame import END, VideoFormat
+from lipt_stream.media.completeness import Gaps, Witness
+from lipt_stream.media.containers import open_film, refuse_address
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_source import FileSource
+
+WriteFilm = Callable[..., object]
+
+
+def read_all(path: Path) -> tuple[int, list[str]]:
+    source = FileSource(path)
+    count = count_rest(source)
+    source.close()
+    return count, source.notes
+
+
+def count_rest(source: FileSource) -> int:
+    planes = source.format.new_planes()
+    return sum(1 for _ in iter(lambda: source.read(planes), END))
+
+
+@given(lost=st.lists(st.integers(2, 48), min_size=1, max_size=8, unique=True), frame=st.sampled_from([40, 3600, 1001]))
+def test_every_gap_of_a_steady_film_is_counted(lost: list[int], frame: int) -> None:
+    gaps = Gaps(Fraction(frame))
+    for index in range(50):
+        if index not in lost:
+            gaps.saw(index * frame)
+    runs = sum(1 for index in lost if index + 1 not in lost)
+    inner = [index for index in lost if index != 49]
+    assert len(inner) == len(lost)
+    assert gaps.note is not None
+    assert f"{runs} gap" in gaps.note
+    assert f"about {len(lost)} are missing" in gaps.note
+
+
+@given(steps=st.lists(st.integers(100, 40_000), min_size=20, max_size=60))
+def test_a_film_of_varying_rate_has_no_gaps(steps: list[int]) -> None:
+    gaps = Gaps(Fraction(3600))
+    time = 0
+    for step in [*steps, *([500] * len(steps))]:
+        gaps.saw(time)
+        time += step
+    assert gaps.note is None
+
+
+def test_a_hole_in_matroska_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
+    """FFmpeg goes over it without an error."""
+    times = [3600 * n for n in range(30) if n not in (11, 12, 13)]
+    write_film("hole.mkv", pts=times)
+    count, notes = read_all(tmp_path / "hole.mkv")
+    assert count == 27
+    assert "the source has 1 gap in otherwise steady pictures: about 3 are missing there" in notes
+
+
+def test_a_matroska_film_cut_short_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
+    lossless = choose_encoder("ffv1", suffix=".mkv")  # pictures of equal size: half of the bytes is half of the film
+    write_film("film.mkv", pts=[3600 * n for n in range(25)], encoder=lossless)
+    film = tmp_path / "film.mkv"
+    assert not any("states" in note for note in read_all(film)[1])
+    os.truncate(film, film.stat().st_size // 2)
+    count, notes = read_all(film)
+    assert 8 < count < 17
+    assert any(note.startswith("the file states 1.00 s of pictures, but they end at 0.") for note in notes)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_file_cut_while_it_is_read_is_an_error(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
+    large = VideoFormat(width=640, height=480, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))
+    write_film(f"film{suffix}", large, pts=[3600 * n for n in range(60)])
+    film = tmp_path / f"film{suffix}"
+    source = FileSource(film, threads=1)
+    source.read(source.format.new_planes())
+    os.truncate(film, 4_000)
+    with pytest.raises(InputError, match=r"was cut from \d+ to 4000 bytes while it was being read"):
+        count_rest(source)
+    source.close()
+
+
+def test_a_file_deleted_while_it_is_read_is_read_to_its_end(write_film: WriteFilm, tmp_path: Path) -> None:
+    write_film("film.mkv")
+    source = FileSource(tmp_path / "film.mkv")
+    (tmp_path / "film.mkv").unlink()
+    assert count_rest(source) == 10
+    source.close()
+
+
+def test_a_growing_file_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    witness = Witness(path)
+    with path.open("ab") as file:
+        file.write(b"678")
+    witness.confirm()
+    witness.close()
+    witness.confirm()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://127.0.0.1:9/x.mp4", "http://127.0.0.1:9/x.mp4"),
+        ("rtsp://user:secret@camera/live?token=secret", "rtsp://camera/live"),
+        ("https:/example.org/a.mp4", "https://example.org/a.mp4"),
+    ],
+)
+def test_addresses_are_refused_without_their_secrets(address: str, shown: str) -> None:
+    with pytest.raises(InputError, match="only local files") as refusal:
+        refuse_address(address)
+    assert shown in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["C:/films/a.mp4", "a:b.mp4", "films/a.mp4", "/http:/a.mp4", ""])
+def test_paths_are_no_addresses(name: str) -> None:
+    refuse_address(name)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(InputError, match="a pipe or a device"):
+        open_film(tmp_path / "pipe.mp4")
