@@ -186,9 +186,7 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
     The fused kernels keep no map and sum in float32 whatever the dtype. On a CPU they are slow for windows this small:
     run eagerly there, a few rows of windows at a time, whose maps stay in cache, take two thirds of their time.
     """
-    # A loop would be unrolled by a trace.
-    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
-    if q.device.type != "cpu" or traced or torch.is_grad_enabled():
+    if q.device.type != "cpu" or not _is_plain_inference():
         return F.scaled_dot_product_attention(q, q, v, scale=1.0)
     y = torch.empty_like(v)
     step = max(1, MAP_NUMBERS // (q.shape[1] * q.shape[2] ** 2))
@@ -202,7 +200,7 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
 class Unit(nn.Module):
     """Four residual steps: HRM_a, HRM_c, attention, HRM_b. (N, C, H, W) -> the same, and the block's queries.
 
-    Without gradients the steps are added in place: the input is consumed.
+    In plain inference the steps are added in place: the input is consumed.
     """
 
     def __init__(self, config: LiptConfig, *, shared: bool, shift: int, deployed: bool) -> None:
@@ -225,7 +223,13 @@ class Unit(nn.Module):
 
 def _add(x: Tensor, step: Tensor) -> Tensor:
     """A residual step: in the memory of x where no gradient needs what was there."""
-    return x + step if torch.is_grad_enabled() else x.add_(step)
+    return x.add_(step) if _is_plain_inference() else x + step
+
+
+def _is_plain_inference() -> bool:
+    """Whether this runs eagerly and without gradients: memory may be reused, and no trace would unroll a loop."""
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
+    return not traced and not torch.is_grad_enabled()
 
 
 class Block(nn.Module):
