@@ -15,16 +15,17 @@ from lipt_stream.media.audit_pictures import Thumbnail, rgb_from_ycbcr
 
 Matrix: TypeAlias = NDArray[np.floating]
 
-# Measured at 64 x 36 on fourteen films, against results that were right and the same read by a wrong matrix or range:
-#                       right, natural films | right, 4:4:4 test pattern | wrong matrix | wrong range
-#   mean shift                  up to 0.3    |            0.4            |  up to 3.2   |  0.2 to 13.8
-#   gain error                  up to 0.002  |           0.04            |  up to 0.24  | 0.12 to 0.16
-#   mean difference             up to 0.4    |           4.8             |   0.1 to 19  |  1.4 to 17
-# Natural films and test patterns overlap in single figures with weak colours, so mistakes are looked for by their form
-# (MISTAKES), and the limits below only catch what has none of those forms.
+# Measured on fourteen films: right results (samples doubled, and upscaled by a network), and the same read by a wrong
+# matrix or range. The test patterns are 4:4:4, of saturated lines a pixel wide, which 4:2:0 cannot hold.
+#                     right, natural | right, test patterns | wrong matrix | wrong range
+#   mean shift          up to 0.4    |      up to 0.6       |  0.0 to 3.2  |  0.2 to 13.8
+#   gain error          up to 0.002  |      up to 0.04      |  0.0 to 0.24 | 0.05 to 0.16
+#   mean difference     up to 0.4    |      up to 6.8       |  0.1 to 19   |  1.4 to 17
+# No single figure parts right from wrong in a film of weak colours, so mistakes are looked for by their form (MISTAKES,
+# which named every one that was visible and none in a right result); the limits only catch what has no such form.
 MAX_MEAN_SHIFT: Final = 1.0
 MAX_GAIN_ERROR: Final = 0.08
-MAX_MEAN_DIFFERENCE: Final = 6.0
+MAX_MEAN_DIFFERENCE: Final = 10.0
 _VISIBLE_RMS: Final = 0.5  # below this, on 0..255, no mistake is asserted
 _EXPLAINED: Final = 0.5  # a mistake explains a difference if it leaves less than half of it
 _POOL: Final = 4

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from lipt_stream.media.audit_pictures import AuditPicture, Thumbnail
 from lipt_stream.stream.verify_colors import ColorChange, ColorSums
 
-REACH: Final = 8  # pictures to either side in which the nearest is looked for
+REACH: Final = 4  # pictures to either side in which the nearest is looked for
 _LOOK_AHEAD: Final = 240  # pictures read in search of one with the same time
 _CERTAINTY: Final = 0.75  # of the way from the expected picture to the other; right ones were at 0.63 at most
 _STILL_RMS: Final = 0.2  # two of the source's pictures nearer than this to each other are not told apart
 MAX_PICTURE_RMS: Final = 25.0
-"""A picture that differs by more, colours aside, shows something else. Good results differ by up to 1.7, and by 12 on a
+"""A picture that differs by more, colours aside, shows something else. Good results differ by up to 7, and by 17 on a
 test pattern of saturated lines a pixel wide; across a cut it is 27 to 113, to plain gray or black about as much."""
 
 
