@@ -91,8 +91,11 @@ class StreamCopy:
 
     def _is_copied(self, stream: Stream) -> bool:
         if stream.type in ("audio", "subtitle"):
-            return True
-        if stream.type == "attachment":
+            if _some_container_holds(stream):
+                return True
+            what = f"{stream.type} of codec {_codec_name(stream)}, language {stream.language or 'not stated'},"
+            self._note(f"{what} is left out: no container that is written here holds it")
+        elif stream.type == "attachment":
             if container_format(self._target_path) == "matroska":
                 return True
             name = stream.metadata.get("filename", "unnamed")
@@ -251,10 +254,9 @@ class StreamCopy:
         if self._cut.start is not None and start < 0:  # a subtitle from before the cut
             packet.duration = max(0, (packet.duration or 0) + start)
             start = 0
-        dts = start if packet.dts is None else packet.dts - shift
-        if lane.last_dts is not None and (
-            dts < lane.last_dts or (dts == lane.last_dts and lane.target.type == "audio")
-        ):
+        is_subtitle = lane.target.type == "subtitle"  # never reordered
+        dts = start if packet.dts is None or is_subtitle else packet.dts - shift
+        if lane.last_dts is not None and (dts < lane.last_dts or (dts == lane.last_dts and not is_subtitle)):
             dts = lane.last_dts + 1  # a muxer refuses time that stands still
         packet.pts, packet.dts = max(start, dts), dts
         if (packet.duration or 0) > _LONGEST_DURATION:
@@ -286,6 +288,11 @@ def _can_hold(format: str, stream: Stream) -> bool:
     """Whether a container of `format` can hold `stream`, as it is or converted."""
     is_text = stream.type == "subtitle" and _codec_name(stream) in TEXT_CODECS
     return is_text or _holds_as_it_is(format, stream)
+
+
+def _some_container_holds(stream: Stream) -> bool:
+    """Whether there is a way out at all: teletext, and sound of a codec that nobody knows, fit nowhere."""
+    return any(_can_hold(format, stream) for format in sorted(set(CONTAINERS.values())))
 
 
 def _holds_as_it_is(format: str, stream: Stream) -> bool:

@@ -1,0 +1,167 @@
+"""Text subtitles across containers: another reader finds the same words at the same times."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lipt_stream.errors import OutputError
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+
+SMALL = VideoFormat(width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25))
+Lines = list[tuple[int, int, str]]
+MARKED = {
+    "subrip": "<i>slanted</i> and plain",
+    "ass": "0,0,Default,,0,0,0,,{\\i1}slanted{\\i0} and plain",
+    "webvtt": "<i>slanted</i> and plain",
+    "mov_text": "slanted and plain",
+}
+ASS_HEADER = b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n\n[Events]\n"
+
+
+def payload(codec: str, text: str) -> bytes:
+    words = text.encode()
+    return len(words).to_bytes(2, "big") + words if codec == "mov_text" else words
+
+
+def write_subtitles(path: Path, codec: str, lines: Lines) -> Path:
+    """A film of five pictures a second and one track of `lines` (start ms, duration ms, text)."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", 5, options={"preset": "ultrafast"})
+        video.width, video.height, video.codec_context.time_base = 64, 48, Fraction(1, 25)
+        track = container.add_stream("ass") if codec == "ass" else container.add_mux_stream(codec)
+        if codec == "ass":
+            track.codec_context.subtitle_header = ASS_HEADER
+        track.time_base = Fraction(1, 1000)
+        track.metadata["language"], track.metadata["title"] = "fra", "words"
+        track.disposition = av.stream.Disposition.forced
+        for n in range(5 + max(start + duration for start, duration, _ in lines) // 200):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = 5 * n, Fraction(1, 25)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        for start, duration, text in lines:
+            packet = av.Packet(payload(codec, text))
+            packet.pts = packet.dts = start
+            packet.duration, packet.time_base, packet.stream = duration, Fraction(1, 1000), track
+            container.mux(packet)
+    return path
+
+
+def copy_into(source: Path, target: Path, **cut: float) -> FileSink:
+    encoder = choose_encoder("libsvtav1" if target.suffix == ".webm" else "libx264", suffix=target.suffix)
+    sink = FileSink(target, SMALL, encoder=encoder, copy_from=source, **cut)
+    planes = SMALL.new_planes()
+    for n in range(4):
+        sink.write(Frame(index=n, pts=25 * n, duration=25, planes=planes))
+    sink.close()
+    return sink
+
+
+def shown(path: Path) -> list[tuple[float, float, str]]:
+    """(start, end, words) of the first subtitle track, as PyAV decodes it."""
+    lines = []
+    with av.open(str(path)) as container:
+        stream = container.streams.subtitles[0]
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            for words in stream.codec_context.decode2(packet) or ():
+                start = float(packet.pts * packet.time_base)
+                lines.append((start, start + float(packet.duration * packet.time_base), words.dialogue.decode()))
+    return lines
+
+
+HOME = {"subrip": ".mkv", "ass": ".mkv", "webvtt": ".mkv", "mov_text": ".mp4"}
+ROUTES = [
+    ("subrip", ".mp4", "mov_text"),
+    ("subrip", ".mov", "mov_text"),
+    ("ass", ".mp4", "mov_text"),
+    ("webvtt", ".mp4", "mov_text"),
+    ("mov_text", ".mkv", "subrip"),
+    ("subrip", ".webm", "webvtt"),
+]
+
+
+@pytest.mark.parametrize(("codec", "suffix", "becomes"), ROUTES)
+def test_words_and_times_are_kept(tmp_path: Path, codec: str, suffix: str, becomes: str) -> None:
+    ass = "0,0,Default,,0,0,0,," if codec == "ass" else ""
+    lines = [(500, 700, ass + "first"), (1200, 400, MARKED[codec]), (3000, 900, ass + "déjà vu\nzwei Zeilen")]
+    if codec == "ass":
+        lines[2] = (3000, 900, ass + "déjà vu\\Nzwei Zeilen")
+    source = write_subtitles(tmp_path / f"source{HOME[codec]}", codec, lines)
+    target = tmp_path / f"out{suffix}"
+    sink = copy_into(source, target)
+    got = shown(target)
+    assert [(start, end) for start, end, _ in got] == [(0.5, 1.2), (1.2, 1.6), (3.0, 3.9)]
+    words = [re.sub(r"\{[^}]*\}", "", text).replace("\\N", "\n") for _, _, text in got]
+    assert words == ["first", "slanted and plain", "déjà vu\nzwei Zeilen"]
+    if codec != "mov_text":
+        assert "\\i1" in got[1][2], "italics survive"
+    with av.open(str(target)) as container:
+        track = container.streams.subtitles[0]
+        assert track.codec_context.codec.canonical_name == becomes
+        assert track.language == "fra"
+        assert track.disposition & av.stream.Disposition.forced or suffix == ".mov"
+    assert f"{codec} subtitles become {becomes}: styles may be lost" in sink.notes
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    gaps=st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 3000)), min_size=1, max_size=8),
+    suffix=st.sampled_from([".mp4", ".mkv"]),
+)
+def test_any_times(tmp_path_factory: pytest.TempPathFactory, gaps: list[tuple[int, int]], suffix: str) -> None:
+    """With gaps, without, and long after the last picture."""
+    lines: Lines = []
+    time = 0
+    for gap, duration in gaps:
+        lines.append((time + gap, duration, f"line {len(lines)}"))
+        time += gap + duration
+    codec = "subrip" if suffix == ".mp4" else "mov_text"
+    folder = tmp_path_factory.mktemp("times")
+    source = write_subtitles(folder / f"source{HOME[codec]}", codec, lines)
+    copy_into(source, folder / f"out{suffix}")
+    expected = [(start / 1000, (start + duration) / 1000, text) for start, duration, text in lines]
+    assert [words for *_, words in shown(folder / f"out{suffix}")] == [words for *_, words in expected]
+    for (start, end, _), (wanted_start, wanted_end, _) in zip(shown(folder / f"out{suffix}"), expected, strict=True):
+        assert start == pytest.approx(wanted_start, abs=1e-3)
+        assert end == pytest.approx(wanted_end, abs=1e-3)
+    assert all(a[0] < b[0] for a, b in pairwise(expected))
+
+
+def test_a_cut_line_is_cut_after_conversion_too(tmp_path: Path) -> None:
+    lines = [(200, 300, "gone"), (900, 600, "across"), (2500, 400, "kept")]
+    source = write_subtitles(tmp_path / "source.mkv", "subrip", lines)
+    copy_into(source, tmp_path / "out.mp4", start_seconds=1.0)
+    assert shown(tmp_path / "out.mp4") == [(0.0, 0.5, "across"), (1.5, 1.9, "kept")]
+
+
+def test_pictures_of_words_are_refused_by_name_before_any_work(shared: Path, tmp_path: Path) -> None:
+    """VobSub is pictures: MOV and WebM hold neither those nor can they be made text."""
+    vobsub = shared / "data/video/torture/subs_vobsub.mkv"
+    with pytest.raises(OutputError, match=r"mov cannot hold subtitle of codec dvd_subtitle\. Write to \.mkv or \.mp4"):
+        copy_into(vobsub, tmp_path / "out.mov")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("subs_srt.mkv", ".mp4"), ("multi_audio_subs_two_video_nasa.mp4", ".mkv")]
+)
+def test_real_subtitles(shared: Path, tmp_path: Path, name: str, suffix: str) -> None:
+    source = shared / "data/video/torture" / name
+    copy_into(source, tmp_path / f"out{suffix}")
+    before, after = shown(source), shown(tmp_path / f"out{suffix}")
+    assert [words.strip() for *_, words in after] == [words.strip() for *_, words in before]
+    for (start, end, _), (wanted_start, wanted_end, _) in zip(after, before, strict=True):
+        assert start == pytest.approx(wanted_start, abs=2e-3)
+        assert end == pytest.approx(wanted_end, abs=2e-3)
