@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler, pick_device
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import LiptError, SettingsError
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
@@ -108,6 +108,11 @@ def upscale_file(
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
             written = _finish(sink, Path(output_path), counts)
+        except LiptError as error:
+            kept = sink.abort()
+            if kept is not None:
+                error.hint = f"{error.hint.rstrip('.')}. What was done until then is in {kept}".lstrip(". ")
+            raise
         except BaseException:
             sink.abort()
             raise

@@ -17,6 +17,8 @@ from lipt_stream.media.completeness import Gaps, Witness
 from lipt_stream.media.containers import open_film, refuse_address
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.remux import StreamCopy
+from lipt_stream.media.timeline import Cut
 
 WriteFilm = Callable[..., object]
 
@@ -133,3 +135,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match="a pipe or a device"):
         open_film(tmp_path / "pipe.mp4")
+
+
+def test_sound_that_nothing_can_hold_is_left_out_in_words(clip: Path, tmp_path: Path) -> None:
+    """A codec that FFmpeg does not know would fit no container, so that a refusal had no way out."""
+    strange = tmp_path / "strange.mp4"
+    strange.write_bytes(clip.read_bytes().replace(b"mp4a\x00\x00", b"zzzz\x00\x00").replace(b"esds", b"none"))
+    for suffix in (".mp4", ".mkv"):
+        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        copy.close()
+        assert [note for note in copy.notes if "audio of codec unknown" in note and "left out" in note]
