@@ -138,6 +138,11 @@ class FileSink:
             # H.264 and HEVC carry it themselves; PyAV cannot set it on the stream, where Matroska would take it from.
             self.notes.append(f"{codec} in {self.path.suffix} loses the sample aspect ratio {ratio}: write to .mp4")
 
+        if codec == "av1" and self.format.chroma_location == "center" and not coarse:
+            self.notes.append(
+                "av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left"
+            )
+
     def _open(self) -> None:
         with writing(self.path):
             self._container = av.open(

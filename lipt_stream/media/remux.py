@@ -4,7 +4,6 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,10 +18,11 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
+from lipt_stream.media.container_fit import ContainerFit, codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
-from lipt_stream.media.subtitles import TEXT_CODEC_OF, TEXT_CODECS, SubtitleConverter
+from lipt_stream.media.subtitles import TEXT_CODEC_OF, SubtitleConverter
 from lipt_stream.media.timeline import Cut
 
 if TYPE_CHECKING:
@@ -81,19 +81,20 @@ class StreamCopy:
         self._origin = origin_seconds(self._video)
         self._shift = self._cut.shift_seconds(self._origin)
         self.notes: list[str] = []
+        self._fit = ContainerFit(self._source_path, self._source.streams)
         self._covers: list[Cover] = []
         self._streams = [stream for stream in self._source.streams if self._is_copied(stream)]
         self._lanes: dict[int, _Lane] = {}
         self._first: list[Packet[Stream]] = []
         self._pending: Packet[Stream] | None = None
-        self._check_container()
+        self._converted_streams = self._check_container()
         self._note_lost_tags()
 
     def _is_copied(self, stream: Stream) -> bool:
         if stream.type in ("audio", "subtitle"):
-            if _some_container_holds(stream):
+            if self._fit.some_can_hold(stream):
                 return True
-            what = f"{stream.type} of codec {_codec_name(stream)}, language {stream.language or 'not stated'},"
+            what = f"{stream.type} of codec {codec_name(stream)}, language {stream.language or 'not stated'},"
             self._note(f"{what} is left out: no container that is written here holds it")
         elif stream.type == "attachment":
             if container_format(self._target_path) == "matroska":
@@ -124,22 +125,28 @@ class StreamCopy:
             if lost:
                 self._note(f"{self._target_path.suffix} has no place for the tags {', '.join(lost)}")
 
-    def _check_container(self) -> None:
-        """Refuses what the container cannot hold, before any work, with the containers that could."""
+    def _check_container(self) -> frozenset[int]:
+        """Refuses what the container cannot hold, before any work, with the containers that could.
+
+        Returns the indices of the streams that have to be converted.
+        """
         format = container_format(self._target_path)
+        converted: set[int] = set()
         for stream in self._streams:
-            if not _can_hold(format, stream):
-                others = [s for s in self._suffixes if s != ".m4v" and self._would_fit(CONTAINERS[s])]
+            if not self._fit.can_hold(format, stream):
+                others = [suffix for suffix in self._suffixes if suffix != ".m4v" and self._would_fit(suffix)]
                 raise OutputError(
                     f"Cannot write {self._target_path}: {format} cannot hold {stream.type} of codec "
-                    f"{_codec_name(stream)}",
+                    f"{codec_name(stream)}",
                     f"Write to {' or '.join(others)}." if others else "No container that is written here holds it all.",
                 )
-            if not _holds_as_it_is(format, stream):
-                self._note(f"{_codec_name(stream)} subtitles become {TEXT_CODEC_OF[format]}: styles may be lost")
+            if not self._fit.holds_as_it_is(format, stream):
+                converted.add(stream.index)
+                self._note(f"{codec_name(stream)} subtitles become {TEXT_CODEC_OF[format]}: styles may be lost")
+        return frozenset(converted)
 
-    def _would_fit(self, format: str) -> bool:
-        return all(_can_hold(format, stream) for stream in self._streams)
+    def _would_fit(self, suffix: str) -> bool:
+        return all(self._fit.can_hold(CONTAINERS[suffix], stream) for stream in self._streams)
 
     @property
     def is_sound_alone(self) -> bool:
@@ -169,11 +176,11 @@ class StreamCopy:
             container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
             return
         converter = None
-        if _holds_as_it_is(container.format.name, stream):
-            target = container.add_stream_from_template(stream, opaque=True)
-        else:
+        if stream.index in self._converted_streams:
             converter = SubtitleConverter(stream, container)
             target = converter.target
+        else:
+            target = container.add_stream_from_template(stream, opaque=True)
         target.metadata.update(_kept(stream.metadata))
         target.disposition = stream.disposition
         self._lanes[stream.index] = _Lane(target, converter)
@@ -282,38 +289,6 @@ def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) 
             if errors == 0:
                 notes.append(f"the copied streams are damaged in places ({reason(error)})")
             errors += 1
-
-
-def _can_hold(format: str, stream: Stream) -> bool:
-    """Whether a container of `format` can hold `stream`, as it is or converted."""
-    is_text = stream.type == "subtitle" and _codec_name(stream) in TEXT_CODECS
-    return is_text or _holds_as_it_is(format, stream)
-
-
-def _some_container_holds(stream: Stream) -> bool:
-    """Whether there is a way out at all: teletext, and sound of a codec that nobody knows, fit nowhere."""
-    return any(_can_hold(format, stream) for format in sorted(set(CONTAINERS.values())))
-
-
-def _holds_as_it_is(format: str, stream: Stream) -> bool:
-    """Whether a container's header can be written for `stream`: only that tells. Attachments have none."""
-    if stream.type not in ("audio", "subtitle"):
-        return True
-    container = av.open(io.BytesIO(), "w", format=format)
-    try:
-        container.add_stream_from_template(stream, opaque=True)
-        container.start_encoding()
-        container.close()
-    except AV_ERRORS:
-        return False
-    return True
-
-
-def _codec_name(stream: Stream) -> str:
-    context = stream.codec_context
-    if context is None:  # pyright: ignore[reportUnnecessaryComparison] there may be no decoder for it
-        return "unknown"
-    return context.codec.canonical_name
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:

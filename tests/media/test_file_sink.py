@@ -116,7 +116,7 @@ PQ = dataclasses.replace(
 
 
 @pytest.mark.parametrize(
-    ("name", "encoder"), [("a.mp4", "libx264"), ("a.mp4", "libx265"), ("a.mp4", "libsvtav1"), ("a.mkv", "libx265")]
+    ("name", "encoder"), [(n, e) for n in ("a.mp4", "a.mkv") for e in ("libx264", "libx265", "libsvtav1")]
 )
 def test_hdr10_metadata_survives(write_film: WriteFilm, tmp_path: Path, shared: Path, name: str, encoder: str) -> None:
     original = FileSource(shared / "data/video/torture/hdr10_av1_mdcv_clli_1080p.mp4")

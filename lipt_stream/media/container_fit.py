@@ -1,0 +1,95 @@
+"""Whether a container can hold a stream as it is: found out by writing a little of it."""
+
+# pyright: reportUnknownMemberType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.packet import Packet
+from av.stream import Stream
+
+from lipt_stream.media.av_errors import AV_ERRORS
+from lipt_stream.media.containers import CONTAINERS, open_film
+from lipt_stream.media.decoder import DAMAGE
+from lipt_stream.media.subtitles import TEXT_CODECS
+
+_PACKETS_LOOKED_AT: Final = 2_000
+_MILLISECOND: Final = Fraction(1, 1_000)
+
+
+class ContainerFit:
+    """Answers for the streams of one film.
+
+    FFmpeg's table of codecs and containers is not enough: some are refused when the header is written, some (PCM
+    without a channel layout in MP4) when the index at the end is. So each is muxed to memory, sound with its first
+    packet.
+    """
+
+    def __init__(self, source: Path, streams: Iterable[Stream]) -> None:
+        """Reads the beginning of `source`. Raises InputError."""
+        self._samples = _first_packets(source, [stream.index for stream in streams if stream.type == "audio"])
+        self._known: dict[tuple[str, int], bool] = {}
+
+    def some_can_hold(self, stream: Stream) -> bool:
+        """Whether there is a way out at all: teletext, and sound of a codec that nobody knows, fit nowhere."""
+        return any(self.can_hold(format, stream) for format in sorted(set(CONTAINERS.values())))
+
+    def can_hold(self, format: str, stream: Stream) -> bool:
+        """Whether FFmpeg's container `format` can hold `stream`, as it is or, for words, converted."""
+        is_text = stream.type == "subtitle" and codec_name(stream) in TEXT_CODECS
+        return is_text or self.holds_as_it_is(format, stream)
+
+    def holds_as_it_is(self, format: str, stream: Stream) -> bool:
+        if stream.type not in ("audio", "subtitle"):
+            return True
+        key = format, stream.index
+        if key not in self._known:
+            self._known[key] = _muxes(format, stream, self._samples.get(stream.index))
+        return self._known[key]
+
+
+def _muxes(format: str, stream: Stream, sample: bytes | None) -> bool:
+    container = av.open(io.BytesIO(), "w", format=format)
+    try:
+        target = container.add_stream_from_template(stream, opaque=True)
+        container.start_encoding()
+        if sample:
+            packet = Packet(sample)
+            packet.pts = packet.dts = 0
+            packet.duration, packet.time_base, packet.stream = 1, stream.time_base or _MILLISECOND, target
+            container.mux_one(packet)
+        container.close()
+    except AV_ERRORS:
+        return False
+    return True
+
+
+def _first_packets(source: Path, indices: list[int]) -> dict[int, bytes]:
+    """By index of stream; none for a stream that does not come soon."""
+    found: dict[int, bytes] = {}
+    if not indices:
+        return found
+    with open_film(source) as container:
+        try:
+            for number, packet in enumerate(container.demux(*(container.streams[index] for index in indices))):
+                if packet.size:
+                    found.setdefault(packet.stream_index, bytes(packet))
+                if len(found) == len(indices) or number > _PACKETS_LOOKED_AT:
+                    break
+        except DAMAGE:
+            return found  # whoever copies the stream will say so
+    return found
+
+
+def codec_name(stream: Stream) -> str:
+    """FFmpeg's name of the codec, "unknown" where it has no decoder."""
+    context = stream.codec_context
+    if context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
+        return "unknown"
+    return context.codec.canonical_name
