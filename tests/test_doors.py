@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "observe": set(),
     "engine": {"model"},
     "train": {"model"},
-    "stream": {"engine", "model", "media", "observe"},
-    "cli": {"stream", "engine", "model", "media", "observe", "train"},
+    "verify": {"media"},
+    "stream": {"engine", "model", "media", "observe", "verify"},
+    "cli": {"stream", "engine", "model", "media", "observe", "train", "verify"},
     "__init__": {"stream", "engine", "model"},
     "__main__": {"cli"},
 }

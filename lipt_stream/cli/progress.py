@@ -129,6 +129,10 @@ def print_summary(report: Report, console: Console) -> None:
     tiles = f", {report.tiles} tiles a frame" if report.tiles > 1 else ""
     say(f"  network: {report.model}, {report.precision} by {report.runtime} on {report.device}{tiles}")
     say(f"  encoder: {report.encoder}")
+    if report.checks:
+        failed = [f"{check.name} ({check.detail})" for check in report.checks if not check.ok]
+        names = ", ".join(check.name for check in report.checks)
+        say(f"  checked: {'FAILED: ' + '; '.join(failed) if failed else names + ' of the written file agree'}")
     for note in report.notes:
         say(f"  note: {note}")
 

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lipt_stream.cli import options
-from lipt_stream.stream.verify import Verification
-from lipt_stream.stream.verify import verify as audit
+from lipt_stream.verify.audit import Verification
+from lipt_stream.verify.audit import verify as audit
 
 
 def verify(

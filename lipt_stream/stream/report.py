@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipt_stream.observe.timings import StageSummary
+from lipt_stream.verify.facts import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Report:
     peak_rss_mb: float
     stages: Mapping[str, StageSummary]
     notes: tuple[str, ...]
+    checks: tuple[Check, ...]  # the written file, read afresh: frames, timestamps, duration
 
     @property
     def frames_dropped(self) -> int:
@@ -55,13 +57,14 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every frame that came in went out."""
-        return self.complete and self.frames_dropped == 0
+        """Whether every frame that came in went out, and is found in the written file."""
+        return self.complete and self.frames_dropped == 0 and all(check.ok for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able mapping of every field and every derived figure."""
         fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         fields["stages"] = {name: dataclasses.asdict(stage) for name, stage in self.stages.items()}
         fields["notes"] = list(self.notes)
+        fields["checks"] = [dataclasses.asdict(check) for check in self.checks]
         derived = {name: getattr(self, name) for name in ("frames_dropped", "fps", "realtime_factor", "ok")}
         return fields | derived

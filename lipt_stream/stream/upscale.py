@@ -19,6 +19,8 @@ from lipt_stream.observe.timings import RateMeter, StageTimings
 from lipt_stream.stream.pipeline import Counts, Stop, run
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.spec import PipelineSpec
+from lipt_stream.verify.facts import Check
+from lipt_stream.verify.times import quick_check
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def upscale_file(
         peak_rss_mb=peak_rss_mb(),
         stages=timings.summary(),
         notes=(*source.notes, *sink.notes),
+        checks=() if counts.cancelled else tracker.check(Path(output_path)),
     )
 
 
@@ -160,6 +163,7 @@ class _Tracker:
         self._rate = RateMeter()
         self._frames = 0
         self._first_pts: int | None = None
+        self._last_pts = 0
         self._end_pts = 0
 
     def __call__(self, frame: Frame) -> None:
@@ -167,7 +171,8 @@ class _Tracker:
         self._rate.tick()
         if self._first_pts is None:
             self._first_pts = frame.pts
-        self._end_pts = max(self._end_pts, frame.pts + frame.duration)
+        self._last_pts = frame.pts
+        self._end_pts = frame.pts + frame.duration
         if self._report is not None:
             self._report(
                 Progress(
@@ -183,3 +188,14 @@ class _Tracker:
     @property
     def media_seconds(self) -> float:
         return float((self._end_pts - (self._first_pts or 0)) * self._time_base)
+
+    def check(self, written: Path) -> tuple[Check, ...]:
+        """What the written file holds, read afresh, against what was sent there."""
+        return quick_check(
+            written,
+            frames=self._frames,
+            first_pts_seconds=float((self._first_pts or 0) * self._time_base),
+            last_pts_seconds=float(self._last_pts * self._time_base),
+            end_seconds=float(self._end_pts * self._time_base),
+            tick_seconds=float(self._time_base),
+        )

@@ -23,6 +23,7 @@ from lipt_stream import (
     upscale_file,
     upscale_frames,
 )
+from lipt_stream.media.file_sink import FileSink
 
 SPEC = PipelineSpec(model="nano", device="cpu")
 
@@ -63,6 +64,7 @@ def test_the_same_film_larger(clip: Path, tmp_path: Path, upscaler: Upscaler) ->
         assert large.streams.video[0].width == 2 * small.streams.video[0].width
         assert large.streams.video[0].height == 2 * small.streams.video[0].height
     assert json.loads(json.dumps(report.to_json()))["frames_dropped"] == 0
+    assert [check.name for check in report.checks] == ["frames", "timestamps", "duration"]
     assert list(tmp_path.iterdir()) == [result]
 
 
@@ -109,6 +111,22 @@ def test_stopping_keeps_a_playable_part_under_another_name(clip: Path, tmp_path:
     assert "partial" in report.output
     assert not (tmp_path / "large.mp4").exists()
     assert len(video_times(Path(report.output))) == report.frames_out >= 10
+
+
+def test_a_written_file_that_lost_a_picture_is_not_ok(
+    clip: Path, tmp_path: Path, upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check at the end reads the file: a muxer that loses a packet in silence is found out."""
+    real, count = FileSink._mux, iter(range(1000))
+
+    def losing(sink: FileSink, packets: list[av.Packet]) -> None:
+        real(sink, [packet for packet in packets if next(count) != 12])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FileSink, "_mux", losing)
+    report = upscale_file(clip, tmp_path / "large.mkv", spec=SPEC, upscaler=upscaler, end_seconds=1.0)
+    assert report.frames_dropped == 0
+    assert not report.ok
+    assert "the file holds 29" in next(check.detail for check in report.checks if check.name == "frames")
 
 
 def test_an_existing_result_is_kept(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:

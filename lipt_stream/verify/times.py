@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipt_stream.media.audit import picture_seconds
-from lipt_stream.stream.verify_facts import NONE, Check
-from lipt_stream.stream.verify_pictures import ranges
+from lipt_stream.verify.facts import NONE, Check
+from lipt_stream.verify.pictures import ranges
 
 
 def compare_times(source: Sequence[float], result: Sequence[float], tolerance_seconds: float) -> Check:

@@ -7,7 +7,7 @@ from math import isnan
 from typing import Final
 
 from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, StreamFacts
-from lipt_stream.stream.verify_facts import NONE, Check, tolerance_seconds
+from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 
 MAX_SOUND_OFFSET_MS: Final = 20.0
 """How far sound may move against the picture: less than an AAC packet (21.3 ms at 48 kHz), so that a lost or doubled

@@ -13,10 +13,10 @@ from typing import Any, Final
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import read_film
 from lipt_stream.media.audit_pictures import PictureReader
-from lipt_stream.stream.verify_facts import NONE, Check, compare_pictures, tolerance_seconds
-from lipt_stream.stream.verify_pictures import Alignment, PictureMatcher, align, ranges
-from lipt_stream.stream.verify_streams import compare_films
-from lipt_stream.stream.verify_times import compare_durations, compare_times, quick_check
+from lipt_stream.verify.facts import NONE, Check, compare_pictures, tolerance_seconds
+from lipt_stream.verify.pictures import Alignment, PictureMatcher, align, ranges
+from lipt_stream.verify.streams import compare_films
+from lipt_stream.verify.times import compare_durations, compare_times, quick_check
 
 __all__ = ["Check", "Verification", "quick_check", "verify"]
 

@@ -25,10 +25,10 @@ from lipt_stream.frame import END
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.stream.verify import Verification, quick_check, verify
-from lipt_stream.stream.verify_colors import MISTAKES, ColorChange, ColorSums
-from lipt_stream.stream.verify_pictures import align, ranges
-from lipt_stream.stream.verify_times import compare_times, unmatched_times
+from lipt_stream.verify.audit import Verification, quick_check, verify
+from lipt_stream.verify.colors import MISTAKES, ColorChange, ColorSums
+from lipt_stream.verify.pictures import align, ranges
+from lipt_stream.verify.times import compare_times, unmatched_times
 
 COUNT = 40
 SIZE = 160, 90

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipt_stream.media.audit_pictures import AuditPicture, Thumbnail
-from lipt_stream.stream.verify_colors import ColorChange, ColorSums
+from lipt_stream.verify.colors import ColorChange, ColorSums
 
 REACH: Final = 4  # pictures to either side in which the nearest is looked for
 _LOOK_AHEAD: Final = 240  # pictures read in search of one with the same time

@@ -1,0 +1,1 @@
+"""An audit of a result against its source: see audit.py."""

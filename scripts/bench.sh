@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Every benchmark that the docs' tables come from, one after the other; about half an hour on two quiet cores.
+# DATA is a folder of full-size images for the accuracy of runtimes and the cost of seams.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+results=benchmarks/results
+data=${DATA:?name a folder of images: DATA=/path/to/Set5}
+
+$python benchmarks/cpu_runtimes.py --weights weights/nano-x2.safetensors weights/tiny-x2.safetensors --images "$data" --out "$results/cpu_runtimes.json"
+$python benchmarks/color.py
+$python benchmarks/model_memory.py
+$python benchmarks/seams.py --data "$data" --out "$results/seams.json"
+$python benchmarks/startup.py --out "$results/startup.json"
+$python benchmarks/overlap.py --out "$results/overlap.json"
+$python benchmarks/memory.py --out "$results/memory.json"
+for model in nano tiny; do
+    .venv/bin/lipt-stream bench --model "$model" -r 180p -r 360p -r 540p --json --chart "$results/bench_$model.png" \
+        >"$results/bench_$model.json"
+done
