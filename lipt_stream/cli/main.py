@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
+import signal
 import sys
-from typing import Annotated
+import threading
 
-import typer
+# Loading torch takes seconds. Ctrl-C in that time ends the process as it does any other program's, without a traceback.
+_on_interrupt = signal.getsignal(signal.SIGINT)
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from lipt_stream.cli.bench import bench
-from lipt_stream.cli.doctor import doctor
-from lipt_stream.cli.eval import evaluate_weights
-from lipt_stream.cli.models import models
-from lipt_stream.cli.upscale import upscale
-from lipt_stream.cli.verify import verify
-from lipt_stream.errors import LiptError
+import importlib.metadata  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+
+from lipt_stream.cli.bench import bench  # noqa: E402
+from lipt_stream.cli.doctor import doctor  # noqa: E402
+from lipt_stream.cli.eval import evaluate_weights  # noqa: E402
+from lipt_stream.cli.models import models  # noqa: E402
+from lipt_stream.cli.upscale import upscale  # noqa: E402
+from lipt_stream.cli.verify import verify  # noqa: E402
+from lipt_stream.errors import LiptError  # noqa: E402
+
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, _on_interrupt)
 
 app = typer.Typer(
     name="lipt-stream",
