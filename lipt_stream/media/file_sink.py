@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -188,7 +190,7 @@ class FileSink:
             raise ValueError(f"{self.path} is finished and takes no more pictures")
         if self.frames_written == 0:
             self._configure_encoder(frame)
-        with writing(self.path):
+        with self._muxing():
             picture = self._writer.fill(frame.planes)
             pts = frame.pts + self._delay
             picture.pts, picture.duration, picture.time_base = pts, frame.duration, self.format.time_base
@@ -228,6 +230,17 @@ class FileSink:
             if self._copies:
                 self._copies.delay(self._container, seconds)
 
+    @contextmanager
+    def _muxing(self) -> Generator[None]:
+        """Whoever fails in here leaves a muxer that takes nothing more: FFmpeg's for MP4 crashes on the next packet
+        where its header found no room."""
+        try:
+            with writing(self.path):
+                yield
+        except BaseException:
+            self._state = "failed"
+            raise
+
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         """Muxes packets of the picture, and before each what the copied streams have up to its time."""
         for packet in packets:
@@ -260,7 +273,7 @@ class FileSink:
             return
         if self.frames_written == 0:
             raise OutputError(f"Nothing was written to {self.path}: no picture came")
-        with writing(self.path):
+        with self._muxing():
             self._drain()
             if self._copies:
                 self._copies.finish(self._container)
@@ -272,12 +285,12 @@ class FileSink:
 
     def abort(self) -> Path | None:
         """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays."""
-        if self._state != "open":
+        if self._state == "closed":
             return None
-        self._state = "closed"
+        failed, self._state = self._state == "failed", "closed"
         kept: Path | None = None
         try:
-            if self.frames_written:
+            if self.frames_written and not failed:
                 self._drain()
         except AV_ERRORS as error:
             self.notes.append(f"pictures that the encoder still held are lost ({reason(error)})")

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 import pytest
 
-from lipt_stream import InputError, PipelineSpec, Upscaler, upscale_file
+from lipt_stream import InputError, OutputError, PipelineSpec, Upscaler, upscale_file
 from lipt_stream.stream.upscale import Progress
 
 SPEC = PipelineSpec(model="nano", device="cpu", depth=2, encoder_options={"preset": "ultrafast"})
@@ -22,6 +27,18 @@ def upscaler() -> Upscaler:
 def frames_of(path: Path) -> int:
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
+
+
+def playable_frames(path: Path, format: str | None = None) -> int:
+    """Pictures up to the first that is broken: where the disk was full, the last one is cut."""
+    count = 0
+    with av.open(str(path), format=format) as container:
+        try:
+            for _ in container.decode(video=0):
+                count += 1
+        except av.FFmpegError:
+            return count
+    return count
 
 
 def small_film(clip: Path, path: Path) -> Path:
@@ -70,3 +87,76 @@ def test_an_input_deleted_while_it_is_read_still_becomes_the_whole_film(
     assert report.ok
     assert frames_of(tmp_path / "large.mkv") == report.frames_out == 120
     assert [path.name for path in tmp_path.iterdir()] == ["large.mkv"]
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.6])
+def test_an_interrupt_while_torch_loads_is_no_traceback(clip: Path, tmp_path: Path, seconds: float) -> None:
+    command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(tmp_path / "large.mp4")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_run_leaves_a_part_that_plays(clip: Path, tmp_path: Path) -> None:
+    """No handler runs on SIGKILL: what is there then is what the container promises."""
+    result = tmp_path / "large.mkv"
+    command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(result), "--model", "nano", "-q"]
+    process = subprocess.Popen([*command, "--device", "cpu", "-e", "g=10", "-e", "tune=zerolatency"])
+    part = tmp_path / "large.mkv.part"
+    until = time.monotonic() + 120
+    while process.poll() is None and not (part.exists() and part.stat().st_size > 100_000):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["large.mkv.part"]
+    assert playable_frames(part, "matroska") > 0
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[Callable[[int], None]]:
+    """Stands for a full disk: from the given number of bytes on, every write to a file fails."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda count: resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
+def test_no_room_for_the_result(
+    clip: Path,
+    tmp_path: Path,
+    upscaler: Upscaler,
+    suffix: str,
+    share: float,
+    small_files_only: Callable[[int], None],
+) -> None:
+    film = small_film(clip, tmp_path / "film.mkv")
+    whole = tmp_path / f"whole{suffix}"
+    upscale_file(film, whole, spec=SPEC, upscaler=upscaler)
+    size = whole.stat().st_size
+    whole.unlink()
+    small_files_only(int(size * share))
+    with pytest.raises(OutputError, match="larger than is allowed") as error:
+        upscale_file(film, whole, spec=SPEC, upscaler=upscaler)
+    small_files_only(2**40)
+    kept = tmp_path / f"whole.partial{suffix}"
+    assert sorted(path.name for path in tmp_path.iterdir()) in (["film.mkv"], ["film.mkv", kept.name])
+    assert kept.exists() == (str(kept) in str(error.value))
+    if share > 0.5:
+        assert playable_frames(kept) > 20
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    folder = tmp_path / "fixed"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(OutputError, match=r"the folder may not be written to\. Check its permissions"):
+        upscale_file(clip, folder / "large.mp4", spec=SPEC, upscaler=upscaler)
+    assert list(folder.iterdir()) == []
