@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media import matroska_aspect
 from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
 from lipt_stream.media.containers import container_format
 from lipt_stream.media.encoders import EncoderChoice, configure, encoder_pix_fmts, new_context
@@ -135,11 +136,8 @@ class FileSink:
         coarse = self._container_name in ("matroska", "webm")
         if coarse and (self.format.time_base / _MILLISECOND).denominator != 1:
             self.notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
-        ratio, codec = self.format.sample_aspect_ratio, self._encoder.info.codec
-        if coarse and ratio != 1 and codec in ("av1", "ffv1"):
-            # H.264 and HEVC carry it themselves; PyAV cannot set it on the stream, where Matroska would take it from.
-            self.notes.append(f"{codec} in {self.path.suffix} loses the sample aspect ratio {ratio}: write to .mp4")
-
+        codec = self._encoder.info.codec
+        self._aspect_is_lost = coarse and self.format.sample_aspect_ratio != 1 and codec in ("av1", "ffv1")
         if codec == "av1" and self.format.chroma_location == "center" and not coarse:
             self.notes.append(
                 "av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left"
@@ -166,7 +164,8 @@ class FileSink:
         prompt = {"max_interleave_delta": str(av.time_base), "flush_packets": "1"}
         if self._container_name in ("matroska", "webm"):
             # A sound track that begins a few milliseconds early (AAC priming) must not move the pictures.
-            return prompt | {"avoid_negative_ts": "disabled"}
+            checksums = matroska_aspect.MUXER_OPTIONS if self._aspect_is_lost else {}
+            return prompt | {"avoid_negative_ts": "disabled"} | checksums
         options = prompt | self._fragments()
         ticks = self.format.time_base.denominator
         # The offset of the first picture is stored in the movie's timescale: the default, milliseconds, would round it.
@@ -277,11 +276,20 @@ class FileSink:
             self._drain()
             if self._copies:
                 self._copies.finish(self._container)
-            self._container.close()
+            self._end_file()
             self._refuse_existing()
             self._part.replace(self.path)
         self._release_copies()
         self._state = "closed"
+
+    def _end_file(self) -> None:
+        self._container.close()
+        if self._aspect_is_lost and not matroska_aspect.write_display_aspect(self._part, self._display_aspect):
+            self.notes.append(f"the sample aspect ratio {self.format.sample_aspect_ratio} could not be written")
+
+    @property
+    def _display_aspect(self) -> Fraction:
+        return Fraction(self.format.width, self.format.height) * self.format.sample_aspect_ratio
 
     def abort(self) -> Path | None:
         """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays."""
@@ -295,7 +303,7 @@ class FileSink:
         except AV_ERRORS as error:
             self.notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
         try:
-            self._container.close()
+            self._end_file()
         except AV_ERRORS as error:
             self.notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
         self._release_copies()

@@ -91,19 +91,23 @@ TAGS = [
 @pytest.mark.parametrize("tags", TAGS, ids=str)
 @pytest.mark.parametrize(
     ("name", "encoder"),
-    [("a.mp4", "libx264"), ("a.mov", "libx265"), ("a.mkv", "libx264"), ("a.mp4", "libsvtav1"), ("a.webm", "libsvtav1")],
+    [
+        ("a.mp4", "libx264"),
+        ("a.mov", "libx265"),
+        ("a.mkv", "libx264"),
+        ("a.mp4", "libsvtav1"),
+        ("a.webm", "libsvtav1"),
+        ("a.mkv", "ffv1"),
+    ],
 )
 def test_what_the_format_says_is_written(
     write_film: WriteFilm, tmp_path: Path, tags: dict[str, object], name: str, encoder: str
 ) -> None:
     format = dataclasses.replace(SMALL, **tags)  # type: ignore[arg-type]
     choice = choose_encoder(encoder, bit_depth=format.bit_depth, suffix=Path(name).suffix)
-    sink = write_film(name, format, pts=[0, 3600], encoder=choice)
+    write_film(name, format, pts=[0, 3600], encoder=choice)
     got, _ = read_format(tmp_path / name)
     wanted = {key: getattr(format, key) for key in tags}
-    if name.endswith(".webm") and "sample_aspect_ratio" in tags:
-        assert any("loses the sample aspect ratio" in note for note in sink.notes)
-        wanted.pop("sample_aspect_ratio")
     if wanted.get("rotation") == 180:
         assert got.rotation in (180, -180)
         wanted.pop("rotation")

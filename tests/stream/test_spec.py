@@ -38,6 +38,7 @@ def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:
         ("depth = 1", "Use 2 to 64 slots"),
         ('precision = "int3"', "Use auto, float32"),
         ("threads = 0", "Use 1 or more"),
+        ('deinterlace = "maybe"', "Use auto, off, on"),
         ("threads = true", "threads cannot be True"),
         ('tile = "big"', "tile cannot be 'big'"),
         ("scale = ", "is not TOML"),
