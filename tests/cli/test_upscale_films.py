@@ -1,0 +1,85 @@
+"""What the user is told about an odd film, and the options that decide about it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.filter import Graph
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
+
+
+def lipt(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture
+def odd_film(tmp_path: Path) -> Path:
+    """Interlaced H.264 in 4:2:2, six pictures."""
+    path = tmp_path / "odd.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"flags": "+ildct+ilme"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv422p"
+        graph = Graph()
+        graph.link_nodes(
+            graph.add_buffer(width=96, height=64, format=av.VideoFormat("yuv422p"), time_base=Fraction(1, 25)),
+            graph.add("setfield", "tff"),
+            graph.add("buffersink"),
+        ).configure()
+        for n in range(6):
+            picture = av.VideoFrame(96, 64, "yuv422p")
+            for plane in picture.planes:
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)
+                rows[:] = 60
+                rows[::2, 10 * n : 10 * n + 20] = 190
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            graph.vpush(picture)
+            container.mux(stream.encode(graph.vpull()))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_the_summary_names_every_loss_and_the_encoder(odd_film: Path, tmp_path: Path) -> None:
+    done = lipt("upscale", odd_film, tmp_path / "out.mp4", "--model", "nano", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "frames: 6 in, 6 out, 0 dropped",
+        "encoder: libx264",
+        "note: the video is interlaced; each frame is deinterlaced (bwdif) into one picture",
+        "note: the chroma of yuv422p is resampled to half resolution (4:2:0)",
+        "note: the colour matrix is not stated, BT.601 is assumed",
+    ):
+        assert done.stdout.count(words) == 1, done.stdout
+
+
+def test_deinterlacing_can_be_refused_and_mistyped(odd_film: Path, tmp_path: Path) -> None:
+    off = lipt("upscale", odd_film, tmp_path / "out.mp4", "--model", "nano", "--device", "cpu", "--deinterlace", "off")
+    assert off.returncode == 0, off.stderr
+    assert "the video is interlaced and stays so, as asked" in off.stdout
+    wrong = lipt("upscale", odd_film, tmp_path / "two.mp4", "--deinterlace", "maybe")
+    assert wrong.returncode == 2
+    assert wrong.stderr.strip() == "error: deinterlace is 'maybe'. Use auto, off, on"
+    assert not (tmp_path / "two.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("presset=slow", "The encoder libx264 has no option 'presset'. Did you mean preset"),
+        ("preset=warp", "The encoder libx264 refuses the options preset=warp"),
+        ("preset", "-e preset is no option. Write -e key=value, such as -e preset=slow"),
+    ],
+)
+def test_encoder_options_are_checked_in_words(odd_film: Path, tmp_path: Path, option: str, words: str) -> None:
+    done = lipt("upscale", odd_film, tmp_path / "out.mp4", "--encoder", "libx264", "-e", option)
+    assert done.returncode == 2
+    *others, last = done.stderr.strip().splitlines()
+    assert words in last
+    assert all(line.startswith("x264 [error]") for line in others), "x264 writes to the terminal by itself"
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.mkv"]
