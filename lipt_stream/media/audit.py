@@ -128,7 +128,11 @@ def picture_seconds(path: Path) -> tuple[array[float], float]:
                 seconds = float(packet.pts * packet.time_base)
                 shown.append(seconds)
                 last = max(last, (seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base)))
-        return array("d", sorted(shown)), last[1]
+        shown = array("d", sorted(shown))
+        if shown and "mp4" in container.format.name.split(",") and stream.duration and stream.time_base:
+            # Its samples' durations are steps of decoding time: only their sum tells where the film ends.
+            return shown, shown[0] + float(stream.duration * stream.time_base)
+        return shown, last[1]
 
 
 def main_picture(container: InputContainer, path: Path) -> VideoStream:

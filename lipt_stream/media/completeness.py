@@ -68,21 +68,26 @@ class Witness:
         self._path = path
         with reading(path):
             self._file = path.open("rb", buffering=0)
-            self._size = os.fstat(self._file.fileno()).st_size
+            self._before = os.fstat(self._file.fileno())
 
-    def confirm(self) -> None:
-        """Raises InputError where the file is shorter now, or its last byte can no longer be read."""
+    def confirm(self) -> str | None:
+        """A note where the file was written to meanwhile. Raises InputError where it is shorter now, or its last byte
+        can no longer be read."""
         if self._file.closed:
-            return
+            return None
+        size = self._before.st_size
         with reading(self._path):
-            size = os.fstat(self._file.fileno()).st_size
-            self._file.seek(max(0, self._size - 1))
-            whole = size >= self._size and len(self._file.read(1)) == min(1, self._size)
+            now = os.fstat(self._file.fileno())
+            self._file.seek(max(0, size - 1))
+            whole = now.st_size >= size and len(self._file.read(1)) == min(1, size)
         if not whole:
             raise InputError(
-                f"Cannot read {self._path}: it was cut from {self._size} to {size} bytes while it was being read",
+                f"Cannot read {self._path}: it was cut from {size} to {now.st_size} bytes while it was being read",
                 "Start again when nothing else writes to it.",
             )
+        if now.st_mtime_ns != self._before.st_mtime_ns:
+            return "the file was written to while it was being read: what came late or changed may be missing"
+        return None
 
     def close(self) -> None:
         self._file.close()

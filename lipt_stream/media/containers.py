@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.error import ArgumentError
 
 from lipt_stream.errors import InputError, OutputError
-from lipt_stream.media.av_errors import AV_ERRORS, input_error
+from lipt_stream.media.av_errors import AV_ERRORS, input_error, reading
 
 # Formats that may name other files or addresses, or are no files at all. A local playlist can point anywhere on the
 # disk or the network, and FFmpeg follows it whatever `protocol_whitelist` says, so these are never opened.
@@ -37,9 +37,11 @@ CONTAINERS: Final[Mapping[str, str]] = MappingProxyType(
 def open_film(path: Path) -> InputContainer:
     """Opens a local file for reading, whatever its suffix says. Raises InputError."""
     refuse_address(str(path))
+    with reading(path):
+        is_film = path.is_file() or path.is_block_device() or not path.exists()  # FFmpeg says why there is none
     if path.is_dir():
         raise input_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
-    if path.exists() and not (path.is_file() or path.is_block_device()):
+    if not is_film:
         raise InputError(f"Cannot read {path}: it is a pipe or a device, not a file", "Save the video to a file first.")
     try:
         # The prefix keeps a name such as "a:b.mp4" from being taken for a protocol.
@@ -60,8 +62,9 @@ def open_film(path: Path) -> InputContainer:
 def refuse_address(name: str) -> None:
     """Raises InputError for an address such as rtsp://host/x, of which a path may have kept one slash."""
     match = _ADDRESS.fullmatch(name)
-    if match is None or Path(name).exists():
-        return
+    with reading(Path(name)):
+        if match is None or Path(name).exists():
+            return
     host = match["rest"].lstrip("/").partition("?")[0].rpartition("@")[2]  # no password is ever shown
     raise InputError(
         f"Cannot read {match['scheme']}://{host}: addresses are not read, only local files",

@@ -64,7 +64,8 @@ class FileSink:
         self._overwrite = overwrite
         self._container_name = container_format(self.path)
         self._check_codec_fits()
-        self._check_target(copy_from)
+        with writing(self.path):  # a name too long, a folder that may not be entered
+            self._check_target(copy_from)
         self._pix_fmt = self._choose_pix_fmt()
         self._note_container_losses()
         cut = Cut.of_seconds(start_seconds, end_seconds)

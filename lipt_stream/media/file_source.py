@@ -168,8 +168,10 @@ class FileSource:
         with reading(self.path):
             item = next(self._pictures, None)
             if item is None:
-                self._witness.confirm()
+                changed = self._witness.confirm()
                 self._describe_damage()
+                if changed:
+                    self._note(changed)
                 return END
             picture = item.decoded
             self._note_change(picture)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
+from lipt_stream.media.av_errors import reading, writing
 from lipt_stream.media.containers import refuse_address, writable_suffix
 
 DEFAULT_PATTERN: Final = "{stem}_{scale}x{ext}"
@@ -38,10 +39,14 @@ def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, overwrit
     nothing, OutputError where two results would share a name, a result would replace an input, or a result exists
     and `overwrite` is not set.
     """
-    files = [path for item in inputs for path in expand(item)]
+    files: list[Path] = []
+    for item in inputs:
+        with reading(Path(item)):  # a name too long, a folder that may not be entered
+            files += expand(item)
     files = list(dict.fromkeys(files))
-    jobs = [Job(path, result_path(path, output, scale, several=len(files) > 1)) for path in files]
-    _refuse_collisions(jobs, overwrite)
+    with writing(Path(output) if output else files[0].parent):
+        jobs = [Job(path, result_path(path, output, scale, several=len(files) > 1)) for path in files]
+        _refuse_collisions(jobs, overwrite)
     return jobs
 
 

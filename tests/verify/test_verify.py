@@ -21,10 +21,11 @@ from typer.testing import CliRunner
 
 from lipt_stream.cli.main import app
 from lipt_stream.errors import InputError
-from lipt_stream.frame import END
+from lipt_stream.frame import END, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.verify.audit import Verification, quick_check, verify
 from lipt_stream.verify.colors import MISTAKES, ColorChange, ColorSums
 from lipt_stream.verify.pictures import align, ranges
@@ -342,6 +343,22 @@ def test_the_quick_check_tells_counts_and_times(source: Path) -> None:
         assert list(failures(Verification(quick_check(source, **(right | change))))) == [name]
     before_zero = right | {"first_pts_seconds": -0.5, "last_pts_seconds": 1.06, "end_seconds": 1.1}
     assert failures(Verification(quick_check(source, **before_zero))) == {}, "such a film is moved to zero"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_quick_check_believes_a_short_last_picture(tmp_path: Path, suffix: str) -> None:
+    """In MP4 with B-frames the packet of the last picture carries a step of decoding time, not the picture's own."""
+    video = VideoFormat(width=64, height=48, time_base=Fraction(1, 1000))
+    source, result = SyntheticSource(video, 30), tmp_path / f"short{suffix}"
+    sink = FileSink(result, video, encoder=choose_encoder("libx264"), copy_from=None)
+    planes = video.new_planes()
+    while (frame := source.read(planes)) is not END:
+        sink.write(replace(frame, pts=33 * frame.index, duration=1 if frame.index == 29 else 33))
+    sink.close()
+    checks = quick_check(
+        result, frames=30, first_pts_seconds=0, last_pts_seconds=0.957, end_seconds=0.958, tick_seconds=0.001
+    )
+    assert failures(Verification(checks)) == {}
 
 
 def test_the_command_prints_a_table_or_one_object_and_exits_by_the_verdict(source: Path, write: Write) -> None:
