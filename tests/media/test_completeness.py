@@ -100,15 +100,19 @@ def test_a_file_deleted_while_it_is_read_is_read_to_its_end(write_film: WriteFil
     source.close()
 
 
-def test_a_growing_file_is_whole(tmp_path: Path) -> None:
+def test_a_growing_file_is_whole_and_said(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"12345")
+    os.utime(path, ns=(0, 0))
     witness = Witness(path)
+    assert witness.confirm() is None
     with path.open("ab") as file:
         file.write(b"678")
-    witness.confirm()
+    note = witness.confirm()
+    assert note is not None
+    assert "was written to while it was being read" in note
     witness.close()
-    witness.confirm()
+    assert witness.confirm() is None
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,13 @@ def test_nothing_found_is_said(films: Path) -> None:
         plan_jobs([str(films / "empty")], None, 2, overwrite=False)
     with pytest.raises(SettingsError, match="may hold"):
         plan_jobs([str(films / "b.mp4")], "{name}.mp4", 2, overwrite=False)
+
+
+def test_names_that_the_system_refuses(tmp_path: Path) -> None:
+    film = tmp_path / "a.mp4"
+    film.write_bytes(b"-")
+    with pytest.raises(InputError, match="the name is too long"):
+        plan_jobs([f"{tmp_path}/{'x' * 300}.mp4"], None, 2, overwrite=False)
+    for output in (f"{tmp_path}/{'x' * 300}.mp4", f"{tmp_path}/{'x' * 300}/{{stem}}{{ext}}"):
+        with pytest.raises(OutputError, match="the name is too long"):
+            plan_jobs([str(film)], output, 2, overwrite=False)
