@@ -91,3 +91,12 @@ def writable_suffix(source: Path) -> str:
 def _film_formats() -> str:
     names = {name for name in av.formats_available if not _NOT_FILMS & set(name.split(","))}
     return ",".join(sorted(names))
+
+
+def plays(path: Path) -> bool:
+    """Whether a picture can be decoded from `path`."""
+    try:
+        with av.open(f"file:{path}") as container:
+            return any(True for _ in container.decode(*container.streams.video[:1]))
+    except AV_ERRORS:
+        return False

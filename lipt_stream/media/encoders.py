@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -18,7 +19,7 @@ from av.codec.context import OptionFlags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from lipt_stream.errors import SettingsError, nearest
+from lipt_stream.errors import OutputError, SettingsError, nearest
 from lipt_stream.frame import UNSPECIFIED, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
 
@@ -185,6 +186,33 @@ def encoder_pix_fmts(name: str, bit_depth: int) -> tuple[str, ...]:
     """Pixel formats to try in turn for `bit_depth`; of the deepest that the encoder has where it cannot hold it."""
     pix_fmts = ENCODERS[name].pix_fmts
     return pix_fmts[bit_depth if bit_depth in pix_fmts else max(depth for depth in pix_fmts if depth < bit_depth)]
+
+
+def fitting_pix_fmt(choice: EncoderChoice, format: VideoFormat, path: Path) -> tuple[str, list[str]]:
+    """The first pixel format with which the encoder opens at this very size and with these very options, and what is
+    lost in it, in words. Raises OutputError, naming `path`, where there is none."""
+    trouble = ""
+    for pix_fmt in encoder_pix_fmts(choice.name, format.bit_depth):
+        try:
+            new_context(choice.name, format, pix_fmt, choice.open_options()).open()
+        except AV_ERRORS as error:
+            trouble = trouble or reason(error)
+            continue
+        return pix_fmt, _losses(choice, format, pix_fmt)
+    raise OutputError(
+        f"Cannot write {path}: {choice.name} does not take pictures of {format.width}x{format.height} ({trouble})",
+        "Choose another --encoder; libx264 takes every size up to 16384.",
+    )
+
+
+def _losses(choice: EncoderChoice, format: VideoFormat, pix_fmt: str) -> list[str]:
+    notes: list[str] = []
+    if "444" in pix_fmt:
+        size = f"{format.width}x{format.height}"
+        notes.append(f"{choice.name} holds the odd size {size} only as 4:4:4, so that is written")
+    if format.bit_depth not in choice.info.pix_fmts:
+        notes.append(f"{choice.name} cannot hold {format.bit_depth} bits, {pix_fmt} is written")
+    return notes
 
 
 def new_context(name: str, format: VideoFormat, pix_fmt: str, options: Mapping[str, str]) -> VideoCodecContext:

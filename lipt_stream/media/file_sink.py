@@ -19,8 +19,8 @@ from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media import matroska_aspect
 from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
-from lipt_stream.media.containers import container_format
-from lipt_stream.media.encoders import EncoderChoice, configure, encoder_pix_fmts, new_context
+from lipt_stream.media.containers import container_format, plays
+from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt
 from lipt_stream.media.hdr import hdr_options
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
@@ -66,7 +66,8 @@ class FileSink:
         self._check_codec_fits()
         with writing(self.path):  # a name too long, a folder that may not be entered
             self._check_target(copy_from)
-        self._pix_fmt = self._choose_pix_fmt()
+        self._pix_fmt, losses = fitting_pix_fmt(encoder, format, self.path)
+        self.notes += losses
         self._note_container_losses()
         cut = Cut.of_seconds(start_seconds, end_seconds)
         self._copies = (
@@ -108,30 +109,6 @@ class FileSink:
     def _refuse_existing(self) -> None:
         if self.path.exists() and not self._overwrite:
             raise OutputError(f"Cannot write {self.path}: it exists already", "Give --overwrite to replace it.")
-
-    def _choose_pix_fmt(self) -> str:
-        """The first pixel format with which the encoder opens at this very size and with these very options."""
-        trouble = ""
-        for pix_fmt in encoder_pix_fmts(self._encoder.name, self.format.bit_depth):
-            try:
-                new_context(self._encoder.name, self.format, pix_fmt, self._encoder.open_options()).open()
-            except AV_ERRORS as error:
-                trouble = trouble or reason(error)
-                continue
-            self._note_pix_fmt(pix_fmt)
-            return pix_fmt
-        raise OutputError(
-            f"Cannot write {self.path}: {self._encoder.name} does not take pictures of "
-            f"{self.format.width}x{self.format.height} ({trouble})",
-            "Choose another --encoder; libx264 takes every size up to 16384.",
-        )
-
-    def _note_pix_fmt(self, pix_fmt: str) -> None:
-        size = f"{self.format.width}x{self.format.height}"
-        if "444" in pix_fmt:
-            self.notes.append(f"{self._encoder.name} holds the odd size {size} only as 4:4:4, so that is written")
-        if self.format.bit_depth not in self._encoder.info.pix_fmts:
-            self.notes.append(f"{self._encoder.name} cannot hold {self.format.bit_depth} bits, {pix_fmt} is written")
 
     def _note_container_losses(self) -> None:
         coarse = self._container_name in ("matroska", "webm")
@@ -308,7 +285,7 @@ class FileSink:
         except AV_ERRORS as error:
             self.notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
         self._release_copies()
-        if self.frames_written and _plays(self._part):
+        if self.frames_written and plays(self._part):
             kept = self._partial_name()
             self._part.replace(kept)
         else:
@@ -328,12 +305,3 @@ class FileSink:
     def _release_copies(self) -> None:
         if self._copies:
             self._copies.close()
-
-
-def _plays(path: Path) -> bool:
-    """Whether a picture can be decoded from `path`."""
-    try:
-        with av.open(f"file:{path}") as container:
-            return any(True for _ in container.decode(*container.streams.video[:1]))
-    except AV_ERRORS:
-        return False

@@ -140,6 +140,8 @@ class FileSource:
         )
 
     def _describe_losses(self, picture: VideoFrame) -> None:
+        if self._decoder.container.format.name.endswith("_pipe"):  # FFmpeg's names for bare images
+            self.notes.append("this is a still picture; the result is a film of one picture")
         self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
         if self._decoder.stream.metadata.get("alpha_mode") == "1":
             self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
