@@ -11,6 +11,6 @@ export LIPT_REQUIRE_GPU=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUF
 
 timeout 200 "$python" -m pytest -m gpu -q -p no:cacheprovider 2>&1 | tee "$results/gpu_tests.txt"
 tests=${PIPESTATUS[0]}
-timeout 240 "$python" benchmarks/gpu.py --out "$results/gpu.json"
+timeout 240 "$python" benchmarks/gpu.py --device cuda --out "$results/gpu.json"
 bench=$?
 [ "$tests" -eq 0 ] && [ "$bench" -eq 0 ]
