@@ -33,7 +33,8 @@ DAMAGED = re.compile(r"corrupt|truncated|fuzz|invalid|failing|zero_size|out_of_r
 INTRODUCTION = """# What becomes of which file
 
 Made by `scripts/file_matrix.py` on {today} with lipt-stream {lipt}, PyAV {av} (FFmpeg {ffmpeg}), network nano at x2,
-on a CPU. {count} files: {upscaled} upscaled, {refused} refused; {failed} checks failed. The slowest took {slowest:.0f} s.
+on a CPU. {count} files: {upscaled} upscaled, {refused} refused; {failed} checks failed. The slowest took {slowest:.0f}
+seconds.
 
 Each file went through `lipt-stream upscale` in a process of its own. "Plain" is what a loop over PyAV's demuxer and
 decoder reads, going on behind errors, up to the same end; "out" is what the same loop reads from the result. They must
