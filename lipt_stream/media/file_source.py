@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Final, cast
 
@@ -76,7 +77,7 @@ class FileSource:
         self._origin = origin_seconds(stream)
         self._rate = _frame_rate(stream)
         nominal_ticks = 1 / ((self._rate or Fraction(25)) * self._time_base)
-        self._clock = PtsClock(round(nominal_ticks))
+        self._clock = PtsClock(round(nominal_ticks), step=ceil(Fraction(1, 1_000) / self._time_base))
         self._gaps = Gaps(nominal_ticks if self._rate else None)
         self._end_seconds = Fraction(0)  # of the last picture, on the file's own clock
         self._shift = round(self._cut.shift_seconds(self._origin) / self._time_base)

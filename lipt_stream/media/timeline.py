@@ -63,12 +63,14 @@ class PtsClock:
     """Makes timestamps complete and strictly increasing, touching those that are already so not at all.
 
     A missing pts, or one that jumps back by more than a frame, is put one frame after its predecessor; one that
-    merely repeats or slips back within a frame is put one tick after it. `repaired` counts both.
+    merely repeats or slips back within a frame is put one step after it. `repaired` counts both.
     """
 
-    def __init__(self, nominal_duration: int) -> None:
-        """`nominal_duration`: ticks of a frame whose own duration is unknown, at least 1."""
+    def __init__(self, nominal_duration: int, step: int = 1) -> None:
+        """`nominal_duration`: ticks of a frame whose own duration is unknown. `step`: ticks between a picture and one
+        that would be shown with it; a millisecond is what Matroska can still tell apart. Both at least 1."""
         self._nominal = max(1, nominal_duration)
+        self._step = max(1, step)
         self._last_pts: int | None = None
         self._last_duration = self._nominal
         self.repaired = 0
@@ -83,7 +85,7 @@ class PtsClock:
             time = last + self._last_duration
             self.repaired += 1
         elif pts <= last:
-            time = last + 1
+            time = last + self._step
             self.repaired += 1
         else:
             time = pts

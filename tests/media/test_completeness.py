@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,25 @@ def test_a_hole_in_matroska_is_said(write_film: WriteFilm, tmp_path: Path) -> No
     count, notes = read_all(tmp_path / "hole.mkv")
     assert count == 27
     assert "the source has 1 gap in otherwise steady pictures: about 3 are missing there" in notes
+
+
+def test_a_repeated_timestamp_is_another_millisecond(tmp_path: Path) -> None:
+    """A 90,000th of a second after its neighbour, Matroska would show both at the same time."""
+    film = tmp_path / "twice.ts"
+    with av.open(str(film), "w", format="mpegts") as target:
+        stream = target.add_stream("mpeg2video", 25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = [packet for _ in range(6) for packet in stream.encode(av.VideoFrame(64, 48, "yuv420p"))]
+        for index, packet in enumerate([*packets, *stream.encode(None)]):
+            packet.pts, packet.dts = [0, 1, 2, 2, 4, 5][index], index - 5
+            target.mux(packet)
+    source = FileSource(film)
+    planes = source.format.new_planes()
+    times = [frame.pts * source.format.time_base for frame in iter(lambda: source.read(planes), END)]
+    source.close()
+    assert len(times) == 6
+    assert min(b - a for a, b in pairwise(times)) == Fraction(1, 1000)
+    assert any("timestamps were missing or not increasing" in note for note in source.notes)
 
 
 def test_a_matroska_film_cut_short_is_said(write_film: WriteFilm, tmp_path: Path) -> None:

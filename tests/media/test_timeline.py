@@ -35,9 +35,11 @@ def test_missing_timestamps_follow_at_the_frames_distance(count: int, duration: 
     assert clock.repaired == count
 
 
-def test_a_repeated_timestamp_moves_by_one_tick_and_a_jump_back_by_a_frame() -> None:
-    clock = PtsClock(100)
-    assert [clock.next(time, None, 100) for time in (0, 100, 100, 200, -5000, 1000)] == [0, 100, 101, 200, 300, 1000]
+@pytest.mark.parametrize("step", [1, 90])
+def test_a_repeated_timestamp_moves_by_a_step_and_a_jump_back_by_a_frame(step: int) -> None:
+    clock = PtsClock(100, step)
+    times = [clock.next(time, None, 100) for time in (0, 100, 100, 200, -5000, 1000)]
+    assert times == [0, 100, 100 + step, 200, 300, 1000]
     assert clock.repaired == 2
 
 
