@@ -89,7 +89,9 @@ def _judge_result(report: Report, plain: Reading, result: Reading, frames: int) 
     told = [note for note in report.notes if any(word in note for word in TELLING)]
     told += [f"{report.frames_concealed} concealed"] if report.frames_concealed else []
     if result.pictures != report.frames_out or not report.ok or report.frames_in != report.frames_out:
-        return _defect("the result's frames are not those of the report", f"{result}, {report}")
+        wrong = [check for check in report.checks if not check.ok]
+        counts = (report.frames_in, report.frames_out, result.pictures)
+        return _defect("the result is not what the report says", f"{counts} {wrong} {told}")
     if result.signs:
         return _defect("the result does not decode cleanly", str(result.signs))
     if report.frames_out < plain.pictures:
