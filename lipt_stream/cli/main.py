@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
-import signal
 import sys
-import threading
+from typing import Annotated
 
-# Loading torch takes seconds. Ctrl-C in that time ends the process as it does any other program's, without a traceback.
-_on_interrupt = signal.getsignal(signal.SIGINT)
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+import typer
 
-import importlib.metadata  # noqa: E402
-from typing import Annotated  # noqa: E402
-
-import typer  # noqa: E402
-
-from lipt_stream.cli.bench import bench  # noqa: E402
-from lipt_stream.cli.doctor import doctor  # noqa: E402
-from lipt_stream.cli.eval import evaluate_weights  # noqa: E402
-from lipt_stream.cli.models import models  # noqa: E402
-from lipt_stream.cli.upscale import upscale  # noqa: E402
-from lipt_stream.cli.verify import verify  # noqa: E402
-from lipt_stream.errors import LiptError  # noqa: E402
-
-if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGINT, _on_interrupt)
+from lipt_stream.cli.bench import bench
+from lipt_stream.cli.doctor import doctor
+from lipt_stream.cli.eval import evaluate_weights
+from lipt_stream.cli.models import models
+from lipt_stream.cli.upscale import upscale
+from lipt_stream.cli.verify import verify
+from lipt_stream.errors import LiptError
 
 app = typer.Typer(
     name="lipt-stream",
@@ -62,7 +51,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of `lipt-stream`. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed,
+    """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed,
     130 and 143 stopped by SIGINT and SIGTERM."""
     try:
         app()
