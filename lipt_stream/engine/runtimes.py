@@ -114,4 +114,6 @@ def _cpu_precision(precision: Precision, has_bfloat16: bool) -> _Computed:
 
 def _torch_has_bfloat16() -> bool:
     """Torch computes in bfloat16 on any CPU; only with instructions for it is that faster than float32."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # older than 2.13, as far as we know: float32 is always right
+        return False
     return any(torch.cpu.get_capabilities().get(name) for name in _BFLOAT16_INSTRUCTIONS)
