@@ -4,7 +4,6 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
-import av.logging
 import numpy as np
-from av.filter import Graph
 from av.sidedata.sidedata import SideData
 from av.video.format import VideoFormat as PixelFormat
 from av.video.frame import VideoFrame
@@ -95,9 +92,11 @@ class PictureReader:
     error and pictures that the decoder had to repair; `sizes` every size met. Both are complete after `pictures`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, siting: str | None = None) -> None:
+        """`siting`: what `stated_siting` said of the film, asked before any film was opened for decoding."""
         self.path = path
         self.damaged = 0
+        self._siting = siting
         self.sizes: set[tuple[int, int]] = set()
         self._container = open_film(path)
         try:
@@ -117,7 +116,7 @@ class PictureReader:
             if first is None:
                 raise InputError(f"Cannot audit {self.path}: no picture could be decoded")
             self._frames = chain([first], decoded)
-            self.facts = _facts(first, self._stream)
+            self.facts = _facts(first, self._stream, self._siting)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
@@ -206,7 +205,7 @@ def rgb_from_ycbcr(matrix: int) -> NDArray[np.float64]:
     )
 
 
-def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
+def _facts(frame: VideoFrame, stream: VideoStream, siting: str | None) -> PictureFacts:
     pixel_format = frame.format
     side_data = _side_data(frame)
     ratio = stream.sample_aspect_ratio
@@ -223,7 +222,7 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
         full_range=_full_range(frame),
-        chroma_location=chroma_location(frame),
+        chroma_location=siting or "unspecified",
         sample_aspect_ratio=ratio if ratio and ratio > 0 else Fraction(1),
         rotation=frame.rotation,
         mirrored=_is_mirrored(side_data.get("DISPLAYMATRIX", b"")),
@@ -231,35 +230,6 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         content_light=_content_light(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
         tick_seconds=float(stream.time_base or Fraction(1, 1000)),
     )
-
-
-def chroma_location(frame: VideoFrame) -> str:
-    """Where the chroma samples sit, by FFmpeg's name ("left", "center", "topleft", ...), "unspecified" if not told.
-
-    PyAV does not hand the field out; FFmpeg's showinfo filter prints it.
-    """
-    graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
-    )
-    quiet, show, sink = (
-        graph.add("sidedata", "mode=delete"),
-        graph.add("showinfo", "checksum=0"),
-        graph.add("buffersink"),
-    )
-    for one, other in ((source, quiet), (quiet, show), (show, sink)):
-        one.link_to(other)
-    graph.configure()
-    level = av.logging.get_level()
-    try:
-        with av.logging.Capture(local=True) as lines:
-            av.logging.set_level(av.logging.INFO)
-            graph.push(frame)
-            graph.pull()
-    finally:
-        av.logging.set_level(level)
-    found = re.search(r" cl:(\S+)", " ".join(text for _, _, text in lines))
-    return found[1] if found else "unspecified"
 
 
 def _side_data(frame: VideoFrame) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ from av.video.frame import VideoFrame
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.pixels import is_full_range, plan_delivery
-from lipt_stream.media.siting import stated_siting
 
 _IDENTITY: Final = 0  # H.273 matrix code 0: the planes are G, B and R
 _RESERVED: Final = 3
@@ -38,9 +37,10 @@ class ColorTags:
     notes: list[str]
 
 
-def color_tags(picture: VideoFrame, codec: str) -> ColorTags:
-    """Reads `picture`'s tags. An unspecified matrix follows the primaries if they are BT.2020's, else the height.
+def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> ColorTags:
+    """Reads `picture`'s tags; `stated_siting` is FFmpeg's name of its chroma location, None where none is stated.
 
+    An unspecified matrix follows the primaries if they are BT.2020's, else the height.
     Where the chroma samples sit follows the bitstream; where that says nothing, the codec: between the luma samples
     for MPEG-1, JPEG and their kin, at the top left for BT.2020 (H.273, as UHD Blu-ray demands), else at the left.
     """
@@ -60,16 +60,16 @@ def color_tags(picture: VideoFrame, codec: str) -> ColorTags:
         primaries=int(picture.color_primaries),
         transfer=int(picture.color_trc),
         range="full" if full else "studio",
-        chroma_location=_siting(picture, codec, matrix),
+        chroma_location=_siting(picture, codec, matrix, stated_siting),
         notes=notes,
     )
 
 
-def _siting(picture: VideoFrame, codec: str, matrix: int) -> Siting:
+def _siting(picture: VideoFrame, codec: str, matrix: int, stated_siting: str | None) -> Siting:
     """Of the planes as they are delivered."""
     if picture.format.chroma_width(64) == 64:
         return "center"  # reduced by the scaler, which averages the two columns
-    stated = _SITINGS.get(stated_siting(picture) or "")
+    stated = _SITINGS.get(stated_siting or "")
     if stated is None and codec in _CENTER_SITED:
         return "center"
     return stated or ("topleft" if matrix == BT2020_NCL else "left")

@@ -21,8 +21,13 @@ _MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 class Gaps:
     """Counts longer intervals between pictures that otherwise follow each other steadily."""
 
+    @staticmethod
+    def of(stream: VideoStream, nominal_ticks: Fraction | None) -> Gaps:
+        """Those of `stream`; AVI has none, for a chunk that is lost takes its time with it."""
+        return Gaps(None if _counts_repeats(stream) else nominal_ticks)
+
     def __init__(self, nominal_ticks: Fraction | None) -> None:
-        """`nominal_ticks`: one frame at the film's rate, in its time base; None where it states no rate."""
+        """`nominal_ticks`: one frame at the film's rate, in its time base; None where gaps have no meaning."""
         self._nominal = nominal_ticks
         self._last_pts: int | None = None
         self._intervals = self._steady = self._gaps = self._missing = 0
@@ -31,7 +36,8 @@ class Gaps:
         if self._nominal and self._last_pts is not None:
             step = pts - self._last_pts
             self._intervals += 1
-            self._steady += abs(step - self._nominal) <= max(1, self._nominal / 20)  # a tick: containers round
+            rounding = min(max(Fraction(1), self._nominal / 20), self._nominal / 4)  # containers round to a tick
+            self._steady += abs(step - self._nominal) <= rounding
             if step > self._nominal * Fraction(3, 2):
                 self._gaps += 1
                 self._missing += round(step / self._nominal) - 1
@@ -45,16 +51,34 @@ class Gaps:
         return f"the source has {gaps} in otherwise steady pictures: about {self._missing} are missing there"
 
 
+def fewer_than_stated(stream: VideoStream, count: int) -> str | None:
+    """The note on a film of fewer pictures than its container counts."""
+    if count >= stream.frames or _counts_repeats(stream):
+        return None
+    return f"the file states {stream.frames} pictures, but only {count} could be read"
+
+
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
-    """The note on a film whose pictures end before the time that Matroska's tags state for them."""
+    """The note on a film whose pictures end before the time that AVI's header or Matroska's tags state for them."""
+    stated = _stated_end(stream)
+    if stated is None or end_seconds >= stated - _TOLERATED_SECONDS:
+        return None
+    return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
+
+
+def _counts_repeats(stream: VideoStream) -> bool:
+    """AVI's time is the number of chunks, of which those that repeat a picture are empty."""
+    return stream.container.format.name == "avi"
+
+
+def _stated_end(stream: VideoStream) -> Fraction | None:
+    if _counts_repeats(stream) and stream.frames and stream.average_rate:
+        return stream.frames / stream.average_rate
     match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if match is None:
         return None
     hours, minutes, seconds = match.groups()
-    stated = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-    if end_seconds >= stated - _TOLERATED_SECONDS:
-        return None
-    return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
+    return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
 class Witness:

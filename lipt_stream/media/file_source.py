@@ -19,10 +19,11 @@ from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.color import color_tags
-from lipt_stream.media.completeness import Gaps, Witness, early_end
+from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
+from lipt_stream.media.siting import stated_siting
 from lipt_stream.media.timeline import Cut, PtsClock
 
 # Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
@@ -64,6 +65,7 @@ class FileSource:
         self._cut = Cut.of_seconds(start_seconds, end_seconds)
         self.notes: list[str] = []
         with ExitStack() as opened:
+            self._stated_siting = stated_siting(self.path)  # before the decoder runs: siting.py says why
             self._decoder = VideoDecoder(self.path, threads)
             opened.callback(self._decoder.close)
             self._witness = Witness(self.path)
@@ -78,7 +80,7 @@ class FileSource:
         self._rate = _frame_rate(stream)
         nominal_ticks = 1 / ((self._rate or Fraction(25)) * self._time_base)
         self._clock = PtsClock(round(nominal_ticks), step=ceil(Fraction(1, 1_000) / self._time_base))
-        self._gaps = Gaps(nominal_ticks if self._rate else None)
+        self._gaps = Gaps.of(stream, nominal_ticks if self._rate else None)
         self._end_seconds = Fraction(0)  # of the last picture, on the file's own clock
         self._shift = round(self._cut.shift_seconds(self._origin) / self._time_base)
         self._corrupt = 0
@@ -123,7 +125,7 @@ class FileSource:
     def _format_of(self, picture: VideoFrame) -> VideoFormat:
         stream = self._decoder.stream
         delivery = plan_delivery(picture.format)
-        tags = color_tags(picture, stream.codec_context.codec.canonical_name)
+        tags = color_tags(picture, stream.codec_context.codec.canonical_name, self._stated_siting)
         self.notes += delivery.notes + tags.notes
         return VideoFormat(
             width=picture.width,
@@ -207,11 +209,10 @@ class FileSource:
         if self._corrupt:
             self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
         self._describe_fields()
-        stated = self._decoder.stream.frames
-        if self._cut == Cut(None, None) and self._next_index < stated:
-            self._note(f"the file states {stated} pictures, but only {self._next_index} could be read")
-        early = early_end(self._decoder.stream, self._end_seconds) if self._cut.end is None else None
-        for note in filter(None, (early, self._gaps.note)):
+        stream, is_whole = self._decoder.stream, self._cut == Cut(None, None)
+        fewer = fewer_than_stated(stream, self._next_index) if is_whole else None
+        early = early_end(stream, self._end_seconds) if self._cut.end is None else None
+        for note in filter(None, (fewer, early, self._gaps.note)):
             self._note(note)
         if self._clock.repaired:
             self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")

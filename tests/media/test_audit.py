@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import picture_seconds, read_film
 from lipt_stream.media.audit_pictures import PictureFacts, PictureReader, Reducer, resolve_matrix, rgb_from_ycbcr
+from lipt_stream.media.siting import stated_siting
 
 
 def facts_of(path: Path) -> PictureFacts:
-    reader = PictureReader(path)
+    reader = PictureReader(path, stated_siting(path))
     reader.close()
     return reader.facts
 
@@ -36,7 +37,7 @@ def test_the_clip(clip: Path) -> None:
 
 
 def test_packet_times_are_those_of_the_decoded_pictures(clip: Path) -> None:
-    reader = PictureReader(clip)
+    reader = PictureReader(clip, None)
     decoded = [picture.seconds for picture in reader.pictures(8, 8)]
     reader.close()
     shown, end = picture_seconds(clip)

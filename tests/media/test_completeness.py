@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +69,34 @@ def test_a_hole_in_matroska_is_said(write_film: WriteFilm, tmp_path: Path) -> No
     count, notes = read_all(tmp_path / "hole.mkv")
     assert count == 27
     assert "the source has 1 gap in otherwise steady pictures: about 3 are missing there" in notes
+
+
+def write_avi(path: Path, times: list[int]) -> Path:
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("mjpeg", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for time in times:
+            picture = av.VideoFrame.from_ndarray(np.full((72, 64), 99, np.uint8), "yuvj420p")
+            picture.pts, picture.time_base = time, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return path
+
+
+def test_pictures_that_an_avi_repeats_are_not_missed(tmp_path: Path) -> None:
+    """Recorders write an empty chunk where nothing moved. The times stay, and nothing is called missing."""
+    film = write_avi(tmp_path / "still.avi", [n for n in range(40) if n % 2 or n < 4])
+    count, notes = read_all(film)
+    assert count == 22
+    assert not [note for note in notes if "states" in note or "missing" in note]
+
+
+def test_an_avi_cut_short_is_said(tmp_path: Path) -> None:
+    film = write_avi(tmp_path / "cut.avi", list(range(40)))
+    os.truncate(film, film.stat().st_size // 2)
+    count, notes = read_all(film)
+    assert count < 40
+    assert any(note.startswith("the file states 1.60 s of pictures, but they end at") for note in notes)
 
 
 def test_a_repeated_timestamp_is_another_millisecond(tmp_path: Path) -> None:

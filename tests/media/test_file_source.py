@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -216,3 +218,18 @@ def test_system_errors_become_one_line() -> None:
         assert str(error).startswith("Cannot read a.mp4: ")
         assert error.hint
         assert "\n" not in str(error)
+
+
+def test_a_film_that_logs_while_it_is_closed_does_not_hang(clip: Path, tmp_path: Path) -> None:
+    """FFmpeg's threads must never meet PyAV's log callback: freeing a decoder then waits for them for ever."""
+    damaged = bytearray(clip.read_bytes())
+    for place in range(len(damaged) // 4, len(damaged) * 3 // 4, 301):
+        damaged[place] ^= 0x55
+    film = tmp_path / "damaged.mp4"
+    film.write_bytes(damaged)
+    program = (
+        "import sys; from pathlib import Path; from lipt_stream.media.file_source import FileSource;"
+        "film = Path(sys.argv[1])\n"
+        "for n in range(60): film.touch(); FileSource(film, threads=8).close()"  # touched: nothing is remembered of it
+    )
+    subprocess.run([sys.executable, "-c", program, str(film)], check=True, timeout=120)

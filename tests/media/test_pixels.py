@@ -118,7 +118,7 @@ def test_a_picture_of_another_size_is_scaled_to_the_format() -> None:
 
 @pytest.mark.parametrize(("height", "matrix"), [(719, SMPTE170M), (720, BT709)])
 def test_an_unspecified_matrix_follows_the_height(height: int, matrix: int) -> None:
-    tags = color_tags(av.VideoFrame(16, height, "yuv420p"), "h264")
+    tags = color_tags(av.VideoFrame(16, height, "yuv420p"), "h264", None)
     assert tags.matrix == matrix
     assert "assumed" in tags.notes[0]
     assert tags.range == "studio"
@@ -127,7 +127,7 @@ def test_an_unspecified_matrix_follows_the_height(height: int, matrix: int) -> N
 def test_bt2020_primaries_mean_the_bt2020_matrix() -> None:
     picture = av.VideoFrame(16, 16, "yuv420p10le")
     picture.color_primaries = 9
-    tags = color_tags(picture, "hevc")
+    tags = color_tags(picture, "hevc", None)
     assert (tags.matrix, tags.chroma_location) == (BT2020_NCL, "topleft")
 
 
