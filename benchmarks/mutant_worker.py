@@ -112,7 +112,7 @@ def read_plainly(path: Path) -> Reading:
             stream.thread_type = "AUTO"
             _decode_plainly(container, stream, reading)
             stated = stream.frames
-            if stated > reading.pictures:
+            if stated > reading.pictures and container.format.name != "avi":  # which counts repeated pictures, too
                 reading.signs.append(f"{stated} pictures stated, {reading.pictures} read")
             _compare_duration(stream, reading)
     except (av.FFmpegError, UnicodeDecodeError, MemoryError, ValueError, StopIteration) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -53,6 +54,9 @@ def _options(
 def main() -> None:
     """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed,
     130 and 143 stopped by SIGINT and SIGTERM."""
+    reconfigure: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure:  # a name that the terminal cannot show is no reason to fail
+        reconfigure(errors="backslashreplace")
     try:
         app()
     except LiptError as error:

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import av
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
@@ -15,6 +17,7 @@ from lipt_stream.media.av_errors import reading
 
 _STEADY_SHARE: Final = 0.8  # of the intervals: a film whose rate varies has gaps by nature, and none are counted
 _TOLERATED_SECONDS: Final = Fraction(1, 5)
+_SOUND_MAY_GO_ON_SECONDS: Final = Fraction(1, 2)  # where only the length of all streams together is stated
 _MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -61,9 +64,16 @@ def fewer_than_stated(stream: VideoStream, count: int) -> str | None:
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
     """The note on a film whose pictures end before the time that AVI's header or Matroska's tags state for them."""
     stated = _stated_end(stream)
-    if stated is None or end_seconds >= stated - _TOLERATED_SECONDS:
+    if stated is not None:
+        if end_seconds >= stated - _TOLERATED_SECONDS:
+            return None
+        return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
+    container = stream.container
+    assert isinstance(container, InputContainer)
+    whole = container.duration if "matroska" in container.format.name else None
+    if not whole or end_seconds >= Fraction(whole, av.time_base) - _SOUND_MAY_GO_ON_SECONDS:
         return None
-    return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
+    return f"the file states {whole / av.time_base:.2f} s, but its pictures end at {float(end_seconds):.2f} s"
 
 
 def _counts_repeats(stream: VideoStream) -> bool:

@@ -196,6 +196,7 @@ class StreamCopy:
             start, end = max(start, self._cut.start or start), min(end, self._cut.end or end)
             moved = (round((t + self._origin - self._shift) / unit) for t in (start, end))
             chapter["start"], chapter["end"] = moved
+            chapter["metadata"] = {key: _readable(value) for key, value in chapter["metadata"].items()}
             kept.append(chapter)
         return kept
 
@@ -292,4 +293,15 @@ def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) 
 
 
 def _kept(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key.split("-")[0].lower() not in _STALE_TAGS}
+    """The tags that hold for the new file too, as text that can be written."""
+    read = {_readable(key): _readable(value) for key, value in tags.items()}
+    return {key: value for key, value in read.items() if key.split("-")[0].lower() not in _STALE_TAGS}
+
+
+def _readable(text: str) -> str:
+    """`text` with bytes that are no UTF-8 (old files, damage) taken for Latin-1, in which all bytes mean something."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogateescape").decode("latin-1")
+    return text

@@ -205,3 +205,13 @@ def test_output_into_a_closed_pipe_is_no_defect() -> None:
     os.close(write)
     assert "Traceback" not in process.stderr
     assert "defect" not in process.stderr
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_defect(clip: Path, tmp_path: Path) -> None:
+    result = tmp_path / "gro\u00df.mp4"
+    command = [*PROGRAM, "upscale", str(clip), str(result), *CPU, "--end", "0.1"]
+    plain = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=plain)
+    assert done.returncode == 0, done.stderr
+    assert "gro\\xdf.mp4" in done.stdout
+    assert result.is_file()

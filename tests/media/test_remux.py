@@ -207,3 +207,26 @@ def test_tags_that_mp4_has_no_place_for_are_named(clip: Path, tmp_path: Path) ->
     assert ".mp4 has no place for the tags GARDENER" in sink.notes
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.metadata["title"] == "Flower"
+
+
+def test_tags_in_an_old_encoding_are_kept_as_text(clip: Path, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 cannot be written; Latin-1 is what old programs wrote."""
+    source = tmp_path / "old.mkv"
+    with av.open(str(clip)) as original, av.open(str(source), "w") as target:
+        target.metadata["title"] = "Kaf@ am Fluss"
+        streams = {s.index: target.add_stream_from_template(s) for s in original.streams}
+        streams[1].metadata["title"] = "fran@ais"
+        for packet in original.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    source.write_bytes(source.read_bytes().replace(b"Kaf@", b"Kaf\xe9").replace(b"fran@ais", b"fran\xe7ais"))
+    for suffix in (".mkv", ".mp4"):
+        result = tmp_path / f"new{suffix}"
+        sink = FileSink(result, VideoFormat(width=64, height=48), encoder=choose_encoder("libx264"), copy_from=source)
+        sink.write(Frame(index=0, pts=0, duration=3600, planes=sink.format.new_planes()))
+        sink.close()
+        with av.open(str(result)) as container:
+            assert container.metadata["title"] == "Kafé am Fluss"
+            if suffix == ".mkv":
+                assert container.streams.audio[0].metadata["title"] == "français"
