@@ -2,7 +2,9 @@
 
 python benchmarks/kills.py --kills 50 --out benchmarks/results/kills.json
 
-- 50 kills (SIGKILL, SIGTERM, SIGINT in turn) at random moments of a run, seeded;
+- 50 kills (SIGKILL, SIGTERM, SIGINT in turn) at random moments, seeded: a fifth of them while the program loads, the
+  rest when a random share of the result has been written, and up to 0.2 s later. A run that ends before its kill is
+  looked at like the others, and tried again;
 - a full disk at 20 offsets, half of them in the last twentieth: a tmpfs of that size where this user may mount one,
   else a limit on the size of files, which is said in the result;
 - a folder that may not be written to, one that does not exist, a name that is too long;
@@ -67,7 +69,7 @@ def main() -> None:
         seconds, sizes = rehearse(folder)
         print(f"an undisturbed run takes {seconds:.1f} s and writes {sizes} bytes", flush=True)
         disk = "tmpfs" if may_mount(folder) else "RLIMIT_FSIZE"
-        runs = [show(run) for run in every_run(folder, arguments, seconds, sizes, disk)]
+        runs = [show(run) for run in every_run(folder, arguments, sizes, disk)]
     defects = [run for run in runs if run.defects]
     parts = [frames for run in runs if run.kind == "SIGKILL" for name, frames in run.left.items() if ".part" in name]
     print(f"{len(runs)} runs, {len(defects)} with a defect; {Counter(run.kind for run in runs)}")
@@ -98,13 +100,17 @@ def rehearse(folder: Path) -> tuple[float, dict[str, int]]:
     return seconds, sizes
 
 
-def every_run(
-    folder: Path, arguments: argparse.Namespace, seconds: float, sizes: dict[str, int], disk: str
-) -> Iterator[Run]:
+def every_run(folder: Path, arguments: argparse.Namespace, sizes: dict[str, int], disk: str) -> Iterator[Run]:
     rng = random.Random(arguments.seed)
-    for number in range(arguments.kills):
-        suffix = SUFFIXES[number // len(SIGNALS) % len(SUFFIXES)]
-        yield killed(fresh(folder), suffix, SIGNALS[number % len(SIGNALS)], rng.uniform(0.05, 1.05) * seconds)
+    kills = 0
+    while kills < arguments.kills:
+        suffix = SUFFIXES[kills // len(SIGNALS) % len(SUFFIXES)]
+        loading = rng.random() < 0.2
+        after = rng.uniform(0.05, 3.0) if loading else rng.uniform(0, 0.2)
+        size = 0 if loading else round(rng.random() * sizes[suffix])
+        run = killed(fresh(folder), suffix, SIGNALS[kills % len(SIGNALS)], size, after)
+        kills += run.kind != "ended before its kill"
+        yield run
     for number in range(arguments.offsets):
         suffix = SUFFIXES[number % len(SUFFIXES)]
         share = number / arguments.offsets if number % 4 < 2 else 0.95 + 0.05 * rng.random()
@@ -115,10 +121,16 @@ def every_run(
             yield vanishing(fresh(folder), suffix, deed)
 
 
-def killed(place: Path, suffix: str, number: signal.Signals, seconds: float) -> Run:
-    run = Run(number.name, f"{seconds:.2f} s, {suffix}")
+def killed(place: Path, suffix: str, number: signal.Signals, size: int, seconds: float) -> Run:
+    """A run killed `seconds` after its result has grown to `size` bytes."""
+    run = Run(number.name, f"{seconds:.2f} s after {size} bytes, {suffix}")
     process = start(CLIP, place / f"large{suffix}")
+    part = place / f"large{suffix}.part"
+    while process.poll() is None and size_of(part) < size:
+        time.sleep(0.002)
     time.sleep(seconds)
+    if process.poll() is not None:
+        run.kind = "ended before its kill"
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     run.exit_code = process.returncode
@@ -176,7 +188,7 @@ def vanishing(place: Path, suffix: str, deed: Callable[[Path], object]) -> Run:
     shutil.copy(CLIP, source)
     process = start(source, place / f"large{suffix}")
     part = place / f"large{suffix}.part"
-    while process.poll() is None and not (part.exists() and part.stat().st_size):
+    while process.poll() is None and not size_of(part):
         time.sleep(0.005)
     deed(source)
     _, errors = process.communicate(timeout=120)
@@ -252,6 +264,13 @@ def play(path: Path) -> tuple[int, int, bool]:
     except (av.FFmpegError, IndexError):
         return pictures, sound, False
     return pictures, sound, True
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # not there yet, or renamed already
+        return 0
 
 
 def fresh(folder: Path) -> Path:

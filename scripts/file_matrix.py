@@ -80,7 +80,9 @@ def journey(film: Path, folder: Path) -> Row:
     describe_source(film, row)
     result = folder / f"{film.stem}{film.suffix if film.suffix in ('.mp4', '.mov', '.webm', '.mkv') else '.mkv'}"
     command = [sys.executable, "-m", "lipt_stream", "upscale", str(film), str(result), "--json", "--quiet"]
-    command += ["--model", "nano", "--device", "cpu", "--preset", "fast"]
+    command += ["--model", "nano", "--device", "cpu"]
+    if result.suffix != ".webm":
+        command += ["--preset", "fast"]  # whose encoder is libx264
     if row.end_seconds is not None:
         command += ["--end", str(row.end_seconds)]
     began = time.monotonic()
