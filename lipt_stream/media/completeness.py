@@ -58,7 +58,10 @@ def fewer_than_stated(stream: VideoStream, count: int) -> str | None:
     """The note on a film of fewer pictures than its container counts."""
     if count >= stream.frames or _counts_repeats(stream):
         return None
-    return f"the file states {stream.frames} pictures, but only {count} could be read"
+    # An edit list hides pictures: they are left out of FFmpeg's index, or marked there.
+    indexed = [entry.is_discard for entry in stream.index_entries]
+    stated = min(stream.frames, len(indexed) or stream.frames) - sum(indexed)
+    return f"the file states {stated} pictures, but only {count} could be read" if count < stated else None
 
 
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:

@@ -71,6 +71,15 @@ def test_a_hole_in_matroska_is_said(write_film: WriteFilm, tmp_path: Path) -> No
     assert "the source has 1 gap in otherwise steady pictures: about 3 are missing there" in notes
 
 
+def test_pictures_that_an_edit_list_hides_are_not_missed(shared: Path) -> None:
+    film = shared / "data/video/torture/dolbyvision_hdr.mov"  # 5 pictures, of which its edit list shows 4
+    count, notes = read_all(film)
+    assert count == 4
+    assert not [note for note in notes if "states" in note]
+    count, notes = read_all(shared / "data/video/torture/SYN_truncated_flower_60pct.mp4")
+    assert f"the file states 150 pictures, but only {count} could be read" in notes
+
+
 def write_avi(path: Path, times: list[int]) -> Path:
     with av.open(str(path), "w") as target:
         stream = target.add_stream("mjpeg", 25)
