@@ -72,6 +72,7 @@ class FileSource:
             opened.callback(self._witness.close)
             self._start(threads)
             self._opened = opened.pop_all()
+            self._is_open = True
 
     def _start(self, threads: int | None) -> None:
         stream = self._decoder.stream
@@ -173,10 +174,8 @@ class FileSource:
         with reading(self.path):
             item = next(self._pictures, None)
             if item is None:
-                changed = self._witness.confirm()
-                self._describe_damage()
-                if changed:
-                    self._note(changed)
+                if self._is_open:
+                    self._describe_end()
                 return END
             picture = item.decoded
             self._note_change(picture)
@@ -203,6 +202,12 @@ class FileSource:
         elif picture.interlaced_frame:
             self._note("the video is interlaced; each frame is deinterlaced (bwdif) into one picture")
 
+    def _describe_end(self) -> None:
+        changed = self._witness.confirm()
+        self._describe_damage()
+        if changed:
+            self._note(changed)
+
     def _describe_damage(self) -> None:
         if self._decoder.damaged:
             self._note(f"{self._decoder.damaged} damaged packets gave no picture ({self._decoder.last_damage})")
@@ -228,6 +233,7 @@ class FileSource:
             self.notes.append(text)
 
     def close(self) -> None:
+        self._is_open = False
         self._pictures = iter(())
         self._opened.close()
 
