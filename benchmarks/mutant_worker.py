@@ -30,7 +30,7 @@ SPEC = PipelineSpec(
     encoder_threads=1,
     decoder_threads=2,
 )
-TELLING = ("damage", "states", "missing", "changes within")  # what is said of damage
+TELLING = ("damage", "states", "missing", "of which", "changes within")  # what is said of damage
 FAST = {"libx264": {"preset": "ultrafast"}, "libsvtav1": {"preset": "12"}}
 
 
@@ -137,10 +137,14 @@ def _decode_plainly(container: Any, stream: Any, reading: Reading) -> None:
 
 
 def _compare_duration(stream: Any, reading: Reading) -> None:
-    """A film that states a length of its pictures and ends well before it."""
-    if not stream.duration:
+    """A film that states a length of its pictures and ends well before it. Matroska states one in its tags alone."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag:
+        stated = float(tag[1]) * 3600 + float(tag[2]) * 60 + float(tag[3])
+    elif stream.duration and "matroska" not in stream.container.format.name:
+        stated = float(stream.duration * stream.time_base)
+    else:
         return
-    stated = float(stream.duration * stream.time_base)
     if reading.end_seconds < stated - 0.3:
         reading.signs.append(f"{stated:.2f} s stated, {reading.end_seconds:.2f} s read")
 

@@ -54,14 +54,18 @@ class Gaps:
         return f"the source has {gaps} in otherwise steady pictures: about {self._missing} are missing there"
 
 
-def fewer_than_stated(stream: VideoStream, count: int) -> str | None:
-    """The note on a film of fewer pictures than its container counts."""
+def fewer_than_stated(stream: VideoStream, count: int, shown_seconds: Fraction) -> str | None:
+    """The note on a film of fewer pictures than its container counts. `shown_seconds`: from the first to the end."""
     if count >= stream.frames or _counts_repeats(stream):
         return None
-    # An edit list hides pictures: they are left out of FFmpeg's index, or marked there.
+    # An edit list hides pictures: FFmpeg leaves them out of its index, or marks them. A damaged table looks alike,
+    # but then the film is shorter than it states, for the stated duration is that of the edit list.
     indexed = [entry.is_discard for entry in stream.index_entries]
-    stated = min(stream.frames, len(indexed) or stream.frames) - sum(indexed)
-    return f"the file states {stated} pictures, but only {count} could be read" if count < stated else None
+    visible = min(stream.frames, len(indexed) or stream.frames) - sum(indexed)
+    stated_seconds = (stream.duration or 0) * (stream.time_base or 0)
+    if count >= visible and shown_seconds >= stated_seconds - _TOLERATED_SECONDS:
+        return f"the file holds {stream.frames} pictures, of which its edit list shows {count}"
+    return f"the file states {stream.frames} pictures, but only {count} could be read"
 
 
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:

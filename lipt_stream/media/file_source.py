@@ -215,7 +215,8 @@ class FileSource:
             self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
         self._describe_fields()
         stream, is_whole = self._decoder.stream, self._cut == Cut(None, None)
-        fewer = fewer_than_stated(stream, self._next_index) if is_whole else None
+        shown_seconds = self._end_seconds - self._origin
+        fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole else None
         early = early_end(stream, self._end_seconds) if self._cut.end is None else None
         for note in filter(None, (fewer, early, self._gaps.note)):
             self._note(note)

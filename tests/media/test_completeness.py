@@ -75,6 +75,7 @@ def test_pictures_that_an_edit_list_hides_are_not_missed(shared: Path) -> None:
     film = shared / "data/video/torture/dolbyvision_hdr.mov"  # 5 pictures, of which its edit list shows 4
     count, notes = read_all(film)
     assert count == 4
+    assert "the file holds 5 pictures, of which its edit list shows 4" in notes
     assert not [note for note in notes if "states" in note]
     count, notes = read_all(shared / "data/video/torture/SYN_truncated_flower_60pct.mp4")
     assert f"the file states 150 pictures, but only {count} could be read" in notes
