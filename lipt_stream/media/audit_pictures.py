@@ -25,6 +25,7 @@ from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
+from lipt_stream.media.siting import stated_siting
 
 Thumbnail: TypeAlias = NDArray[np.float32]
 """(rows, columns, 3): R'G'B' in 0..255, by the picture's own tags."""
@@ -92,11 +93,9 @@ class PictureReader:
     error and pictures that the decoder had to repair; `sizes` every size met. Both are complete after `pictures`.
     """
 
-    def __init__(self, path: Path, siting: str | None = None) -> None:
-        """`siting`: what `stated_siting` said of the film, asked before any film was opened for decoding."""
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
-        self._siting = siting
         self.sizes: set[tuple[int, int]] = set()
         self._container = open_film(path)
         try:
@@ -116,7 +115,7 @@ class PictureReader:
             if first is None:
                 raise InputError(f"Cannot audit {self.path}: no picture could be decoded")
             self._frames = chain([first], decoded)
-            self.facts = _facts(first, self._stream, self._siting)
+            self.facts = _facts(first, self._stream)
 
     def _decoded(self) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
@@ -205,7 +204,7 @@ def rgb_from_ycbcr(matrix: int) -> NDArray[np.float64]:
     )
 
 
-def _facts(frame: VideoFrame, stream: VideoStream, siting: str | None) -> PictureFacts:
+def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
     pixel_format = frame.format
     side_data = _side_data(frame)
     ratio = stream.sample_aspect_ratio
@@ -222,7 +221,7 @@ def _facts(frame: VideoFrame, stream: VideoStream, siting: str | None) -> Pictur
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
         full_range=_full_range(frame),
-        chroma_location=siting or "unspecified",
+        chroma_location=stated_siting(stream) or "unspecified",
         sample_aspect_ratio=ratio if ratio and ratio > 0 else Fraction(1),
         rotation=frame.rotation,
         mirrored=_is_mirrored(side_data.get("DISPLAYMATRIX", b"")),

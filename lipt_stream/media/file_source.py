@@ -65,7 +65,6 @@ class FileSource:
         self._cut = Cut.of_seconds(start_seconds, end_seconds)
         self.notes: list[str] = []
         with ExitStack() as opened:
-            self._stated_siting = stated_siting(self.path)  # before the decoder runs: siting.py says why
             self._decoder = VideoDecoder(self.path, threads)
             opened.callback(self._decoder.close)
             self._witness = Witness(self.path)
@@ -126,7 +125,7 @@ class FileSource:
     def _format_of(self, picture: VideoFrame) -> VideoFormat:
         stream = self._decoder.stream
         delivery = plan_delivery(picture.format)
-        tags = color_tags(picture, stream.codec_context.codec.canonical_name, self._stated_siting)
+        tags = color_tags(picture, stream.codec_context.codec.canonical_name, stated_siting(stream))
         self.notes += delivery.notes + tags.notes
         return VideoFormat(
             width=picture.width,

@@ -13,18 +13,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-_SEGMENT: Final = 0x18538067
+from lipt_stream.media.ebml import SEGMENT, TRACKS, VIDEO, walk
+
 _SEEK_HEAD: Final = 0x114D9B74
 _SEEK: Final = 0x4DBB
 _SEEK_ID: Final = 0x53AB
 _SEEK_POSITION: Final = 0x53AC
 _VOID: Final = 0xEC
 _INFO: Final = 0x1549A966
-_TRACKS: Final = 0x1654AE6B
-_TRACK_ENTRY: Final = 0xAE
 _TRACK_TYPE: Final = 0x83
 _IS_VIDEO: Final = 1
-_VIDEO: Final = 0xE0
 _DISPLAY_WIDTH: Final = 0x54B0
 _DISPLAY_HEIGHT: Final = 0x54BA
 _DISPLAY_UNIT: Final = 0x54B2
@@ -65,18 +63,18 @@ def write_display_aspect(path: Path, display_aspect: Fraction) -> bool:
 
 def _changed(head: bytes, display_aspect: Fraction) -> tuple[int, bytes] | None:
     """Where to write what: SeekHead, Void, Info and Tracks anew, in as many bytes as before."""
-    segment = next((start for identity, start, _ in _walk(head, 0) if identity == _SEGMENT), None)
+    segment = next((start for identity, start, _ in walk(head) if identity == SEGMENT), None)
     if segment is None:
         return None
-    children = _walk(head, segment)
+    children = walk(head, segment)
     region = [next(children, (0, 0, 0)) for _ in range(4)]
-    if [identity for identity, _, _ in region] != [_SEEK_HEAD, _VOID, _INFO, _TRACKS] or region[-1][2] > len(head):
+    if [identity for identity, _, _ in region] != [_SEEK_HEAD, _VOID, _INFO, TRACKS] or region[-1][2] > len(head):
         return None
     seek_head, _, info, tracks = (_Element(identity, head[start:end]) for identity, start, end in region)
-    new_tracks = _Element(_TRACKS, _with_aspect(tracks.body, display_aspect)).encoded()
+    new_tracks = _Element(TRACKS, _with_aspect(tracks.body, display_aspect)).encoded()
     end = region[-1][2]
     info_at = end - len(new_tracks) - len(info.encoded())
-    moved = {_INFO: info_at - segment, _TRACKS: end - len(new_tracks) - segment}
+    moved = {_INFO: info_at - segment, TRACKS: end - len(new_tracks) - segment}
     new_seek_head = _Element(_SEEK_HEAD, _with_positions(seek_head.body, moved)).encoded()
     void_bytes = info_at - segment - len(new_seek_head)
     if void_bytes < 9:
@@ -91,7 +89,7 @@ def _with_aspect(tracks: bytes, display_aspect: Fraction) -> bytes:
     for place, entry in enumerate(entries):
         fields = list(_elements(entry.body))
         if any(f.identity == _TRACK_TYPE and int.from_bytes(f.body, "big") == _IS_VIDEO for f in fields):
-            fields = [_shaped(f, display_aspect) if f.identity == _VIDEO else f for f in fields]
+            fields = [_shaped(f, display_aspect) if f.identity == VIDEO else f for f in fields]
             entries[place] = _Element(entry.identity, b"".join(f.encoded() for f in fields))
             break
     return b"".join(entry.encoded() for entry in entries)
@@ -102,7 +100,7 @@ def _shaped(video: _Element, display_aspect: Fraction) -> _Element:
     new = (display_aspect.numerator, display_aspect.denominator, _ASPECT_RATIO)
     kept = [field for field in _elements(video.body) if field.identity not in old]
     added = [_Element(identity, _unsigned(value)) for identity, value in zip(old, new, strict=True)]
-    return _Element(_VIDEO, b"".join(field.encoded() for field in kept + added))
+    return _Element(VIDEO, b"".join(field.encoded() for field in kept + added))
 
 
 def _with_positions(seek_head: bytes, moved: dict[int, int]) -> bytes:
@@ -119,21 +117,7 @@ def _with_positions(seek_head: bytes, moved: dict[int, int]) -> bytes:
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
-    return (_Element(identity, data[start:end]) for identity, start, end in _walk(data, 0))
-
-
-def _walk(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
-    """(identity, where its body starts, where it ends) of each element from `position` on (RFC 8794)."""
-    while position + 2 <= len(data):
-        identity_length = 9 - data[position].bit_length()
-        size_at = position + identity_length
-        if identity_length > 4 or size_at >= len(data) or not data[size_at]:
-            return
-        size_length = 9 - data[size_at].bit_length()
-        start = size_at + size_length
-        size = int.from_bytes(data[size_at:start], "big") & ((1 << 7 * size_length) - 1)
-        yield int.from_bytes(data[position:size_at], "big"), start, start + size
-        position = start + size
+    return (_Element(identity, data[start:end]) for identity, start, end in walk(data))
 
 
 def _identity_bytes(identity: int) -> bytes:

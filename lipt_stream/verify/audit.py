@@ -13,7 +13,6 @@ from typing import Any, Final
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import read_film
 from lipt_stream.media.audit_pictures import PictureReader
-from lipt_stream.media.siting import stated_siting
 from lipt_stream.verify.facts import NONE, Check, compare_pictures, tolerance_seconds
 from lipt_stream.verify.pictures import Alignment, PictureMatcher, align, ranges
 from lipt_stream.verify.streams import compare_films
@@ -49,10 +48,9 @@ def verify(source: Path, result: Path, *, scale: int | None = None) -> Verificat
     Both are decoded once, in step; memory does not grow with the pictures but for two times each.
     Raises InputError where the source cannot be read; that the result cannot be read is a failed check.
     """
-    sitings = stated_siting(source), stated_siting(result)
-    with closing(PictureReader(source, sitings[0])) as before:
+    with closing(PictureReader(source)) as before:
         try:
-            after = PictureReader(result, sitings[1])
+            after = PictureReader(result)
         except InputError as error:
             return Verification((Check("readable", False, "yes", "no", str(error)),))
         with closing(after):

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import picture_seconds, read_film
 from lipt_stream.media.audit_pictures import PictureFacts, PictureReader, Reducer, resolve_matrix, rgb_from_ycbcr
-from lipt_stream.media.siting import stated_siting
 
 
 def facts_of(path: Path) -> PictureFacts:
-    reader = PictureReader(path, stated_siting(path))
+    reader = PictureReader(path)
     reader.close()
     return reader.facts
 
@@ -37,7 +36,7 @@ def test_the_clip(clip: Path) -> None:
 
 
 def test_packet_times_are_those_of_the_decoded_pictures(clip: Path) -> None:
-    reader = PictureReader(clip, None)
+    reader = PictureReader(clip)
     decoded = [picture.seconds for picture in reader.pictures(8, 8)]
     reader.close()
     shown, end = picture_seconds(clip)

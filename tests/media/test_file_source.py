@@ -8,16 +8,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.logging
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.errors import InputError, SettingsError
 from lipt_stream.frame import BT709, END, Frame
-from lipt_stream.media import file_source
 from lipt_stream.media.av_errors import input_error
-from lipt_stream.media.decoder import VideoDecoder
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import stamped_index
 
@@ -219,23 +216,3 @@ def test_system_errors_become_one_line() -> None:
         assert str(error).startswith("Cannot read a.mp4: ")
         assert error.hint
         assert "\n" not in str(error)
-
-
-def test_no_decoder_of_the_film_lives_while_its_chroma_siting_is_read(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """FFmpeg's threads must never meet PyAV's log callback: freeing a decoder then waits for them for ever."""
-    order: list[str] = []
-
-    class Noted(VideoDecoder):
-        def __init__(self, path: Path, threads: int | None) -> None:
-            order.append("decoder")
-            super().__init__(path, threads)
-
-    real = av.logging.set_level
-    monkeypatch.setattr(file_source, "VideoDecoder", Noted)
-    monkeypatch.setattr(av.logging, "set_level", lambda level: (order.append(f"log {level}"), real(level)))
-    film = tmp_path / "film.mp4"  # a new file: nothing is remembered of it
-    film.write_bytes(clip.read_bytes())
-    FileSource(film).close()
-    assert order == [f"log {av.logging.INFO}", "log None", "decoder"]

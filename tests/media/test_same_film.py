@@ -227,7 +227,8 @@ def test_where_chroma_sits(tmp_path: Path, siting: str, encoder: str) -> None:
     assert source.format.chroma_location == siting
     source.close()
     notes = through(tmp_path / "film.mp4", tmp_path / "out.mp4", encoder)
-    stated = stated_siting(tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stated = stated_siting(container.streams.video[0])
     if encoder == "libsvtav1" and siting == "center":
         assert stated is None
         assert "av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left" in notes
