@@ -33,6 +33,7 @@ from torch import Tensor
 
 from lipt_stream.engine.openvino_import import ov
 from lipt_stream.engine.runtimes import make_runtime
+from lipt_stream.errors import DeviceError
 from lipt_stream.model.lipt import LIPT, deploy, pad_by_reflection
 from lipt_stream.model.weights import load_weights
 from lipt_stream.observe.process import describe_machine, peak_rss_mb
@@ -156,9 +157,12 @@ def work(candidate: str, weights: Path, threads: int) -> None:
                 frame = real_frame(*request["size"])
                 network = load(weights)
                 began = time.perf_counter()
-                run = CANDIDATES[candidate](network, frame, threads)
-                run(frame)
-                answer["first_call_s"] = time.perf_counter() - began
+                try:
+                    run = CANDIDATES[candidate](network, frame, threads)
+                    run(frame)
+                    answer["first_call_s"] = time.perf_counter() - began
+                except DeviceError as error:  # a precision that this CPU has no instructions for: an empty answer
+                    print(error, file=sys.stderr)
             case "run":
                 began = time.perf_counter()
                 run(frame)
@@ -235,9 +239,13 @@ def measure(weights: Path, size: str, arguments: argparse.Namespace) -> list[dic
     workers: dict[str, Worker] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name in arguments.candidates:
-        workers[name] = Worker(name, weights, arguments.threads)
-        rows[name] = {"weights": weights.stem, "size": size, "candidate": name}
-        rows[name] |= workers[name].ask(do="prepare", size=[width, height])
+        worker = Worker(name, weights, arguments.threads)
+        prepared = worker.ask(do="prepare", size=[width, height])
+        if not prepared:
+            print(f"{name}: not on this CPU")
+            continue
+        workers[name] = worker
+        rows[name] = {"weights": weights.stem, "size": size, "candidate": name} | prepared
     times: dict[str, list[float]] = {name: [] for name in workers}
     for round_ in range(1 + arguments.runs):
         for name, worker in workers.items():
