@@ -14,6 +14,7 @@ from lipt_stream.cli.bench import bench
 from lipt_stream.cli.doctor import doctor
 from lipt_stream.cli.eval import evaluate_weights
 from lipt_stream.cli.models import models
+from lipt_stream.cli.train import train_network
 from lipt_stream.cli.upscale import upscale
 from lipt_stream.cli.verify import verify
 from lipt_stream.errors import LiptError
@@ -31,6 +32,7 @@ app.command("eval")(evaluate_weights)
 app.command()(models)
 app.command()(doctor)
 app.command()(verify)
+app.command("train")(train_network)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,9 +14,10 @@ from lipt_stream.stream.pipeline import Stop
 class Signals:
     """Which signal asked for the stop: its number decides the exit code (128 + number)."""
 
-    def __init__(self) -> None:
+    def __init__(self, consequence: str) -> None:
         self.stop = Stop()
         self.received = 0
+        self._consequence = consequence
 
     @property
     def exit_code(self) -> int:
@@ -28,13 +29,16 @@ class Signals:
             raise KeyboardInterrupt
         self.received = number
         self.stop.request()
-        sys.stderr.write("\nstopping: finishing the frames in flight (once more to end at once)\n")
+        sys.stderr.write(f"\nstopping: {self._consequence} (once more to end at once)\n")
 
 
 @contextmanager
-def stopping_on_signals() -> Generator[Signals]:
-    """Within this block the two signals set `Signals.stop`; afterwards they do what they did before."""
-    signals = Signals()
+def stopping_on_signals(consequence: str = "finishing the frames in flight") -> Generator[Signals]:
+    """Within this block the two signals set `Signals.stop`; afterwards they do what they did before.
+
+    `consequence` is what the user is told of the first signal.
+    """
+    signals = Signals(consequence)
     before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lipt_stream.model.repconv import ConvNorm, RepConv
+from lipt_stream.model.repconv import ConvNorm, LinearBranches, RepConv
 
 Scale: TypeAlias = Literal[1, 2, 3, 4]
 
@@ -109,10 +109,14 @@ def deploy(model: LIPT) -> LIPT:
     for name, _ in cast("Iterator[tuple[str, nn.Module]]", plain.named_modules()):
         if f"{name}.weight" in trained:
             state |= {f"{name}.weight": trained[f"{name}.weight"], f"{name}.bias": trained[f"{name}.bias"]}
-        elif isinstance(branches := model.get_submodule(name), (RepConv, ConvNorm)):
+        elif isinstance(branches := model.get_submodule(name), (RepConv, LinearBranches, ConvNorm)):
             state[f"{name}.weight"], state[f"{name}.bias"] = branches.affine()
     plain.load_state_dict(state)
     return plain.eval()
+
+
+Square: TypeAlias = nn.Conv2d | RepConv | LinearBranches
+"""A 3x3 convolution as it ships, as the paper trains it, and as `train` does."""
 
 
 class HRM(nn.Module):
@@ -120,8 +124,8 @@ class HRM(nn.Module):
 
     def __init__(self, channels: int, *, deployed: bool) -> None:
         super().__init__()
-        self.conv0 = nn.Conv2d(channels, channels, 3, padding=1) if deployed else RepConv(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1) if deployed else RepConv(channels)
+        self.conv0: Square = nn.Conv2d(channels, channels, 3, padding=1) if deployed else RepConv(channels)
+        self.conv1: Square = nn.Conv2d(channels, channels, 3, padding=1) if deployed else RepConv(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv1(F.relu(self.conv0(x), inplace=True))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -195,3 +195,71 @@ class RepConv(nn.Module):
     def affine(self) -> Affine:
         """The merged kernel (C, C, 3, 3) and bias (C,), differentiable in every parameter."""
         return merge(branch.affine() for branch in self.branches)
+
+
+class SquareConv(nn.Module):
+    """The kernel and bias of a 3x3 convolution, as a stage that is only ever merged. (C, C, 3, 3) and (C,)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def affine(self) -> Affine:
+        assert self.conv.bias is not None
+        return Affine(self.conv.weight, self.conv.bias)
+
+
+class Average(nn.Module):
+    """The 3x3 mean of each channel times a learnt gain, as a stage that is only ever merged."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.empty(channels).normal_(std=1e-3))
+
+    def affine(self) -> Affine:
+        weight = (self.gain / 9)[:, None, None, None].expand(-1, 1, 3, 3)
+        return Affine(weight, torch.zeros_like(self.gain))
+
+
+class LinearBranches(nn.Module):
+    """RepConv's six branches without batch norm, merged inside every forward pass: the cost of one 3x3 convolution.
+
+    (N, C, H, W) -> the same, in training as in evaluation. A RepConv whose batch norms were folded has this form.
+    Starts as exactly `plain`, a 3x3 convolution of C to C channels with padding 1 and bias.
+    """
+
+    def __init__(self, plain: nn.Conv2d) -> None:
+        super().__init__()
+        channels = plain.out_channels
+        self.square = SquareConv(channels)
+        self.point = PointConv(channels)
+        self.points = nn.ModuleList(PointConv(channels) for _ in range(4))
+        self.squares = nn.ModuleList(
+            (
+                SquareConv(channels),
+                Average(channels),
+                Sobel(channels, transposed=False),
+                Sobel(channels, transposed=True),
+            )
+        )
+        with torch.no_grad():
+            nn.init.dirac_(cast("PointConv", self.points[0]).conv.weight)
+            for small in (self.point, cast("SquareConv", self.squares[0])):
+                small.conv.weight.mul_(0.1)
+            others = self.affine()
+            assert plain.bias is not None
+            self.square.conv.weight.add_(plain.weight - others.weight)
+            assert self.square.conv.bias is not None
+            self.square.conv.bias.add_(plain.bias - others.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.affine()
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def affine(self) -> Affine:
+        """The merged kernel (C, C, 3, 3) and bias (C,), differentiable in every parameter."""
+        chains = (
+            chain(cast("Stage", first).affine(), cast("Stage", second).affine())
+            for first, second in zip(self.points, self.squares, strict=True)
+        )
+        return merge((self.square.affine(), self.point.affine(), *chains))

@@ -1,0 +1,161 @@
+"""`lipt-stream train`: a network from a folder of images, in the time there is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from lipt_stream.cli.signals import stopping_on_signals
+from lipt_stream.cli.train_pictures import draw_curves, draw_stills
+from lipt_stream.engine.upscaler import pick_device
+from lipt_stream.errors import SettingsError
+from lipt_stream.train.loop import Progress, Trainer
+from lipt_stream.train.run import Folders, load_materials, make_trainer, train, write_weights
+from lipt_stream.train.spec import TrainSpec
+
+PLAIN_INTERVAL_SECONDS = 20.0
+
+
+def train_network(
+    data: Annotated[list[Path], typer.Option(help="A folder of images, searched with its subfolders; repeatable.")],
+    out: Annotated[Path, typer.Option(help="A folder for weights, checkpoint, log, curves and picture.")],
+    model: Annotated[str, typer.Option(help="nano, tiny, tiny24, small or base.")] = "tiny",
+    scale: Annotated[int, typer.Option(help="1 (deblock, denoise), 2, 3 or 4.")] = 2,
+    minutes: Annotated[float, typer.Option(help="The whole budget; everything else follows from it.")] = 60.0,
+    task: Annotated[str, typer.Option(help="sr, deblock or denoise.")] = "sr",
+    degrade: Annotated[str, typer.Option(help="bicubic, or video: as real encoders leave a film.")] = "bicubic",
+    valid: Annotated[
+        Path | None, typer.Option(help="Images to select by.", show_default="each twentieth of --data")
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="Weights to start from; of another scale, their body.")] = None,
+    distill: Annotated[Path | None, typer.Option(help="Weights of a larger network, to learn from as well.")] = None,
+    distill_weight: Annotated[float, typer.Option(help="The teacher's part of the loss.")] = 0.5,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,
+    stop_after: Annotated[float | None, typer.Option(help="Minutes after which this call ends; see --resume.")] = None,
+    batch: Annotated[int, typer.Option(help="Crops in a step.")] = 16,
+    patch: Annotated[int, typer.Option(help="Side of a crop in LR pixels.")] = 64,
+    tail_patch: Annotated[int, typer.Option(help="The same in the last part of the budget.")] = 96,
+    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 1.5e-3,
+    seed: Annotated[int, typer.Option(help="Of crops and degradations.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16 (autocast).")] = "auto",
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="torch.compile.", show_default="on a GPU")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="all cores")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Where degraded images are kept.", show_default="OUT/pairs")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Written into the weights.")] = "Apache-2.0",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a network within a budget of minutes; killed at any moment it loses at most one of them."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
+    if stop_after is not None and stop_after <= 0:
+        raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
+    spec = TrainSpec(
+        model=model,
+        scale=cast("Any", scale),
+        task=cast("Any", task),
+        degrade=cast("Any", degrade),
+        minutes=minutes,
+        batch=batch,
+        patch=patch,
+        tail_patch=tail_patch,
+        learning_rate=learning_rate,
+        distill_weight=distill_weight if distill else 0.0,
+        seed=seed,
+    )
+    chosen = pick_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / "pairs")
+    materials = load_materials(spec, folders, chosen)
+    for skipped in materials.skipped:
+        console.print(f"left out: {skipped.reason}", markup=False)
+    trainer = make_trainer(
+        spec,
+        materials,
+        out,
+        device=chosen,
+        precision=precision,
+        compiled=chosen.type == "cuda" if compiled is None else compiled,
+        init=init,
+        teacher=distill,
+        resume=resume,
+    )
+    console.print(f"{materials.images} images, {len(materials.validation)} to validate by, on {chosen}")
+    until = time.monotonic() + 60 * stop_after if stop_after else None
+    with (
+        stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
+        _display(console, spec) as show,
+    ):
+        for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
+            show(progress)
+    network = write_weights(
+        trainer, out / "weights.safetensors", licence=licence, training_data=", ".join(map(str, data))
+    )
+    draw_curves(out / "log.jsonl", out / "curves.png")
+    draw_stills(network, materials.validation, out / "stills.png", chosen)
+    console.print(_conclusion(trainer, out), soft_wrap=True)
+    if signals.received:
+        raise typer.Exit(signals.exit_code)
+
+
+def _past(moment: float | None) -> bool:
+    return moment is not None and time.monotonic() >= moment
+
+
+def _conclusion(trainer: Trainer, out: Path) -> str:
+    state = "done" if trainer.finished else "stopped, go on with --resume"
+    psnr = "not validated yet" if trainer.best_psnr is None else f"{trainer.best_psnr:.3f} dB on the validation images"
+    return f"{state}: {trainer.step} steps, {psnr} -> {out / 'weights.safetensors'}"
+
+
+@contextlib.contextmanager
+def _display(console: Console, spec: TrainSpec) -> Generator[Callable[[Progress], None]]:
+    if not console.is_terminal:
+        yield _plain_lines(console, spec)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[figures]}"))
+    with Bar(*columns, console=console, refresh_per_second=4) as bar:
+        task = bar.add_task(f"{spec.model}-x{spec.scale}", total=spec.seconds, figures="starting")
+        yield lambda progress: bar.update(task, completed=progress.seconds, figures=_figures(progress, spec))
+
+
+def _plain_lines(console: Console, spec: TrainSpec) -> Callable[[Progress], None]:
+    last = -PLAIN_INTERVAL_SECONDS
+
+    def show(progress: Progress) -> None:
+        nonlocal last
+        if progress.psnr_y is not None or time.monotonic() - last >= PLAIN_INTERVAL_SECONDS:
+            last = time.monotonic()
+            console.print(_figures(progress, spec), soft_wrap=True)
+
+    return show
+
+
+def _figures(progress: Progress, spec: TrainSpec) -> str:
+    parts = [
+        f"step {progress.step}",
+        f"{progress.steps_per_second:.2f} steps/s",
+        f"loss {progress.loss:.5f}",
+        f"rate {progress.learning_rate:.2e}",
+        f"{progress.seconds / 60:.1f} of {spec.minutes:g} min",
+    ]
+    if progress.psnr_y is not None:
+        parts.append(f"{progress.psnr_y:.3f} dB")
+    if progress.best_psnr_y is not None:
+        parts.append(f"best {progress.best_psnr_y:.3f} dB")
+    return " · ".join(parts)

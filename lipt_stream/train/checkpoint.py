@@ -1,0 +1,78 @@
+"""A training run on disk: all that `--resume` needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from lipt_stream.errors import InputError, OutputError, SettingsError
+from lipt_stream.train.spec import TrainSpec, spec_from_json
+
+FILE = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """`seconds` of the budget are spent after `step` steps. The rest are state dicts and a generator's state.
+
+    `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation.
+    """
+
+    spec: TrainSpec
+    step: int
+    seconds: float
+    model: dict[str, Any]
+    average: dict[str, Any]
+    best: dict[str, Any] | None
+    optimizer: dict[str, Any]
+    generator: torch.Tensor
+    best_psnr: float | None
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write it so that the previous one stays whole until this one is. OutputError where that fails."""
+    path = folder / FILE
+    part = path.with_name(FILE + ".part")
+    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    try:
+        with part.open("wb") as file:
+            torch.save(fields | {"spec": checkpoint.spec.as_json()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError where its archive cannot be finished
+        part.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise OutputError(
+            f"Cannot write the checkpoint {path}: {reason}",
+            "Make room and go on with --resume" if path.exists() else "Check the folder and its space",
+        ) from error
+
+
+def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
+    """The checkpoint in `folder`, of this very run.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+        SettingsError: it is of a run with other settings, each of which is named.
+    """
+    path = folder / FILE
+    try:
+        with path.open("rb") as file:
+            fields = cast("dict[str, Any]", torch.load(file, map_location="cpu", weights_only=True))
+        fields["spec"] = spec_from_json(fields["spec"])
+        found = Checkpoint(**fields)
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}", "Train without --resume to begin") from error
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is damaged", "Train without --resume to begin anew") from error
+    if differing := spec.differences(found.spec):
+        raise SettingsError(
+            f"{path} is of another run: {', '.join(differing)} there", "Use its settings, or another --out"
+        )
+    return found

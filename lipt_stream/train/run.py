@@ -1,0 +1,198 @@
+"""A whole training run: its data read, its loop driven, its record, curves, picture and weights written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import torch
+
+from lipt_stream.errors import InputError, OutputError
+from lipt_stream.model.lipt import LIPT, deploy
+from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
+from lipt_stream.train.batches import BicubicBatches, PairedBatches
+from lipt_stream.train.checkpoint import load_checkpoint
+from lipt_stream.train.degrade import Degradation, Pair, make_pairs
+from lipt_stream.train.images import PackedImages, Skipped, find_all_images, read_images
+from lipt_stream.train.loop import Batches, Progress, Trainer
+from lipt_stream.train.spec import TrainSpec
+from lipt_stream.train.start import bilinear_start, start_from
+from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+
+VALIDATION_SIDE: Final = 160
+"""LR pixels of the middle of each validation image that are looked at while training goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """What a run learns from and is judged by."""
+
+    batches: Batches
+    validation: list[ValidationPair]
+    images: int
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a run's files are. `valid` None: a twentieth of `data` is held back. `pairs` keeps degraded images."""
+
+    data: Sequence[Path]
+    valid: Path | None
+    out: Path
+    pairs: Path
+
+
+def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> Materials:
+    """Read all images onto the device, degrading them first where the spec says so.
+
+    InputError where a folder is missing or holds no usable image.
+    """
+    paths = find_all_images(folders.data)
+    valid = find_all_images([folders.valid]) if folders.valid else paths[::20]
+    if not folders.valid:
+        held_back = set(valid)
+        paths = [path for path in paths if path not in held_back]
+        if not paths:
+            raise InputError("There are too few images to hold one back", "Give more, or --valid FOLDER")
+    if spec.degrade == "bicubic":
+        return _bicubic(spec, paths, valid, device)
+    return _degraded(spec, paths, valid, folders.pairs, device)
+
+
+def make_trainer(
+    spec: TrainSpec,
+    materials: Materials,
+    out: Path,
+    *,
+    device: torch.device,
+    precision: Precision = "auto",
+    compiled: bool = False,
+    init: Path | None = None,
+    teacher: Path | None = None,
+    resume: bool = False,
+) -> Trainer:
+    """A trainer at its start, or where the checkpoint in `out` left off.
+
+    Raises:
+        WeightsError: `init` or `teacher` cannot be read or does not fit.
+        InputError, SettingsError: `resume`, and there is no checkpoint, or it is of another run.
+        OutputError: `out` cannot be made, or holds a run already and `resume` was not said.
+    """
+    _make_folder(out, resume=resume)
+    start = start_from(deploy(load_weights(init)[0]), spec.config) if init else bilinear_start(spec.config)
+    trainer = Trainer(
+        spec,
+        start,
+        materials.batches,
+        materials.validation,
+        out,
+        device=device,
+        teacher=_teacher(teacher, spec) if teacher else None,
+        half=precision == "bfloat16" or (precision == "auto" and _has_fast_bfloat16(device)),
+        compiled=compiled,
+    )
+    if resume:
+        trainer.resume(load_checkpoint(out, spec))
+    return trainer
+
+
+def train(trainer: Trainer, stop: Callable[[], bool]) -> Iterator[Progress]:
+    """Run the trainer and write `log.jsonl` beside its checkpoint: a line for each Progress."""
+    log = trainer.out / "log.jsonl"
+    _forget_after(log, trainer.step)
+    with log.open("a", encoding="utf-8") as file:
+        for progress in trainer.run(stop):
+            line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            yield progress
+
+
+def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: str) -> LIPT:
+    """Write the network that validated best, deployed, and return it. `scores` holds the validation figure."""
+    network = trainer.result()
+    spec = trainer.spec
+    suffix = "" if spec.task == "sr" else f"-{spec.task}"
+    video = "-video" if spec.degrade == "video" and spec.task == "sr" else ""
+    info = WeightsInfo(
+        name=f"{spec.model}-x{spec.scale}{suffix}{video}",
+        task=spec.task,
+        scale=spec.scale,
+        licence=licence,
+        training_data=training_data,
+        scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
+        origin="lipt-stream",
+    )
+    save_weights(path, network, info)
+    return network
+
+
+def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device) -> Materials:
+    least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
+    _, images, skipped = read_images(paths, least, _workers())
+    _, held_out, _ = read_images(valid, 16 * spec.scale, _workers())
+    batches = BicubicBatches(PackedImages(images, device), spec.scale)
+    return Materials(batches, _middles(bicubic_pairs(held_out, spec.scale), spec.scale), len(images), skipped)
+
+
+def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path, device: torch.device) -> Materials:
+    degradation = Degradation(task=spec.task, scale=spec.scale)
+    skipped: list[Skipped] = []
+
+    def images(of: list[Path], least: int) -> list[ValidationPair]:
+        made = make_pairs(of, cache, degradation, seed=spec.seed, workers=_workers(), skipped=skipped.append)
+        with ThreadPoolExecutor(_workers()) as pool:
+            read = pool.map(Pair.read, made, repeat(spec.scale))
+            return [ValidationPair(low, high) for high, low in read if min(low.shape[:2]) >= least]
+
+    training = images(paths, max(spec.patch, spec.tail_patch))
+    if not training:
+        raise InputError(f"No image is as large as a crop of {spec.tail_patch * spec.scale} pixels", "Give larger ones")
+    high = PackedImages([pair.high for pair in training], device)
+    low = PackedImages([pair.low for pair in training], device)
+    batches = PairedBatches(high, low, spec.scale)
+    return Materials(batches, _middles(images(valid, 16), spec.scale), len(training), skipped)
+
+
+def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
+    return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
+
+
+def _teacher(path: Path, spec: TrainSpec) -> LIPT:
+    network, info = load_weights(path)
+    if info.scale != spec.scale:
+        raise InputError(f"{path} enlarges x{info.scale}, and this run x{spec.scale}", "Give a teacher of its scale")
+    return deploy(network)
+
+
+def _make_folder(out: Path, *, resume: bool) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {out}: {error.strerror}", "Choose another --out") from error
+    if not resume and any(out.iterdir()):
+        raise OutputError(f"{out} is not empty", "Go on with what is there by --resume, or choose another --out")
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the lines of steps that were done after the checkpoint, and will be done again."""
+    if log.exists():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # pyright: ignore
+
+
+def _workers() -> int:
+    return min(8, os.cpu_count() or 1)

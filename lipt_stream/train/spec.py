@@ -1,0 +1,90 @@
+"""What a training run is: one frozen record, kept in its checkpoints so that only the same run is resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from lipt_stream.errors import SettingsError, nearest
+from lipt_stream.model.lipt import NAMES, LiptConfig, Scale
+from lipt_stream.model.weights import Task
+
+Source: TypeAlias = Literal["bicubic", "video"]
+"""Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/degrade.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """A run of training. Raises SettingsError where the values make none.
+
+    `minutes` is the whole budget: warm-up, decay, the final phase, evaluation and checkpoints follow from it.
+    `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
+    which the loss is the squared error and patches are `tail_patch` pixels wide. `distill_weight` (0..1) is the part
+    of the loss that is taken against the teacher's picture instead of the original.
+    """
+
+    model: str
+    scale: Scale = 2
+    task: Task = "sr"
+    degrade: Source = "bicubic"
+    minutes: float = 60.0
+    batch: int = 16
+    patch: int = 64
+    learning_rate: float = 1.5e-3
+    warmup_share: float = 0.02
+    tail_share: float = 0.15
+    tail_patch: int = 96
+    ema_decay: float = 0.999
+    distill_weight: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.model not in NAMES:
+            raise SettingsError(f"No network is called {self.model!r}", nearest(self.model, NAMES))
+        if self.scale not in (1, 2, 3, 4):
+            raise SettingsError(f"--scale {self.scale} is none of 1, 2, 3 and 4", "2 is the usual one")
+        if (self.task == "sr") == (self.scale == 1):
+            raise SettingsError(
+                f"--task {self.task} at x{self.scale} makes no sense", "sr enlarges; deblock and denoise are x1"
+            )
+        if self.task != "sr" and self.degrade == "bicubic":
+            raise SettingsError(f"--task {self.task} needs a degradation", "Add --degrade video")
+        if not 0 < self.minutes < 1e6:
+            raise SettingsError(f"--minutes {self.minutes} is no budget", "Give a number of minutes above 0")
+        window = self.config.window
+        for name in ("patch", "tail_patch"):
+            if getattr(self, name) < window or getattr(self, name) % window:
+                raise SettingsError(
+                    f"{name} {getattr(self, name)} is no multiple of the window, {window}", "64 is usual"
+                )
+        if self.batch < 1:
+            raise SettingsError(f"--batch {self.batch} is no batch", "Give 1 or more")
+        if not 0 < self.learning_rate < 1:
+            raise SettingsError(f"--learning-rate {self.learning_rate} is none", "0.0015 is usual")
+        for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} {getattr(self, name)} is not in 0..1", "Leave it out for the usual value")
+
+    @property
+    def config(self) -> LiptConfig:
+        return LiptConfig.named(self.model, self.scale)
+
+    @property
+    def seconds(self) -> float:
+        return 60 * self.minutes
+
+    def as_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def differences(self, other: TrainSpec) -> list[str]:
+        """Each field that differs, as "batch 16 is 8"; empty where the two are one run."""
+        mine, others = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [f"{name} {mine[name]} is {others[name]}" for name in mine if mine[name] != others[name]]
+
+
+def spec_from_json(text: str) -> TrainSpec:
+    """The spec that `as_json` wrote. ValueError or TypeError where it is none."""
+    fields: dict[str, Any] = json.loads(text)
+    return TrainSpec(**fields)

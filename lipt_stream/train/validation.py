@@ -1,0 +1,54 @@
+"""How good the network is while it trains: Y-PSNR on pairs that are neither trained on nor tested with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lipt_stream.model.lipt import LIPT
+from lipt_stream.train.evaluate import Uint8Image, psnr_y
+from lipt_stream.train.imresize import imresize
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationPair:
+    """(h, w, 3) and (s h, s w, 3), RGB uint8."""
+
+    low: NDArray[np.uint8]
+    high: NDArray[np.uint8]
+
+
+def bicubic_pairs(images: Sequence[NDArray[np.uint8]], scale: int) -> list[ValidationPair]:
+    """The images, cropped to a multiple of the scale, with their LR by MATLAB's bicubic."""
+    whole = [image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale] for image in images]
+    return [ValidationPair(imresize(high, Fraction(1, scale)), high) for high in whole]
+
+
+def centre(pair: ValidationPair, side: int, scale: int) -> ValidationPair:
+    """The middle `side` LR pixels of a pair, or all of it where it is smaller."""
+    height, width = pair.low.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    low = pair.low[top : top + side, left : left + side]
+    high = pair.high[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
+    return ValidationPair(low, high)
+
+
+def validate(network: LIPT, pairs: Sequence[ValidationPair], device: torch.device) -> float:
+    """The mean Y-PSNR in dB of a deployed network, in float32, `scale` pixels of border cut."""
+    border = max(network.config.scale, 2)
+    scores = [psnr_y(upscale(network, pair.low, device), pair.high, border) for pair in pairs]
+    return math.fsum(scores) / len(scores)
+
+
+def upscale(network: LIPT, low: Uint8Image, device: torch.device) -> Uint8Image:
+    """(h, w, 3) uint8 -> (s h, s w, 3) uint8."""
+    image = torch.as_tensor(np.ascontiguousarray(low), device=device).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        result = network(image)[0]
+    return result.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
