@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, nan
@@ -24,6 +24,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
+from lipt_stream.media.audit_joins import JoinedTimes
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
 
@@ -97,11 +98,14 @@ class FilmFacts:
         return tuple(stream for stream in self.streams if stream.kind == kind)
 
 
-def read_film(path: Path) -> FilmFacts:
-    """Reads `path` once through without decoding. Raises InputError where it cannot be opened."""
+def read_film(path: Path, joins: Sequence[float] = (0.0,)) -> FilmFacts:
+    """Reads `path` once through without decoding. Raises InputError where it cannot be opened.
+
+    `joins`: the `offsets` of its pictures, where its clock jumps.
+    """
     with open_film(path) as container, reading(path):
         copied = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
-        tracks = _read_tracks(container, copied)
+        tracks = _read_tracks(container, copied, joins)
         main = main_picture(container, path)
         return FilmFacts(
             path=path,
@@ -158,8 +162,9 @@ def undamaged_packets(container: InputContainer, streams: list[Stream] | list[Vi
 
 
 class _TrackBuilder:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, clock: JoinedTimes) -> None:
         self._codec = codec_name(stream)
+        self._clock = clock
         context = stream.codec_context
         has_header = context is not None and bool(context.extradata)  # pyright: ignore[reportUnnecessaryComparison]
         self._may_be_adts = self._codec == "aac" and not has_header
@@ -175,9 +180,10 @@ class _TrackBuilder:
         self._whole.update(data)
         self._digests.append(hashlib.blake2b(data, digest_size=8).digest())
         time = packet.pts if packet.pts is not None else packet.dts
-        self._seconds.append(nan if time is None else float(time * packet.time_base))
+        duration = float((packet.duration or 0) * packet.time_base)
+        self._seconds.append(nan if time is None else self._clock.follow(float(time * packet.time_base), duration))
         if time is not None:
-            self._end = float((time + (packet.duration or 0)) * packet.time_base)
+            self._end = self._seconds[-1] + duration
 
     def _payload(self, data: bytes) -> bytes:
         if self._may_be_adts and len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
@@ -190,8 +196,10 @@ class _TrackBuilder:
         return PacketTrack(tuple(self._digests), self._whole.digest(), self._seconds, self._end)
 
 
-def _read_tracks(container: InputContainer, streams: list[Stream]) -> dict[int, PacketTrack]:
-    builders = {stream.index: _TrackBuilder(stream) for stream in streams}
+def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequence[float]) -> dict[int, PacketTrack]:
+    # Subtitles are too far apart for a jump ahead to be told from a pause.
+    names = {stream.index: container.format.name if stream.type == "audio" else "" for stream in streams}
+    builders = {s.index: _TrackBuilder(s, JoinedTimes(names[s.index], joins)) for s in streams}
     if streams:
         for packet in undamaged_packets(container, streams):
             builders[packet.stream_index].add(packet)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from lipt_stream.errors import InputError
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
+from lipt_stream.media.audit_joins import JoinedTimes
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
 from lipt_stream.media.siting import stated_siting
@@ -90,13 +91,17 @@ class PictureReader:
     """Decodes the main picture of `path` with FFmpeg's defaults, past damage, to the last picture.
 
     Raises InputError where the file cannot be opened or no picture decodes. `damaged` counts packets that gave an
-    error and pictures that the decoder had to repair; `sizes` every size met. Both are complete after `pictures`.
+    error and pictures that the decoder had to repair; `sizes` every size met; `offsets` what was added to the times, in
+    seconds, behind each jump of the file's clock. All are complete after `pictures`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
         self.sizes: set[tuple[int, int]] = set()
+        self.offsets = [0.0]
+        self._avi_first: tuple[int, int] | None = None  # when the first was decoded and when it is shown
+        self._avi_shown = 0
         self._container = open_film(path)
         try:
             self._open()
@@ -130,14 +135,29 @@ class PictureReader:
     def pictures(self, columns: int, rows: int) -> Iterator[AuditPicture]:
         """Every picture in the decoder's order, reduced to `columns` x `rows`. Once only."""
         reducer = Reducer(columns, rows)
+        clock = JoinedTimes(self._container.format.name)
+        self.offsets = clock.offsets
         unit = float(self._stream.time_base or Fraction(1, 1000))
         for index, frame in enumerate(self._frames):
             self.damaged += frame.is_corrupt
             self.sizes.add((frame.width, frame.height))
             with reading(self.path):
                 thumbnail = reducer.reduce(frame)
-            seconds = None if frame.pts is None else frame.pts * unit
-            yield AuditPicture(index, seconds, (frame.duration or 0) * unit, thumbnail)
+            duration = (frame.duration or 0) * unit
+            shown = self._shown(frame)
+            seconds = None if shown is None else clock.follow(shown * unit, duration)
+            yield AuditPicture(index, seconds, duration, thumbnail)
+
+    def _shown(self, frame: VideoFrame) -> int | None:
+        """In AVI, which only says when a picture is decoded, as far from the first as that."""
+        if self._container.format.name != "avi" or frame.pts is None:
+            return frame.pts
+        if frame.dts is None:  # one that the decoder still held at the end
+            self._avi_shown += frame.duration or 1
+        else:
+            self._avi_first = self._avi_first or (frame.dts, frame.pts)
+            self._avi_shown = frame.dts - self._avi_first[0] + self._avi_first[1]
+        return self._avi_shown
 
     def close(self) -> None:
         self._container.close()

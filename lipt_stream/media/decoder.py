@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.containers import open_film
+from lipt_stream.media.timeline import FileClock
 
 DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
 _GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
@@ -37,6 +38,7 @@ class VideoDecoder:
 
     def _open(self) -> None:
         self._container = open_film(self.path)
+        self.clock = FileClock(self._container.format.name)
         self.stream = self._configured(main_video(self._container, self.path))
 
     def _configured(self, stream: VideoStream) -> VideoStream:
@@ -96,12 +98,23 @@ class VideoDecoder:
                 for packet in self._container.demux(self.stream):
                     if packet.size:  # an empty one would tell the decoder that the film is over
                         errors_in_a_row = 0
+                        self._set_clock(packet)
                         yield packet
                 return
             except DAMAGE as error:
                 errors_in_a_row += 1
                 if errors_in_a_row == 1:
                     self._count_damage(error)
+
+    def _set_clock(self, packet: Packet[VideoStream]) -> None:
+        """Moves the packet's times to where they are after the jumps of the file's clock."""
+        unit = packet.time_base
+        if packet.dts is not None:
+            self.clock.saw(packet.dts * unit, (packet.duration or 0) * unit)
+        if self.clock.jumps:
+            ticks = round(self.clock.offset / unit)
+            packet.dts = None if packet.dts is None else packet.dts + ticks
+            packet.pts = None if packet.pts is None else packet.pts + ticks
 
     def _count_damage(self, error: BaseException) -> None:
         self.damaged += 1

@@ -81,6 +81,8 @@ class FileSource:
         nominal_ticks = 1 / ((self._rate or Fraction(25)) * self._time_base)
         self._clock = PtsClock(round(nominal_ticks), step=ceil(Fraction(1, 1_000) / self._time_base))
         self._gaps = Gaps.of(stream, nominal_ticks if self._rate else None)
+        self._avi_delay: int | None = None  # of a picture's decoding time against its showing
+        self._avi_next: int | None = None
         self._end_seconds = Fraction(0)  # of the last picture, on the file's own clock
         self._shift = round(self._cut.shift_seconds(self._origin) / self._time_base)
         self._corrupt = 0
@@ -107,7 +109,7 @@ class FileSource:
         """Pictures inside the cut with their pts on the file's own clock, complete and strictly increasing."""
         self._clock_has_run = False
         for picture in self._decoded():
-            pts = self._clock.next(picture.pts, picture.dts, picture.duration)
+            pts = self._clock.next(self._stated_pts(picture), picture.dts, picture.duration)
             self._clock_has_run = True
             seconds = pts * self._time_base - self._origin
             if self._cut.is_after(seconds):
@@ -116,6 +118,18 @@ class FileSource:
                 self._gaps.saw(pts)
                 self._end_seconds = (pts + picture.duration) * self._time_base
                 yield TimedPicture(picture, pts, shown=picture)
+
+    def _stated_pts(self, picture: VideoFrame) -> int | None:
+        """AVI tells when a picture is decoded, never when it is shown, and what FFmpeg makes of that is out of order
+        where there are B-frames. But the decoder gives a picture a tick, and so they are shown; the last ones, which
+        come when it is drained, follow."""
+        if self._decoder.container.format.name != "avi":
+            return picture.pts
+        if self._avi_delay is None:
+            self._avi_delay = 0 if None in (picture.dts, picture.pts) else (picture.dts or 0) - (picture.pts or 0)
+        shown = self._avi_next if picture.dts is None else picture.dts - self._avi_delay
+        self._avi_next = None if shown is None else shown + picture.duration
+        return shown
 
     def _decoded(self) -> Iterator[VideoFrame]:
         if self._cut.start is None or self._decoder.stream.start_time is None:
@@ -219,6 +233,9 @@ class FileSource:
         early = early_end(stream, self._end_seconds) if self._cut.end is None else None
         for note in filter(None, (fewer, early, self._gaps.note)):
             self._note(note)
+        if self._decoder.clock.jumps:
+            times = "once" if self._decoder.clock.jumps == 1 else f"{self._decoder.clock.jumps} times"
+            self._note(f"the file's clock jumps {times}; what follows is put behind what came before")
         if self._clock.repaired:
             self._note(f"{self._clock.repaired} timestamps were missing or not increasing and were filled in")
 

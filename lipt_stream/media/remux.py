@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.error import InvalidDataError
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
@@ -22,8 +22,9 @@ from lipt_stream.media.container_fit import ContainerFit, codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
+from lipt_stream.media.lanes import Lane, adts_header_remover
 from lipt_stream.media.subtitles import TEXT_CODEC_OF, SubtitleConverter
-from lipt_stream.media.timeline import Cut
+from lipt_stream.media.timeline import Cut, FileClock
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the stubs alone
@@ -41,16 +42,6 @@ _MP4_TAGS: Final = frozenset(
     | {"season_number", "media_type", "hd_video", "gapless_playback", "compilation", "rating", "track", "disc", "tmpo"}
     | {"creation_time", "encoding_tool"}
 )
-_LONGEST_DURATION: Final = 2**31 - 1
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One copied stream: where its packets go, through what, and the last decoding time sent there."""
-
-    target: Stream
-    converter: SubtitleConverter | None = None
-    last_dts: int | None = None
 
 
 class StreamCopy:
@@ -84,7 +75,7 @@ class StreamCopy:
         self._fit = ContainerFit(self._source_path, self._source.streams)
         self._covers: list[Cover] = []
         self._streams = [stream for stream in self._source.streams if self._is_copied(stream)]
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: dict[int, Lane] = {}
         self._first: list[Packet[Stream]] = []
         self._pending: Packet[Stream] | None = None
         self._converted_streams = self._check_container()
@@ -183,7 +174,7 @@ class StreamCopy:
             target = container.add_stream_from_template(stream, opaque=True)
         target.metadata.update(_kept(stream.metadata))
         target.disposition = stream.disposition
-        self._lanes[stream.index] = _Lane(target, converter)
+        self._lanes[stream.index] = Lane(target, converter, adts_header_remover(stream))
 
     def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""
@@ -209,16 +200,23 @@ class StreamCopy:
             self._pending = packet
             if packet is None or (packet.dts or 0) * packet.time_base > seconds:
                 return
-            container.mux_one(packet)
+            self._mux(container, packet)
             self._pending = None
 
     def finish(self, container: OutputContainer) -> None:
         """Muxes all that is left of the copied streams."""
         if self._pending is not None:
-            container.mux_one(self._pending)
+            self._mux(container, self._pending)
             self._pending = None
         for packet in self._packets:
+            self._mux(container, packet)
+
+    def _mux(self, container: OutputContainer, packet: Packet[Stream]) -> None:
+        """What FFmpeg refuses to write because it is damaged is counted and left out."""
+        try:
             container.mux_one(packet)
+        except InvalidDataError:
+            next(lane for lane in self._lanes.values() if lane.target == packet.stream).damaged += 1
 
     def _wanted_packets(self) -> Iterator[Packet[Stream]]:
         """Packets inside the cut, on the result's clock and addressed to their streams there."""
@@ -228,52 +226,43 @@ class StreamCopy:
         if self._cut.start is not None:
             with reading(self._source_path):
                 self._source.seek(int((self._origin + self._cut.start) * av.time_base))
-        for packet in _undamaged(self._source, wanted, self.notes):
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is None:
+        clock = FileClock(self._source.format.name)
+        for packet in _undamaged(self._source, [*wanted, self._video], self.notes):
+            if packet.stream_index == self._video.index:
+                if packet.dts is not None:
+                    clock.saw(packet.dts * packet.time_base, (packet.duration or 0) * packet.time_base)
                 continue
-            start = time * packet.time_base - self._origin
+            lane = self._lanes[packet.stream_index]
+            if not lane.set_clock(packet, clock):
+                continue
+            time = packet.pts if packet.pts is not None else packet.dts
+            start = (time or 0) * packet.time_base - self._origin
             if self._cut.is_after(start):
                 continue
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
                 continue
-            converted = self._converted(packet)
+            converted = self._converted(packet, lane)
             if converted is not None:
-                yield self._addressed(converted, self._lanes[packet.stream_index], time)
+                yield lane.address(converted, self._shift, is_cut=self._cut.start is not None)
 
     def _reaches_in(self, packet: Packet[Stream], start: Fraction) -> bool:
         """A subtitle that is on the screen when the cut begins is kept."""
         end = start + (packet.duration or 0) * packet.time_base
         return packet.stream.type == "subtitle" and not self._cut.is_before(end)
 
-    def _converted(self, packet: Packet[Stream]) -> Packet[Stream] | None:
-        converter = self._lanes[packet.stream_index].converter
-        if converter is None:
-            return packet
+    def _converted(self, packet: Packet[Stream], lane: Lane) -> Packet[Stream] | None:
         try:
-            return converter.convert(packet)
+            return lane.converted(packet)
         except AV_ERRORS as error:
             self._note(f"subtitles that could not be converted are left out ({reason(error)})")
             return None
 
-    def _addressed(self, packet: Packet[Stream], lane: _Lane, time: int) -> Packet[Stream]:
-        shift = round(self._shift / packet.time_base)
-        start = time - shift
-        if self._cut.start is not None and start < 0:  # a subtitle from before the cut
-            packet.duration = max(0, (packet.duration or 0) + start)
-            start = 0
-        is_subtitle = lane.target.type == "subtitle"  # never reordered
-        dts = start if packet.dts is None or is_subtitle else packet.dts - shift
-        if lane.last_dts is not None and (dts < lane.last_dts or (dts == lane.last_dts and not is_subtitle)):
-            dts = lane.last_dts + 1  # a muxer refuses time that stands still
-        packet.pts, packet.dts = max(start, dts), dts
-        if (packet.duration or 0) > _LONGEST_DURATION:
-            packet.duration = 0  # how some writers say "until the next one"; muxers refuse it
-        lane.last_dts = dts
-        packet.stream = lane.target
-        return packet
-
     def close(self) -> None:
+        for stream in self._streams:
+            damaged = self._lanes[stream.index].damaged if stream.index in self._lanes else 0
+            if damaged:
+                what = f"{stream.type} of codec {codec_name(stream)}"
+                self._note(f"{damaged} damaged packets of the {what} are left out")
         self._source.close()
 
 

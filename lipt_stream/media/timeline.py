@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from lipt_stream.errors import SettingsError
 
@@ -43,6 +44,41 @@ class Cut:
 def _exact(seconds: float) -> Fraction:
     """0.1 means a tenth, not the binary number a little above it that would cut off the picture at a tenth."""
     return Fraction(seconds).limit_denominator(1_000_000)
+
+
+_JUMP_BACK_SECONDS: Final = Fraction(1, 2)
+_JUMP_AHEAD_SECONDS: Final = Fraction(10)  # FFmpeg's own threshold
+
+
+class FileClock:
+    """Lets time go on where a file's own clock jumps: recordings joined end to end, the cells of a DVD.
+
+    It is fed with the decoding times of the picture's packets in the order of the file. `offset`, in seconds, is to be
+    added to what follows in the file, in every stream alike, so that sound stays with the picture. A time half a second
+    before its predecessor is a jump; in MPEG's transport and program streams, which count from anywhere, also one ten
+    seconds after it.
+    """
+
+    def __init__(self, container_name: str) -> None:
+        """`container_name`: FFmpeg's name of the format."""
+        self.offset = Fraction(0)
+        self.jumps = 0
+        self._counts_from_anywhere = container_name in ("mpegts", "mpeg")
+        self._last: Fraction | None = None
+        self._step = Fraction(1, 25)
+
+    def saw(self, dts_seconds: Fraction, duration_seconds: Fraction) -> None:
+        """The next packet of the picture; its duration 0 where unknown."""
+        time, last = dts_seconds + self.offset, self._last
+        if last is not None:
+            ahead = self._counts_from_anywhere and time > last + _JUMP_AHEAD_SECONDS
+            if ahead or time <= last - _JUMP_BACK_SECONDS:
+                self.jumps += 1
+                self.offset += last + self._step - time
+                time = last + self._step
+        if duration_seconds > 0:
+            self._step = duration_seconds
+        self._last = time
 
 
 def decoding_times(pts: list[int]) -> list[int]:

@@ -70,7 +70,9 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     yield from _damage(source, result)
     yield from compare_pictures(source.facts, result.facts, scale)
     origins = _origin(matcher.source_times[0]), _origin(matcher.result_times[0])
-    yield from compare_films(read_film(source.path), read_film(result.path), origins, tolerance)
+    yield from compare_films(
+        read_film(source.path, source.offsets), read_film(result.path, result.offsets), origins, tolerance
+    )
 
 
 def _watch(source: PictureReader, result: PictureReader, tolerance: float) -> PictureMatcher:

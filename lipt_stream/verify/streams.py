@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isnan
+from math import inf, isnan
 from typing import Final
 
 from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, StreamFacts
@@ -112,7 +112,7 @@ def _describe(stream: StreamFacts) -> str:
 
 def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bool) -> Check:
     reasons: list[str] = []
-    if source.codec != result.codec and not (source.is_text and result.is_text):
+    if source.codec != result.codec and not (source.is_text and result.is_text) and not _same_in_mp4(source, result):
         reasons.append(f"the codec {source.codec} became {result.codec}")
     if source.language != result.language:
         reasons.append(f"the language {source.language or NONE} became {result.language or NONE}")
@@ -124,9 +124,14 @@ def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bo
     if before != after:
         reasons.append(f"the dispositions {_listed(before)} became {_listed(after)}")
     detail = "; ".join(reasons)
-    if not detail and source.codec != result.codec:
+    if not detail and source.codec != result.codec and source.is_text:
         detail = f"the text was carried over from {source.codec} to {result.codec}"
     return Check(name, not reasons, _describe(source), _describe(result), detail)
+
+
+def _same_in_mp4(one: StreamFacts, other: StreamFacts) -> bool:
+    """MP4 has one number for all layers of MPEG audio, and FFmpeg's reader calls them all mp3; each packet tells."""
+    return {one.codec, other.codec} == {"mp2", "mp3"} and one.packets.whole == other.packets.whole
 
 
 def _listed(names: frozenset[str]) -> str:
@@ -153,9 +158,12 @@ def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
 
 
 def _worst_spacing(source: Sequence[float], result: Sequence[float]) -> tuple[float, int]:
-    """(ms, packet) of the time, counted from the first packet's, that differs most."""
-    worst = 0.0, 0
+    """(ms, packet) of the time, counted from the first packet's, that differs most; times that go back do not count."""
+    worst, latest = (0.0, 0), -inf
     for number, (one, other) in enumerate(zip(source, result, strict=True)):
+        if one <= latest:
+            continue
+        latest = one
         off_ms = 1000 * abs((other - result[0]) - (one - source[0]))
         if off_ms > worst[0]:
             worst = off_ms, number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipt_stream.errors import InputError
-from lipt_stream.frame import END, VideoFormat
+from lipt_stream.frame import END, Frame, VideoFormat
 from lipt_stream.media.completeness import Gaps, Witness
 from lipt_stream.media.containers import open_film, refuse_address
 from lipt_stream.media.encoders import choose_encoder
@@ -99,6 +100,50 @@ def test_pictures_that_an_avi_repeats_are_not_missed(tmp_path: Path) -> None:
     count, notes = read_all(film)
     assert count == 22
     assert not [note for note in notes if "states" in note or "missing" in note]
+
+
+def packed(film: Path, target: Path) -> Path:
+    """As DivX wrote it: a B-picture in one chunk with the P before it, and then a chunk that says nothing is new."""
+    with av.open(str(film)) as source, av.open(str(target), "w") as avi:
+        stream = avi.add_stream_from_template(source.streams.video[0], opaque=True)
+        pictures = [(bytes(packet), packet.is_keyframe) for packet in source.demux(video=0) if packet.size]
+        data, key = pictures[0]
+        start = data.find(b"\0\0\1\xb6")
+        pictures[0] = (data[:start] + b"\0\0\1\xb2DivX503b1393p" + data[start:], key)
+        for place, (data, _) in enumerate(pictures):
+            if data[data.find(b"\0\0\1\xb6") + 4] >> 6 == 2:  # a B-picture
+                pictures[place - 1 : place + 1] = [
+                    (pictures[place - 1][0] + data, pictures[place - 1][1]),
+                    (b"\0\0\1\xb6\x51\0", False),
+                ]
+        for number, (data, is_keyframe) in enumerate(pictures):
+            packet = av.Packet(data)
+            packet.stream, packet.is_keyframe = stream, is_keyframe
+            packet.pts, packet.dts, packet.duration, packet.time_base = number, number, 1, Fraction(1, 25)
+            avi.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize(("codec", "is_packed"), [("mpeg4", False), ("mpeg4", True), ("libx264", False)])
+def test_b_pictures_in_an_avi_come_a_tick_apart(tmp_path: Path, codec: str, is_packed: bool) -> None:
+    film = tmp_path / "film.avi"
+    with av.open(str(film), "w") as target:
+        stream = target.add_stream(codec, 25, options={"bf": "1" if is_packed else "3", "b_strategy": "0"})
+        stream.width, stream.height = 64, 48
+        for number in range(20):
+            picture = av.VideoFrame.from_ndarray(np.full((72, 64), 20 + 8 * number, np.uint8), "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    if is_packed:
+        film = packed(film, tmp_path / "packed.avi")
+    with closing(FileSource(film)) as source:
+        planes = source.format.new_planes()
+        shown: list[tuple[int, int]] = []
+        while isinstance(frame := source.read(planes), Frame):
+            shown.append((frame.pts, int(planes[0].mean())))
+    assert [pts - shown[0][0] for pts, _ in shown] == list(range(20))
+    assert [luma for _, luma in shown] == pytest.approx([20 + 8 * number for number in range(20)], abs=6)
 
 
 def test_an_avi_cut_short_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""One stream on its way from a source into a result: its packets' times, and what a muxer asks of them."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from av.bitstream import BitStreamFilterContext
+from av.error import InvalidDataError
+from av.packet import Packet
+from av.stream import Stream
+
+from lipt_stream.media.container_fit import codec_name
+from lipt_stream.media.subtitles import SubtitleConverter
+from lipt_stream.media.timeline import FileClock
+
+_LONGEST_DURATION: Final = 2**31 - 1
+_GOES_ON_SECONDS: Final = Fraction(1, 2)
+
+
+@dataclass(slots=True)
+class Lane:
+    """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written."""
+
+    target: Stream
+    converter: SubtitleConverter | None = None
+    header_remover: BitStreamFilterContext | None = None
+    damaged: int = 0
+    _last_dts: int | None = None
+    _offset: Fraction = Fraction(0)
+    _end: Fraction | None = None  # of the last packet, on the file's own clock
+
+    def set_clock(self, packet: Packet[Stream], clock: FileClock) -> bool:
+        """Moves the packet's times to where they are after the jumps of the file's clock. False: it has no time.
+
+        Near a jump the streams of a file are mixed: a packet that goes on where its stream's last one ended still
+        belongs to what came before.
+        """
+        time = packet.dts if packet.dts is not None else packet.pts
+        if time is None:
+            return False
+        seconds = time * packet.time_base
+        if self._end is None or abs(seconds - self._end) > _GOES_ON_SECONDS:
+            self._offset = clock.offset
+        self._end = seconds + (packet.duration or 0) * packet.time_base
+        ticks = round(self._offset / packet.time_base)
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        return True
+
+    def converted(self, packet: Packet[Stream]) -> Packet[Stream] | None:
+        """The packet as the target's codec wants it; None for one without words. Raises what av raises."""
+        if self.converter is not None:
+            return self.converter.convert(packet)
+        if self.header_remover is None:
+            return packet
+        unit = packet.time_base  # the filter takes all that the packet holds
+        try:
+            bare: Packet[Stream] = self.header_remover.filter(packet)[0]
+        except InvalidDataError:
+            self.damaged += 1
+            return None
+        bare.time_base = unit
+        return bare
+
+    def address(self, packet: Packet[Stream], shift_seconds: Fraction, *, is_cut: bool) -> Packet[Stream]:
+        """The packet on the result's clock, `shift_seconds` earlier, with decoding times that increase."""
+        shift = round(shift_seconds / packet.time_base)
+        time = packet.pts if packet.pts is not None else packet.dts
+        assert time is not None
+        start = time - shift
+        if is_cut and start < 0:  # a subtitle from before the cut
+            packet.duration = max(0, (packet.duration or 0) + start)
+            start = 0
+        is_subtitle = self.target.type == "subtitle"  # never reordered
+        dts = start if packet.dts is None or is_subtitle else packet.dts - shift
+        last = self._last_dts
+        target_unit = self.target.time_base or packet.time_base
+        step = 0 if is_subtitle else max(1, ceil(target_unit / packet.time_base))
+        if last is not None and dts < last + step:
+            dts = last + step  # a muxer refuses time that stands still
+        packet.pts, packet.dts = max(start, dts), dts
+        if (packet.duration or 0) > _LONGEST_DURATION:
+            packet.duration = 0  # how some writers say "until the next one"; muxers refuse it
+        self._last_dts = dts
+        packet.stream = self.target
+        return packet
+
+
+def adts_header_remover(stream: Stream) -> BitStreamFilterContext | None:
+    """For AAC whose every packet has a header of its own: Matroska and MP4 keep one for all.
+
+    FFmpeg's MP4 muxer would do so by itself, were its index not delayed.
+    """
+    is_adts = codec_name(stream) == "aac" and not stream.codec_context.extradata
+    return BitStreamFilterContext("aac_adtstoasc", stream) if is_adts else None

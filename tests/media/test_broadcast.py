@@ -1,0 +1,139 @@
+"""Transport streams as they are recorded: with holes, cut anywhere, joined end to end, their clock jumping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipt_stream.frame import END, Frame
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.timeline import FileClock
+from lipt_stream.verify.audit import verify
+
+PACKET = 188
+RATE = 48_000
+Record = Callable[..., bytes]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    """A second of H.264 with B-frames and AAC, as the bytes of a transport stream."""
+
+    def write(begin_seconds: int = 0, seconds: int = 1) -> bytes:
+        path = tmp_path / "recording.ts"
+        with av.open(str(path), "w") as target:
+            picture = target.add_stream("libx264", 25, options={"bf": "2", "g": "12", "preset": "ultrafast"})
+            picture.width, picture.height = 64, 48
+            sound = target.add_stream("aac", RATE, layout="mono")
+            for number in range(25 * seconds):
+                frame = av.VideoFrame(64, 48, "yuv420p")
+                for plane in frame.planes:
+                    np.frombuffer(plane, np.uint8)[:] = 20 + 8 * number % 200
+                frame.pts, frame.time_base = 25 * begin_seconds + number, Fraction(1, 25)
+                target.mux(picture.encode(frame))
+            for start in range(0, RATE * seconds, 1024):
+                tone = (8000 * np.sin(np.arange(start, start + 1024) / 20)).astype(np.float32) / 32768
+                block = av.AudioFrame.from_ndarray(tone[np.newaxis], format="fltp", layout="mono")
+                block.sample_rate, block.pts, block.time_base = RATE, RATE * begin_seconds + start, Fraction(1, RATE)
+                target.mux(sound.encode(block))
+            target.mux(picture.encode(None))
+            target.mux(sound.encode(None))
+        return path.read_bytes()
+
+    return write
+
+
+def through(source_path: Path, target: Path) -> list[str]:
+    with closing(FileSource(source_path)) as source:
+        sink = FileSink(target, source.format, encoder=choose_encoder("libx264"), copy_from=source_path)
+        planes = source.format.new_planes()
+        while (frame := source.read(planes)) is not END:
+            assert isinstance(frame, Frame)
+            sink.write(frame)
+        sink.close()
+        return source.notes + sink.notes
+
+
+def times(path: Path, kind: str) -> list[float]:
+    with av.open(str(path)) as container:
+        stream = container.streams.get({kind: 0})[0]
+        return sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
+
+
+def pictures(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(len(packet.decode()) for packet in container.demux(video=0))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("lost_bytes", [PACKET * 10, 1000])
+def test_a_hole_loses_what_was_in_it_and_no_more(record: Record, tmp_path: Path, suffix: str, lost_bytes: int) -> None:
+    """Its edges leave half an AAC packet, which no muxer takes."""
+    recording = bytearray(record(seconds=2))
+    middle = len(recording) // PACKET // 2 * PACKET
+    del recording[middle : middle + lost_bytes]
+    film = tmp_path / "film.ts"
+    film.write_bytes(recording)
+    notes = through(film, tmp_path / f"out{suffix}")
+    assert pictures(tmp_path / f"out{suffix}") == pictures(film)
+    assert len(times(tmp_path / f"out{suffix}", "audio")) >= len(times(film, "audio")) - 2
+    assert [note for note in notes if "damaged packets of the audio of codec aac are left out" in note]
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (100, 0), (0, 50_000), (50_000, 3)], ids=str)
+def test_recordings_joined_are_one_film(record: Record, tmp_path: Path, first: int, second: int) -> None:
+    """What comes second goes on where the first ended, sound and pictures together."""
+    film = tmp_path / "film.ts"
+    film.write_bytes(record(first) + record(second))
+    notes = through(film, tmp_path / "out.mkv")
+    assert "the file's clock jumps once; what follows is put behind what came before" in notes
+    shown = times(tmp_path / "out.mkv", "video")
+    assert len(shown) == 50
+    assert all(later - earlier == pytest.approx(0.04, abs=0.0011) for earlier, later in pairwise(shown))
+    heard = times(tmp_path / "out.mkv", "audio")
+    half = len(heard) // 2
+    # Each half as far from its pictures as it was: the encoder's first packet comes 21 ms before them.
+    assert heard[half] - shown[25] == pytest.approx(heard[0] - shown[0], abs=0.005)
+    assert heard[-1] == pytest.approx(shown[-1], abs=0.1)
+    checks = {check.name: check.detail for check in verify(film, tmp_path / "out.mkv").failed}
+    assert checks == {}
+
+
+STEP = Fraction(1, 25)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=5), st.integers(2, 40))
+def test_the_clock_goes_on_through_every_jump_back(starts: list[int], count: int) -> None:
+    clock = FileClock("mpegts")
+    on_the_clock: list[Fraction] = []
+    for start in starts:
+        for number in range(count):
+            time = Fraction(start) + number * STEP
+            clock.saw(time, STEP)
+            on_the_clock.append(time + clock.offset)
+    steps = [later - earlier for earlier, later in pairwise(on_the_clock)]
+    assert all(0 < step <= 10 or abs(step) < Fraction(1, 2) for step in steps)
+    assert clock.jumps < len(starts)
+
+
+@given(st.lists(st.integers(-12, 250), max_size=60))
+def test_a_clock_that_does_not_jump_is_left_alone(steps: list[int]) -> None:
+    """Times that slip back a little, and pauses, are the film's own."""
+    clock, time = FileClock("matroska,webm"), Fraction(100)
+    latest = time
+    for step in steps:
+        time = max(time + step * STEP, latest - Fraction(49, 100))
+        clock.saw(time, STEP)
+        latest = max(latest, time)
+        assert (clock.offset, clock.jumps) == (0, 0) or time < latest - Fraction(1, 2)
