@@ -67,10 +67,19 @@ def _attention(
         q_dense, v_dense = _halves(dense)  # (1, h w, p p, C/2) each
         q_sparse, v_sparse = _halves(sparse)
         maps = _map(q_dense), _map(q_sparse)
+    elif attention.sampled_values:
+        half = channels // 2
+        v_dense = windows.cut(_convolve(x, weight[:half], bias[:half]), half, sparse=False)
+        v_sparse = windows.cut(_convolve(x, weight[half:], bias[half:]), half, sparse=True)
     else:
         v_dense, v_sparse = _halves(windows.cut(_convolve(x, weight, bias), channels, sparse=False))
-    y = opset.concat([opset.matmul(maps[0], v_dense, False, False), opset.matmul(maps[1], v_sparse, False, False)], -1)
-    return _convolution(windows.paste(y, channels), attention.project_out), maps
+    y_dense, y_sparse = (opset.matmul(map_, v, False, False) for map_, v in zip(maps, (v_dense, v_sparse), strict=True))
+    if attention.scattered:
+        dense, sparse = (windows.paste(y, channels // 2, sparse=s) for y, s in ((y_dense, False), (y_sparse, True)))
+        y = opset.concat([dense, sparse], 1)
+    else:
+        y = windows.paste(opset.concat([y_dense, y_sparse], -1), channels, sparse=False)
+    return _convolution(y, attention.project_out), maps
 
 
 def _map(q: Node) -> Node:
@@ -92,7 +101,8 @@ class _Windows:
         sparse_columns = sparse_sampling(window, width).numpy() % width
         self.dense = self._order((rows + shift) % height, (columns + shift) % width)
         self.sparse = self._order((sparse_rows + shift) % height, (sparse_columns + shift) % width)
-        self.inverse = np.argsort(self.dense).astype(np.int32)
+        self.from_dense = np.argsort(self.dense).astype(np.int32)
+        self.from_sparse = np.argsort(self.sparse).astype(np.int32)
 
     def cut(self, x: Node, channels: int, *, sparse: bool) -> Node:
         x = opset.transpose(x, _ints(0, 2, 3, 1))  # channels last: a pixel's channels move together
@@ -100,8 +110,9 @@ class _Windows:
         x = self._take(x, order, run, channels)
         return opset.reshape(x, _ints(1, -1, self.window**2, channels), False)
 
-    def paste(self, y: Node, channels: int) -> Node:
-        y = self._take(y, self.inverse, self.run, channels)
+    def paste(self, y: Node, channels: int, *, sparse: bool) -> Node:
+        order, run = (self.from_sparse, 1) if sparse else (self.from_dense, self.run)
+        y = self._take(y, order, run, channels)
         y = opset.reshape(y, _ints(1, self.height, self.width, channels), False)
         return opset.transpose(y, _ints(0, 3, 1, 2))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,10 @@ class LiptConfig:
     """The shape of a LIPT. Raises ValueError where the fields make no network.
 
     `channels` is even (attention halves it), `units` a multiple of `1 + shared`, `window` an even number of pixels.
+
+    The last two tell in which way the sparse half of attention works; false is the paper's implementation, and what
+    each is worth docs/training.md says. `scattered`: its result goes back to the pixels that were sampled, instead of
+    becoming a dense window. `sampled_values`: shared units sample their values as the first unit did its own.
     """
 
     scale: Scale
@@ -45,6 +49,8 @@ class LiptConfig:
     units: int
     shared: int
     window: int
+    scattered: bool = False
+    sampled_values: bool = False
 
     def __post_init__(self) -> None:
         if self.scale not in (1, 2, 3, 4):
@@ -87,14 +93,16 @@ class LiptConfig:
     def receptive_field(self) -> tuple[int, int]:
         """How far an output pixel can reach in the input: pixels (left or top, right or bottom), wrap-around excluded.
 
-        A bound that holds for every pixel. A unit's six 3x3 convolutions reach 6 pixels. Windows reach p - 1; sparse
-        sampling reaches 2p - 1 to the right and below, but only in a block's first unit: shared units cut their
-        values densely, and the maps that they use again were made from shallower, nearer features.
+        A bound that holds for every pixel. A unit's six 3x3 convolutions reach 6 pixels. Windows reach p - 1. Sampled
+        values come from up to p pixels further to the right and below: in a block's first unit, in shared ones only
+        with `sampled_values` (the maps that they use again were made from shallower, nearer features). A result that
+        is scattered goes up to p pixels further to the right and below, so reaches as far to the left and above.
         """
         p = self.window
         ends = 2  # head and tail
-        left = ends + self.units * (6 + p - 1)
-        right = left + self.blocks * p
+        dense = ends + self.units * (6 + p - 1)
+        left = dense + p * self.units * self.scattered
+        right = dense + p * (self.units if self.sampled_values else self.blocks)
         return left, right
 
 
@@ -135,6 +143,18 @@ Queries: TypeAlias = tuple[Tensor, Tensor]
 """The dense and the sparse half's queries, (N h, w, p p, C/2) each. They are their own keys, so they are the maps."""
 
 
+class Sampling(NamedTuple):
+    """Where the sparse windows' rows (H,) and columns (W,) lie in the picture: two permutations, int64."""
+
+    rows: Tensor
+    columns: Tensor
+
+    @property
+    def inverse(self) -> tuple[Tensor, Tensor]:
+        """Rows and columns that undo it."""
+        return self.rows.argsort(), self.columns.argsort()
+
+
 class Attention(nn.Module):
     """NVSM-SA: self-attention within windows, one half of the channels densely cut, the other sparsely sampled.
 
@@ -142,32 +162,39 @@ class Attention(nn.Module):
     are computed again from its queries, C/2 numbers a pixel, where the maps themselves would be p p numbers a pixel.
     """
 
-    def __init__(self, channels: int, window: int, *, shared: bool, deployed: bool) -> None:
+    def __init__(self, config: LiptConfig, *, shared: bool, deployed: bool) -> None:
         super().__init__()
-        self.window = window
+        channels = config.channels
+        self.window = config.window
+        self.scattered, self.sampled_values = config.scattered, config.sampled_values
         self.shared = shared
         width = channels if shared else 2 * channels  # (v dense, v sparse), or (q, v dense, q, v sparse)
         self.project_in = nn.Conv2d(channels, width, 1) if deployed else ConvNorm(channels, width, 1)
         self.project_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, rows: Tensor, columns: Tensor, queries: Queries | None) -> tuple[Tensor, Queries]:
-        """x (N, C, H, W); `rows` (H,) and `columns` (W,) sample the sparse half. Returns (N, C, H, W) and queries."""
+    def forward(self, x: Tensor, sampling: Sampling, queries: Queries | None) -> tuple[Tensor, Queries]:
+        """x (N, C, H, W). Returns (N, C, H, W) and the queries."""
         height, width = x.shape[-2:]
         dense, sparse = self.project_in(x).permute(0, 2, 3, 1).chunk(2, dim=-1)  # (N, H, W, C or C/2) each
         if queries is None:
-            sparse = sparse.index_select(1, rows).index_select(2, columns)
+            sparse = _taken(sparse, sampling.rows, sampling.columns)
             q_sparse, v_sparse = self._windows(sparse).chunk(2, dim=-1)  # (N h, w, p p, C/2) each
             del sparse  # a frame's worth of memory each time: this is where a pass needs most
             q_dense, v_dense = self._windows(dense).chunk(2, dim=-1)
         else:
             q_dense, q_sparse = queries
             v_dense = self._windows(dense)
-            # The reference cuts these densely too, though the map was made from sampled pixels.
+            if self.sampled_values:
+                sparse = _taken(sparse, sampling.rows, sampling.columns)
+            # Else as the reference does: cut densely, though the map was made from sampled pixels.
             v_sparse = self._windows(sparse)
             del sparse
         del dense
-        y = torch.cat((_attend(q_dense, v_dense), _attend(q_sparse, v_sparse)), dim=-1)  # (N h, w, p p, C)
-        return self.project_out(self._picture(y, height, width)), (q_dense, q_sparse)
+        y_dense, y_sparse = _attend(q_dense, v_dense), _attend(q_sparse, v_sparse)  # (N h, w, p p, C/2)
+        if self.scattered:
+            y_sparse = self._windows(_taken(self._picture(y_sparse, height, width), *sampling.inverse))
+        y = self._picture(torch.cat((y_dense, y_sparse), dim=-1), height, width)  # (N, H, W, C)
+        return self.project_out(y.permute(0, 3, 1, 2)), (q_dense, q_sparse)
 
     def _windows(self, x: Tensor) -> Tensor:
         """(N, H, W, c) -> (N h, w, p p, c). Two batch axes, because one would outgrow a CUDA grid at 8K."""
@@ -177,11 +204,16 @@ class Attention(nn.Module):
         return x.reshape(n * height // p, width // p, p * p, channels)
 
     def _picture(self, y: Tensor, height: int, width: int) -> Tensor:
-        """(N h, w, p p, c) -> (N, c, H, W), the inverse of dense windows, channels last in memory."""
+        """(N h, w, p p, c) -> (N, H, W, c), the inverse of `_windows`."""
         p = self.window
         channels = y.shape[-1]
         y = y.reshape(-1, height // p, width // p, p, p, channels).transpose(2, 3)  # (N, h, p, w, p, c)
-        return y.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        return y.reshape(-1, height, width, channels)
+
+
+def _taken(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(N, H, W, c) -> the same, its rows and columns in the order that is given."""
+    return x.index_select(1, rows).index_select(2, columns)
 
 
 def _attend(q: Tensor, v: Tensor) -> Tensor:
@@ -212,15 +244,15 @@ class Unit(nn.Module):
         self.shift = shift
         self.hrm_a = HRM(config.channels, deployed=deployed)
         self.hrm_c = HRM(config.channels, deployed=deployed)
-        self.attention = Attention(config.channels, config.window, shared=shared, deployed=deployed)
+        self.attention = Attention(config, shared=shared, deployed=deployed)
         self.hrm_b = HRM(config.channels, deployed=deployed)
 
-    def forward(self, x: Tensor, rows: Tensor, columns: Tensor, queries: Queries | None) -> tuple[Tensor, Queries]:
+    def forward(self, x: Tensor, sampling: Sampling, queries: Queries | None) -> tuple[Tensor, Queries]:
         x = _add(x, self.hrm_a(x))
         x = _add(x, self.hrm_c(x))
         # Shifted windows wrap around, without a mask. The 1x1 convolutions commute with the roll.
         y = x.roll((-self.shift, -self.shift), (2, 3)) if self.shift else x
-        y, maps = cast("tuple[Tensor, Queries]", self.attention(y, rows, columns, queries))
+        y, maps = cast("tuple[Tensor, Queries]", self.attention(y, sampling, queries))
         x = _add(x, y.roll((self.shift, self.shift), (2, 3)) if self.shift else y)
         return _add(x, self.hrm_b(x)), maps
 
@@ -245,10 +277,10 @@ class Block(nn.Module):
             Unit(config, shared=index > 0, shift=shift, deployed=deployed) for index in range(1 + config.shared)
         )
 
-    def forward(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sampling: Sampling) -> Tensor:
         queries: Queries | None = None
         for unit in self.units:
-            x, queries = unit(x, rows, columns, queries)
+            x, queries = unit(x, sampling, queries)
         return x
 
 
@@ -287,12 +319,11 @@ class LIPT(nn.Module):
         exact = torch.promote_types(dtype, torch.float32)
         mean = self.mean.to(exact) / 10_000
         x = pad_by_reflection(image.to(exact) - mean, self.config.window)  # (N, 3, H, W)
-        rows = self._sampled(x.shape[-2])  # (H,)
-        columns = self._sampled(x.shape[-1])  # (W,)
+        sampling = Sampling(self._sampled(x.shape[-2]), self._sampled(x.shape[-1]))
         x = self.head(x.to(dtype).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
         y = x.clone()
         for block in self.blocks:
-            y = block(y, rows, columns)
+            y = block(y, sampling)
         y = y.to(exact) + x
         tail_bias = None if self.tail.bias is None else self.tail.bias.to(exact)
         y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)

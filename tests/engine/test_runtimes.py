@@ -104,6 +104,16 @@ def test_openvino_agrees_at_any_size(nano, openvino_nano, height, width):
     assert psnr(openvino_nano(images), plain(nano, images)) > LEAST_PSNR["float32"]
 
 
+@needs_openvino
+@pytest.mark.parametrize(("scattered", "sampled_values"), [(True, False), (False, True), (True, True)])
+def test_openvino_knows_the_variants_of_attention(scattered, sampled_values):
+    torch.manual_seed(3)
+    config = LiptConfig(2, 8, 4, 1, 8, scattered=scattered, sampled_values=sampled_values)
+    network, images = LIPT(config, deployed=True).eval(), torch.rand(1, 3, 30, 41)
+    run = on_cpu(network, "openvino", "float32")
+    assert psnr(run(images), plain(network, images)) > LEAST_PSNR["float32"]
+
+
 @pytest.mark.parametrize(("runtime", "precision"), EVERY)
 def test_any_memory_layout_and_dtype_goes_in_and_nothing_is_written_there(nano, runtime, precision):
     run = on_cpu(nano, runtime, precision)

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.model import catalog, lipt
-from lipt_stream.model.lipt import LIPT, MAX_SIDE, NAMES, Attention, LiptConfig, pad_by_reflection, sparse_sampling
+from lipt_stream.model.lipt import (
+    LIPT,
+    MAX_SIDE,
+    NAMES,
+    Attention,
+    LiptConfig,
+    Sampling,
+    pad_by_reflection,
+    sparse_sampling,
+)
 from lipt_stream.model.weights import load_weights
 
 SMALL = LiptConfig(scale=2, channels=4, units=4, shared=1, window=8)  # two blocks: one plain, one shifted
@@ -111,7 +120,9 @@ def test_padding_is_numpys_reflection(height: int, width: int, window: int) -> N
     assert np.array_equal(pad_by_reflection(torch.from_numpy(x)[None, None], window)[0, 0].numpy(), expected)
 
 
-def literal_attention(first: Attention, second: Attention, x: torch.Tensor, shift: int) -> list[torch.Tensor]:
+def literal_attention(
+    first: Attention, second: Attention, x: torch.Tensor, shift: int, *, scattered: bool, sampled_values: bool
+) -> list[torch.Tensor]:
     """NVSM-SA of a first and a shared unit on the same x (C, H, W), window by window, as the reference is described."""
     p = first.window
     channels, height, width = x.shape
@@ -119,9 +130,11 @@ def literal_attention(first: Attention, second: Attention, x: torch.Tensor, shif
 
     def windows(plane: torch.Tensor, top: int, left: int, *, sparse: bool) -> torch.Tensor:
         """The (p p, c) tokens of one window of (c, H, W)."""
+        return torch.stack([plane[:, y, x] for y, x in places(top, left, sparse=sparse)])
+
+    def places(top: int, left: int, *, sparse: bool) -> list[tuple[int, int]]:
         offsets = [2 * i if i < p // 2 else p + 2 * (i - p // 2) + 1 for i in range(p)] if sparse else list(range(p))
-        tokens = [plane[:, (top + i) % height, (left + j) % width] for i in offsets for j in offsets]
-        return torch.stack(tokens)
+        return [((top + i) % height, (left + j) % width) for i in offsets for j in offsets]
 
     results: list[torch.Tensor] = []
     maps: dict[tuple[int, int, int], torch.Tensor] = {}
@@ -137,30 +150,44 @@ def literal_attention(first: Attention, second: Attention, x: torch.Tensor, shif
                         q, v = tokens[:, :half], tokens[:, half:]
                         maps[part, top, left] = (q @ q.T).softmax(-1)
                     else:
-                        v = windows(own, top, left, sparse=False)
-                    y = (maps[part, top, left] @ v).T.reshape(half, p, p)
-                    mixed[part * half : (part + 1) * half, top : top + p, left : left + p] = y
+                        v = windows(own, top, left, sparse=sampled_values and part == 1)
+                    y = maps[part, top, left] @ v
+                    where = places(top, left, sparse=scattered and part == 1)
+                    for token, (row, column) in zip(y, where, strict=True):
+                        mixed[part * half : (part + 1) * half, row, column] = token
         results.append(unit.project_out(mixed.roll((shift, shift), (1, 2))[None]))
     return results
 
 
-@pytest.mark.parametrize("window", [4, 8])
-@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize(
+    ("window", "shifted", "scattered", "sampled_values"),
+    [
+        (4, False, False, False),
+        (8, False, False, False),
+        (8, True, False, False),
+        (4, True, True, False),
+        (4, True, False, True),
+        (4, False, True, True),
+    ],
+)
 @pytest.mark.parametrize("grad", [False, True], ids=["eager", "with-gradient"])
-def test_attention_is_what_the_paper_describes(window: int, shifted: bool, grad: bool) -> None:
+def test_attention_is_what_the_paper_describes_or_its_stated_variant(
+    window: int, shifted: bool, grad: bool, scattered: bool, sampled_values: bool
+) -> None:
     torch.manual_seed(1)
-    first = Attention(8, window, shared=False, deployed=True).double()
-    second = Attention(8, window, shared=True, deployed=True).double()
+    config = LiptConfig(2, 8, 2, 1, window, scattered=scattered, sampled_values=sampled_values)
+    first = Attention(config, shared=False, deployed=True).double()
+    second = Attention(config, shared=True, deployed=True).double()
     for weight in (first.project_in.weight, second.project_in.weight):
         weight.data.mul_(4)  # maps far from uniform
     shift = window // 2 if shifted else 0
     x = torch.randn(8, 3 * window, 2 * window, dtype=torch.float64)
-    rows, columns = (sparse_sampling(window, side) % side for side in x.shape[1:])
+    sampling = Sampling(*(sparse_sampling(window, side) % side for side in x.shape[1:]))
     with torch.set_grad_enabled(grad):  # without gradients a CPU takes the bands of windows, with them the fused kernel
         rolled = x[None].roll((-shift, -shift), (2, 3))
-        y_first, queries = first(rolled, rows, columns, None)
-        y_second, _ = second(rolled, rows, columns, queries)
-    expected = literal_attention(first, second, x, shift)
+        y_first, queries = first(rolled, sampling, None)
+        y_second, _ = second(rolled, sampling, queries)
+    expected = literal_attention(first, second, x, shift, scattered=scattered, sampled_values=sampled_values)
     for y, literal in zip((y_first, y_second), expected, strict=True):
         torch.testing.assert_close(y.roll((shift, shift), (2, 3)), literal, atol=1e-12, rtol=0)
 
@@ -174,7 +201,12 @@ def test_attention_is_cut_in_bands_without_a_trace(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(model(x), whole, atol=1e-5, rtol=0)  # the fused kernel
 
 
-@pytest.mark.parametrize("config", [LiptConfig.named("nano", 2), SMALL, LiptConfig(1, 4, 2, 0, 4)], ids=str)
+VARIANTS = [
+    LiptConfig(2, 4, 4, 1, 4, scattered=a, sampled_values=b) for a, b in ((True, False), (False, True), (True, True))
+]
+
+
+@pytest.mark.parametrize("config", [LiptConfig.named("nano", 2), SMALL, LiptConfig(1, 4, 2, 0, 4), *VARIANTS], ids=str)
 def test_no_pixel_reaches_further_than_stated(config: LiptConfig) -> None:
     model = network(config).double()
     near, far = config.receptive_field

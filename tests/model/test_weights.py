@@ -129,7 +129,7 @@ def test_a_mismatch_names_every_tensor_and_the_config(tmp_path: Path) -> None:
         "missing: blocks.0.units.0.hrm_a.conv0.bias, blocks.0.units.0.hrm_a.conv1.weight;",
         "extra: extra.one, extra.two;",
         "wrong shape: head.bias is (23,) for (24,)",
-        "LiptConfig(scale=1, channels=24, units=2, shared=1, window=8)",
+        "LiptConfig(scale=1, channels=24, units=2, shared=1, window=8, scattered=False, sampled_values=False)",
         "deployed form",
     ):
         assert expected in told
