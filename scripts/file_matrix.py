@@ -26,6 +26,8 @@ from typing import Any
 
 import av
 
+from lipt_stream.media.containers import writable_suffix
+
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "files.md"
 LIMIT_SECONDS = 600
 WHOLE_UP_TO = 25_000_000  # pixels of all frames together; longer films are cut to about that many
@@ -39,7 +41,7 @@ seconds.
 Each file went through `lipt-stream upscale` in a process of its own. "Plain" is what a loop over PyAV's demuxer and
 decoder reads, going on behind errors, up to the same end; "out" is what the same loop reads from the result. They must
 be equal. "to N s" means that the film was cut there with `--end`, because it is long. Where no container is written
-under the source's own suffix, the result is `.mkv`.
+under the source's own suffix, the result is `.mkv`, or `.mov` for its kin (`.3gp`).
 """
 
 
@@ -78,7 +80,7 @@ def main() -> None:
 def journey(film: Path, folder: Path) -> Row:
     row = Row(film.name)
     describe_source(film, row)
-    result = folder / f"{film.stem}{film.suffix if film.suffix in ('.mp4', '.mov', '.webm', '.mkv') else '.mkv'}"
+    result = folder / f"{film.stem}{writable_suffix(film)}"
     command = [sys.executable, "-m", "lipt_stream", "upscale", str(film), str(result), "--json", "--quiet"]
     command += ["--model", "nano", "--device", "cpu"]
     if result.suffix != ".webm":

@@ -18,6 +18,8 @@ from lipt_stream.media.av_errors import reading
 _STEADY_SHARE: Final = 0.8  # of the intervals: a film whose rate varies has gaps by nature, and none are counted
 _TOLERATED_SECONDS: Final = Fraction(1, 5)
 _SOUND_MAY_GO_ON_SECONDS: Final = Fraction(1, 2)  # where only the length of all streams together is stated
+# Formats with the length in their header. Of others FFmpeg finds it at the end of what is there.
+_STATING_LENGTH: Final = frozenset({"matroska", "flv", "asf", "rm", "mxf"})
 _MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -69,7 +71,7 @@ def fewer_than_stated(stream: VideoStream, count: int, shown_seconds: Fraction) 
 
 
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
-    """The note on a film whose pictures end before the time that AVI's header or Matroska's tags state for them."""
+    """The note on a film whose pictures end before the time that its header, or Matroska's tags, state for them."""
     stated = _stated_end(stream)
     if stated is not None:
         if end_seconds >= stated - _TOLERATED_SECONDS:
@@ -77,7 +79,7 @@ def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
         return f"the file states {float(stated):.2f} s of pictures, but they end at {float(end_seconds):.2f} s"
     container = stream.container
     assert isinstance(container, InputContainer)
-    whole = container.duration if "matroska" in container.format.name else None
+    whole = container.duration if _STATING_LENGTH & set(container.format.name.split(",")) else None
     if not whole or end_seconds >= Fraction(whole, av.time_base) - _SOUND_MAY_GO_ON_SECONDS:
         return None
     return f"the file states {whole / av.time_base:.2f} s, but its pictures end at {float(end_seconds):.2f} s"

@@ -33,6 +33,9 @@ CONTAINERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Suffix of a file that can be written -> FFmpeg's name of its container. All of them keep variable frame rates."""
 
+# MOV alone holds the sound of old telephones (AMR).
+_KIN: Final[Mapping[str, str]] = MappingProxyType({".3gp": ".mov", ".3g2": ".mov", ".qt": ".mov", ".f4v": ".mp4"})
+
 
 def open_film(path: Path) -> InputContainer:
     """Opens a local file for reading, whatever its suffix says. Raises InputError."""
@@ -82,9 +85,10 @@ def container_format(path: Path) -> str:
 
 
 def writable_suffix(source: Path) -> str:
-    """The suffix for a result made from `source`: its own where that is written, else .mkv, which holds the most."""
+    """The suffix for a result made from `source`: its own where that is written, else that of its kin, else .mkv, which
+    holds the most."""
     suffix = source.suffix.lower()
-    return suffix if suffix in CONTAINERS else ".mkv"
+    return suffix if suffix in CONTAINERS else _KIN.get(suffix, ".mkv")
 
 
 @cache

@@ -95,9 +95,13 @@ class StreamCopy:
         elif isinstance(stream, VideoStream):
             if is_cover(stream):
                 self._take_cover(stream)
-        else:
+        elif not self._holds_chapters(stream):
             self._note(f"a stream of type {stream.type} ({stream.metadata.get('handler_name', '-')}) is left out")
         return False
+
+    def _holds_chapters(self, stream: Stream) -> bool:
+        """MP4 and MOV keep the titles of chapters in a track, which FFmpeg reads as chapters and as data."""
+        return 0 < stream.frames == len(self._source.chapters()) and "timecode" not in stream.metadata
 
     def _take_cover(self, stream: VideoStream) -> None:
         cover = read_cover(self._source_path, stream, container_format(self._target_path))

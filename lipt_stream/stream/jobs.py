@@ -18,8 +18,10 @@ _SLASHES: Final = ("/", "\\")
 
 # What a folder is searched for. A file named directly is tried whatever its name.
 VIDEO_EXTENSIONS: Final = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".264", ".hevc", ".265", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv"}
-    | {".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+    {".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".hevc"}
+    | {".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov", ".mp4", ".mpe"}
+    | {".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob"}
+    | {".vro", ".webm", ".wmv", ".wtv", ".y4m"}
 )
 
 

@@ -186,6 +186,22 @@ def test_a_matroska_film_cut_short_is_said(write_film: WriteFilm, tmp_path: Path
     assert any(note.startswith("the file states 1.00 s, but its pictures end at 0.") for note in read_all(film)[1])
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.flv", "flv"), ("a.rm", "rv20"), ("a.mxf", "mpeg2video")])
+def test_a_film_whose_header_states_more_is_said(tmp_path: Path, name: str, codec: str) -> None:
+    film, random = tmp_path / name, np.random.default_rng(2)
+    with av.open(str(film), "w") as target:
+        stream = target.add_stream(codec, 25)
+        stream.width, stream.height, stream.bit_rate = 176, 144, 2_000_000
+        for number in range(75):
+            picture = av.VideoFrame.from_ndarray(random.integers(0, 255, (216, 176), np.uint8), "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    assert not [note for note in read_all(film)[1] if "states" in note]
+    os.truncate(film, film.stat().st_size // 2)
+    assert [note for note in read_all(film)[1] if note.startswith("the file states 3.0")]
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_file_cut_while_it_is_read_is_an_error(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
     large = VideoFormat(width=640, height=480, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))

@@ -6,10 +6,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import END, Frame, VideoFormat
+from lipt_stream.media.containers import writable_suffix
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
@@ -230,3 +232,44 @@ def test_tags_in_an_old_encoding_are_kept_as_text(clip: Path, tmp_path: Path) ->
             assert container.metadata["title"] == "Kafé am Fluss"
             if suffix == ".mkv":
                 assert container.streams.audio[0].metadata["title"] == "français"
+
+
+def test_the_sound_of_an_old_telephone(tmp_path: Path) -> None:
+    """AMR is held by MOV, which is why a .3gp becomes one."""
+    film = tmp_path / "film.3gp"
+    with av.open(str(film), "w") as target:
+        picture = target.add_stream("h263", 25)
+        picture.width, picture.height = 176, 144
+        sound = target.add_stream("libopencore_amrnb", 8000, layout="mono")
+        for number in range(5):
+            frame = av.VideoFrame(176, 144, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            target.mux(picture.encode(frame))
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 160), np.int16), "s16", "mono")
+            block.sample_rate, block.pts, block.time_base = 8000, 160 * number, Fraction(1, 8000)
+            target.mux(sound.encode(block))
+        target.mux(picture.encode(None))
+        target.mux(sound.encode(None))
+    result = tmp_path / f"out{writable_suffix(film)}"
+    through(film, result)
+    assert [digest for _, digest in packets(result, "audio")] == [digest for _, digest in packets(film, "audio")]
+
+
+def test_the_track_of_chapters_is_no_loss(clip: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    with av.open(str(clip)) as source, av.open(str(film), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        titles = [
+            {"id": n, "start": n, "end": n + 1, "time_base": Fraction(1), "metadata": {"title": str(n)}} for n in (0, 1)
+        ]
+        target.set_chapters(titles)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copied
+                target.mux(packet)
+    with av.open(str(film)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "data"]
+    sink = through(film, tmp_path / "out.mp4", end_seconds=1.5)
+    assert not [note for note in sink.notes if "left out" in note]
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["0", "1"]

@@ -26,6 +26,13 @@ def test_a_folder_gives_its_films_in_order_and_what_cannot_be_written_becomes_mk
     assert names == ["a_4x.mkv", "b_4x.mp4", "c_4x.mkv"]
 
 
+def test_kin_of_what_is_written_become_that(tmp_path: Path) -> None:
+    for name in ("phone.3gp", "quick.QT", "flash.f4v", "real.rm"):
+        (tmp_path / name).write_bytes(b"x")
+    names = [job.output.name for job in plan_jobs([str(tmp_path)], None, 2, overwrite=False)]
+    assert names == ["flash_2x.mp4", "phone_2x.mov", "quick_2x.mov", "real_2x.mkv"]
+
+
 def test_a_pattern_in_and_a_pattern_out(films: Path) -> None:
     jobs = plan_jobs([str(films / "[ab].m*")], str(films / "out" / "{stem}-x{scale}{ext}"), 2, overwrite=False)
     assert [job.output for job in jobs] == [films / "out" / "a-x2.mkv", films / "out" / "b-x2.mp4"]
