@@ -1,6 +1,6 @@
 """Every film of a collection through the command line, and what became of each: docs/files.md.
 
-python scripts/file_matrix.py FOLDER... [--only NAME]
+python scripts/file_matrix.py FOLDER... [--pixels 25000000] [--only NAME]
 
 Of each film: what went in, what came out, the notes, or the words of the refusal. It is checked that nothing hangs,
 that no traceback is shown, that the result decodes, and that it holds exactly as many pictures as a plain PyAV loop
@@ -30,7 +30,6 @@ from lipt_stream.media.containers import writable_suffix
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "files.md"
 LIMIT_SECONDS = 600
-WHOLE_UP_TO = 25_000_000  # pixels of all frames together; longer films are cut to about that many
 DAMAGED = re.compile(r"corrupt|truncated|fuzz|invalid|failing|zero_size|out_of_range|encrypted")
 INTRODUCTION = """# What becomes of which file
 
@@ -63,6 +62,9 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument(
+        "--pixels", type=int, default=25_000_000, help="of all frames together; longer films are cut to about that many"
+    )
     parser.add_argument("--only", help="films whose name contains this; prints and writes nothing")
     arguments = parser.parse_args()
     films = sorted(path for folder in arguments.folders for path in folder.iterdir() if path.is_file())
@@ -70,16 +72,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for film in films:
             if arguments.only is None or arguments.only in film.name:
-                rows.append(journey(film, Path(folder)))
+                rows.append(journey(film, Path(folder), arguments.pixels))
                 print(json.dumps(vars(rows[-1])), flush=True)
     if arguments.only is None:
         TARGET.write_text("\n".join(document(rows)) + "\n", encoding="utf-8")
     raise SystemExit(1 if any(row.failures for row in rows) else 0)
 
 
-def journey(film: Path, folder: Path) -> Row:
+def journey(film: Path, folder: Path, pixels: int) -> Row:
     row = Row(film.name)
-    describe_source(film, row)
+    describe_source(film, row, pixels)
     result = folder / f"{film.stem}{writable_suffix(film)}"
     command = [sys.executable, "-m", "lipt_stream", "upscale", str(film), str(result), "--json", "--quiet"]
     command += ["--model", "nano", "--device", "cpu"]
@@ -109,12 +111,12 @@ def journey(film: Path, folder: Path) -> Row:
     return row
 
 
-def describe_source(film: Path, row: Row) -> None:
+def describe_source(film: Path, row: Row, pixels: int) -> None:
     """Fills in what the film is, where it is cut, and how many pictures a plain loop reads up to there."""
     try:
         with av.open(f"file:{film}", metadata_errors="surrogateescape") as container:
             row.source = f"{container.format.name.split(',')[0]}, {streams(container)}"
-            row.end_seconds = cut_at(container, film)
+            row.end_seconds = cut_at(container, film, pixels)
         row.plain = count_pictures(film, row.end_seconds)
     except (av.FFmpegError, UnicodeDecodeError, MemoryError, StopIteration):
         return
@@ -151,12 +153,12 @@ def main_picture(container: Any) -> Any:
     return next((stream for stream in container.streams.video if not stream.disposition & covers), None)
 
 
-def cut_at(container: Any, film: Path) -> float | None:
-    """A film of many pixels is cut to what a CPU does in about half a minute."""
+def cut_at(container: Any, film: Path, pixels: int) -> float | None:
+    """None for a film of no more than `pixels` in all its frames together, and for one whose damage may be at its end."""
     stream = main_picture(container)
     if stream is None or not stream.average_rate or DAMAGED.search(film.name):
         return None
-    seconds = WHOLE_UP_TO / max(1, stream.width * stream.height) / min(60.0, float(stream.average_rate))
+    seconds = pixels / max(1, stream.width * stream.height) / min(60.0, float(stream.average_rate))
     length = container.duration / av.time_base if container.duration else float("inf")
     return round(max(seconds, 0.1), 2) if seconds < length else None
 
