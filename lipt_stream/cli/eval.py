@@ -22,7 +22,7 @@ from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate
 
 
 def evaluate_weights(
-    data: Annotated[Path, typer.Option(help="A folder of full-size images.")],
+    data: Annotated[Path, typer.Option(help="A folder of full-size images; with --all, or a folder of such folders.")],
     scale: options.Scale = None,
     model: Annotated[
         list[str] | None,
@@ -33,11 +33,20 @@ def evaluate_weights(
     runtime: options.Runtime = None,
     threads: options.Threads = None,
     per_image: Annotated[bool, typer.Option("--per-image", help="Also each image.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All weights that ship, at every scale, on every set: a Markdown table.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """PSNR and SSIM on Y beside bicubic and Lanczos: MATLAB's bicubic down, rounded to 8 bits, borders cut."""
     settings = {"scale": scale, "device": device, "precision": precision, "runtime": runtime, "threads": threads}
     spec = options.build_spec(None, settings)
+    if everything:
+        if scale or model or per_image:
+            raise SettingsError("--all goes with neither --scale, --model nor --per-image", "Leave them out")
+        rows = score_all(data, spec)
+        typer.echo(json.dumps(rows) if as_json else markdown_table(rows))
+        return
     if spec.scale == 1:
         raise SettingsError("Scale 1 has no low resolution to start from", "Use --scale 2, 3 or 4")
     names = model or [entry.name for entry in catalog.entries() if entry.scale == spec.scale and entry.task == "sr"]
@@ -49,6 +58,44 @@ def evaluate_weights(
         typer.echo(json.dumps(_as_json(data, spec, scores)))
     else:
         _print_table(data, spec, scores, per_image)
+
+
+def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
+    """One object for each weights file and interpolation: `scale`, `name`, `parameters`, `psnr_y`, `ssim_y` by set."""
+    folders = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    sets = sorted(folders or [data], key=lambda path: (len(path.name), path.name))  # Set5 before Set14
+    shipped = [entry for entry in catalog.entries() if entry.task == "sr"]
+    rows: list[dict[str, Any]] = []
+    for scale in sorted({entry.scale for entry in shipped}):
+        plain = {folder.name: baselines(folder, scale) for folder in sets}
+        for name in ("bicubic", "lanczos"):
+            rows.append(_row(scale, name, None, {folder: scores[name] for folder, scores in plain.items()}))
+        for entry in (entry for entry in shipped if entry.scale == scale):
+            upscaler = load_upscaler(spec.but({"model": entry.name, "scale": scale}))
+            scores = {folder.name: evaluate(as_function(upscaler), folder, scale) for folder in sets}
+            rows.append(_row(scale, entry.name, upscaler.parameters, scores))
+    return rows
+
+
+def _row(scale: int, name: str, parameters: int | None, scores: dict[str, Scores]) -> dict[str, Any]:
+    return {
+        "scale": scale,
+        "name": name,
+        "parameters": parameters,
+        "psnr_y": {folder: score.psnr_y for folder, score in scores.items()},
+        "ssim_y": {folder: score.ssim_y for folder, score in scores.items()},
+    }
+
+
+def markdown_table(rows: list[dict[str, Any]]) -> str:
+    """What README shows: Y-PSNR in dB / SSIM."""
+    sets = list(rows[0]["psnr_y"])
+    lines = ["| scale | weights | parameters | " + " | ".join(sets) + " |", "| --- " * (3 + len(sets)) + "|"]
+    for row in rows:
+        size = "" if row["parameters"] is None else f"{row['parameters']:,}"
+        figures = " | ".join(f"{row['psnr_y'][name]:.2f} / {row['ssim_y'][name]:.4f}" for name in sets)
+        lines.append(f"| x{row['scale']} | {row['name']} | {size} | {figures} |")
+    return "\n".join(lines)
 
 
 def as_function(upscaler: Upscaler) -> Any:

@@ -22,14 +22,14 @@ def models(as_json: options.Json = False) -> None:
         return
     datasets = sorted({name for entry in entries for name in entry.psnr})
     table = Table(title="Weights (Y-PSNR in dB)")
-    for column in ("name", "task", "scale", *datasets):
+    for column in ("name", "task", "made for", "scale", *datasets):
         table.add_column(column, justify="right" if column in (*datasets, "scale") else "left")
     for entry in entries:
         figures = (f"{entry.psnr[name]:.2f}" if name in entry.psnr else "" for name in datasets)
-        table.add_row(entry.name, entry.task, f"x{entry.scale}", *figures)
+        table.add_row(entry.name, entry.task, entry.content, f"x{entry.scale}", *figures)
     Console().print(table)
 
 
 def _as_json(entry: catalog.Entry) -> dict[str, Any]:
     fields = {item.name: getattr(entry, item.name) for item in dataclasses.fields(entry)}
-    return fields | {"psnr": dict(entry.psnr)}
+    return fields | {"psnr": dict(entry.psnr), "ssim": dict(entry.ssim)}

@@ -39,6 +39,7 @@ class Upscaler:
         self, network: LIPT, info: WeightsInfo, *, device: torch.device, runtime: Runtime, tile: Tile = "auto"
     ) -> None:
         self.info = info
+        self.parameters = sum(tensor.numel() for tensor in network.parameters())
         self.config: LiptConfig = network.config
         self.device = device
         self._runtime = runtime

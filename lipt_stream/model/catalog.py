@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from lipt_stream.errors import WeightsError, nearest
 from lipt_stream.model.lipt import Scale
-from lipt_stream.model.weights import Task
+from lipt_stream.model.weights import Content, Task
 
 INSTALLED = Path(__file__).parents[1] / "weights"
 CHECKOUT = Path(__file__).parents[2] / "weights"
@@ -19,7 +19,10 @@ CHECKOUT = Path(__file__).parents[2] / "weights"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of weights. `name` is "nano-x2", `model` "nano"; `psnr` maps a data set to Y-PSNR in dB."""
+    """One file of weights. `name` is "nano-x2-video", `model` "nano"; the other fields are those of its WeightsInfo.
+
+    `psnr` and `ssim` map a data set to what `lipt-stream eval` measures there, Y-PSNR in dB.
+    """
 
     name: str
     model: str
@@ -27,7 +30,14 @@ class Entry:
     sha256: str
     task: Task
     scale: Scale
+    content: Content
+    licence: str
+    data: str
+    steps: int
+    minutes: float
+    machine: str
     psnr: Mapping[str, float]
+    ssim: Mapping[str, float]
 
 
 def weights_dir() -> Path:
@@ -50,12 +60,15 @@ def entries() -> tuple[Entry, ...]:
 def find(name: str, scale: int) -> Entry:
     """The weights called `name` ("tiny-x2", whose own scale holds), or of the network `name` ("tiny") for `scale`.
 
+    Of a network that has both, those for video: what people upscale has been through an encoder. At scale 1 those
+    that remove an encoder's artefacts before those that remove noise.
+
     WeightsError, with the nearest names, where there are none.
     """
     known = entries()
-    for entry in known:
-        if entry.name == name or (entry.model == name and entry.scale == scale):
-            return entry
+    fitting = [entry for entry in known if entry.name == name or (entry.model == name and entry.scale == scale)]
+    if fitting:
+        return min(fitting, key=lambda entry: (entry.content != "video", entry.task))
     scales = sorted(entry.scale for entry in known if entry.model == name)
     if scales:
         ways = ", ".join(f"x{other}" for other in scales)

@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -25,6 +25,7 @@ from lipt_stream.model.lipt import LIPT, LiptConfig, Scale
 from lipt_stream.model.reference import from_reference, is_reference
 
 Task: TypeAlias = Literal["sr", "deblock", "denoise"]
+Content: TypeAlias = Literal["clean", "video"]
 Origin: TypeAlias = Literal["lipt-stream", "reference"]
 
 FORMAT: Final = "lipt-stream/1"
@@ -34,7 +35,10 @@ NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint
 
 @dataclass(frozen=True, slots=True)
 class WeightsInfo:
-    """Where weights come from and what they are for. `scores` maps a data set's name to Y-PSNR in dB.
+    """Where weights come from and what they are for. `scores` maps a data set's name to Y-PSNR in dB, `ssim` to SSIM.
+
+    `content` is what they were trained to see: "clean" pictures shrunk by bicubic, or "video" as encoders leave it.
+    `steps`, `minutes` and `machine` tell of the training run, "" and 0 where that is unknown.
 
     Of a reference checkpoint only the scale is known: its name is the file's, its licence and data are "unknown",
     and at x1, where the tensors do not tell artefact removal from denoising, its task is given as "denoise".
@@ -47,6 +51,11 @@ class WeightsInfo:
     training_data: str
     scores: Mapping[str, float]
     origin: Origin
+    content: Content = "clean"
+    ssim: Mapping[str, float] = field(default_factory=lambda: {})
+    steps: int = 0
+    minutes: float = 0.0
+    machine: str = ""
 
 
 def load_weights(path: str | Path, *, window: int | None = None) -> tuple[LIPT, WeightsInfo]:
@@ -124,9 +133,17 @@ def _load_ours(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
 
 def _info(fields: dict[str, Any]) -> WeightsInfo:
     info = WeightsInfo(**fields)
-    if info.task not in ("sr", "deblock", "denoise") or info.origin not in ("lipt-stream", "reference"):
-        raise ValueError(f"task {info.task!r}, origin {info.origin!r}")
-    return dataclasses.replace(info, scores={str(name): float(dB) for name, dB in dict(info.scores).items()})
+    if (
+        info.task not in ("sr", "deblock", "denoise")
+        or info.origin not in ("lipt-stream", "reference")
+        or info.content not in ("clean", "video")
+    ):
+        raise ValueError(f"task {info.task!r}, origin {info.origin!r}, content {info.content!r}")
+    return dataclasses.replace(info, scores=_figures(info.scores), ssim=_figures(info.ssim))
+
+
+def _figures(measured: Mapping[str, float]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in dict(measured).items()}
 
 
 def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:

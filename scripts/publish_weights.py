@@ -1,0 +1,123 @@
+"""Put the weights of a training run among those that ship: measured, described, and entered in weights/index.toml.
+
+    python scripts/publish_weights.py runs/tiny-x4 tiny-x4 --bench ../shared/data/bench \\
+        --data "508 freely licensed images, bicubic" --machine "2 cores of an Intel Xeon VM"
+
+RUN is a folder that `lipt-stream train` wrote, or one file of weights (then say --steps and --minutes). Every folder
+of images within --bench is a data set; at scale 1, where there is no low resolution, none is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.model import catalog
+from lipt_stream.model.lipt import NAMES, LiptConfig, deploy
+from lipt_stream.model.weights import load_weights, save_weights
+from lipt_stream.train.evaluate import Scores, evaluate
+
+INDEX = catalog.CHECKOUT / "index.toml"
+HEADER = """\
+# The weights that come with the package: one table a file, written by scripts/publish_weights.py. `psnr` (Y-PSNR in dB)
+# and `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--bench", type=Path, required=True)
+    parser.add_argument("--data", required=True, help="what they were trained on")
+    parser.add_argument("--machine", required=True, help="what they were trained by")
+    parser.add_argument("--steps", type=int, help="of all runs; default: the log's")
+    parser.add_argument("--minutes", type=float)
+    arguments = parser.parse_args()
+    file = arguments.run / "weights.safetensors" if arguments.run.is_dir() else arguments.run
+    steps, minutes = spent(arguments.run) if arguments.run.is_dir() else (0, 0.0)
+    network, info = load_weights(file)
+    scores = measure(file, arguments.bench, info.scale)
+    info = dataclasses.replace(
+        info,
+        name=arguments.name,
+        training_data=arguments.data,
+        machine=arguments.machine,
+        steps=arguments.steps or steps,
+        minutes=arguments.minutes or round(minutes, 1),
+        scores={name: round(score.psnr_y, 2) for name, score in scores.items()},
+        ssim={name: round(score.ssim_y, 4) for name, score in scores.items()},
+    )
+    target = catalog.CHECKOUT / f"{arguments.name}.safetensors"
+    save_weights(target, deploy(network), info)
+    entry = {
+        "name": info.name,
+        "model": model_name(network.config),
+        "file": target.name,
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "task": info.task,
+        "scale": info.scale,
+        "content": info.content,
+        "licence": info.licence,
+        "data": info.training_data,
+        "steps": info.steps,
+        "minutes": float(info.minutes),
+        "machine": info.machine,
+        "psnr": info.scores,
+        "ssim": info.ssim,
+    }
+    others = [dataclasses.asdict(other) for other in catalog.entries() if other.name != info.name]
+    INDEX.write_text(HEADER + "".join(table(known) for known in sorted([*others, entry], key=order)))
+    print(table(entry))
+
+
+def spent(run: Path) -> tuple[int, float]:
+    """Steps and minutes of a run's log."""
+    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    return last["step"], last["seconds"] / 60
+
+
+def measure(file: Path, bench: Path, scale: int) -> dict[str, Scores]:
+    if scale == 1:
+        return {}
+    upscaler = Upscaler.load(file, device="cpu", precision="float32", runtime="torch")
+
+    def upscale(image: Any) -> Any:
+        result = upscaler(torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))[None])
+        return result[0].permute(1, 2, 0).numpy()
+
+    sets = sorted((path for path in bench.iterdir() if path.is_dir()), key=lambda path: (len(path.name), path.name))
+    return {folder.name: evaluate(upscale, folder, scale) for folder in sets}
+
+
+def model_name(config: LiptConfig) -> str:
+    plain = dataclasses.replace(config, scattered=False, sampled_values=False)
+    return next(name for name in NAMES if LiptConfig.named(name, config.scale) == plain)
+
+
+def order(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return NAMES.index(entry["model"]), entry["scale"], entry["content"], entry["task"]
+
+
+def table(entry: dict[str, Any]) -> str:
+    """The entry as TOML: strings, numbers, and tables of numbers by name."""
+    lines = (f"{key} = {inline(value)}" for key, value in entry.items())
+    return "\n[[weights]]\n" + "\n".join(lines) + "\n"
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {number}" for key, number in value.items()) + " }" if value else "{}"
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    main()
