@@ -5,7 +5,8 @@
     ├── OutputError       a result cannot be written, or the container or encoder cannot hold it
     ├── WeightsError      a weights file is missing, damaged or of another network
     ├── SettingsError     an option, key or combination of them is wrong (found before any work)
-    └── DeviceError       a device is missing or too small
+    ├── DeviceError       a device is missing or too small
+    └── TrainingError     a training run came to numbers that are not finite
 
 A message says what happened and where; `hint` says what to do. Together they are the one line a user sees.
 Foreign errors are translated where their library enters the house: av's in `media/av_errors.py`, torch's and
@@ -52,6 +53,10 @@ class SettingsError(LiptError):
 
 class DeviceError(LiptError):
     """A device was asked for that is not there, or has too little memory even for a tile."""
+
+
+class TrainingError(LiptError):
+    """A loss or its gradient became NaN or infinite."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

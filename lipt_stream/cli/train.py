@@ -17,12 +17,13 @@ from rich.progress import Progress as Bar
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
 from lipt_stream.engine.upscaler import pick_device
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import SettingsError, TrainingError
 from lipt_stream.train.loop import Progress, Trainer
-from lipt_stream.train.run import Folders, load_materials, make_trainer, train, write_weights
+from lipt_stream.train.run import LOG, PAIRS, Folders, load_materials, make_trainer, open_run, train, write_weights
 from lipt_stream.train.spec import TrainSpec
 
 PLAIN_INTERVAL_SECONDS = 20.0
+WEIGHTS = "weights.safetensors"
 
 
 def train_network(
@@ -61,6 +62,7 @@ def train_network(
     """Train a network within a budget of minutes; killed at any moment it loses at most one of them."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
+    until = time.monotonic() + 60 * stop_after if stop_after else None
     if stop_after is not None and stop_after <= 0:
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
     spec = TrainSpec(
@@ -80,7 +82,8 @@ def train_network(
     if threads:
         torch.set_num_threads(threads)
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / "pairs")
+    checkpoint = open_run(spec, out, resume=resume)
+    folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
     materials = load_materials(spec, folders, chosen)
     for skipped in materials.skipped:
         console.print(f"left out: {skipped.reason}", markup=False)
@@ -93,21 +96,27 @@ def train_network(
         compiled=chosen.type == "cuda" if compiled is None else compiled,
         init=init,
         teacher=distill,
-        resume=resume,
+        checkpoint=checkpoint,
     )
     console.print(f"{materials.images} images, {len(materials.validation)} to validate by, on {chosen}")
-    until = time.monotonic() + 60 * stop_after if stop_after else None
-    with (
-        stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
-        _display(console, spec) as show,
-    ):
-        for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
-            show(progress)
-    network = write_weights(
-        trainer, out / "weights.safetensors", licence=licence, training_data=", ".join(map(str, data))
-    )
-    draw_curves(out / "log.jsonl", out / "curves.png")
-    draw_stills(network, materials.validation, out / "stills.png", chosen)
+    learnt_from = f"{materials.images} images of " + ", ".join(folder.resolve().name for folder in data)
+
+    def write_results() -> None:
+        network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)
+        draw_curves(out / LOG, out / "curves.png")
+        draw_stills(network, materials.validation, out / "stills.png", chosen)
+
+    try:
+        with (
+            stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
+            _display(console, spec) as show,
+        ):
+            for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
+                show(progress)
+    except TrainingError:
+        write_results()  # of the last state that was good
+        raise
+    write_results()
     console.print(_conclusion(trainer, out), soft_wrap=True)
     if signals.received:
         raise typer.Exit(signals.exit_code)
@@ -120,7 +129,7 @@ def _past(moment: float | None) -> bool:
 def _conclusion(trainer: Trainer, out: Path) -> str:
     state = "done" if trainer.finished else "stopped, go on with --resume"
     psnr = "not validated yet" if trainer.best_psnr is None else f"{trainer.best_psnr:.3f} dB on the validation images"
-    return f"{state}: {trainer.step} steps, {psnr} -> {out / 'weights.safetensors'}"
+    return f"{state}: {trainer.step} steps, {psnr} -> {out / WEIGHTS}"
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ class Checkpoint:
     """`seconds` of the budget are spent after `step` steps. The rest are state dicts and a generator's state.
 
     `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation.
+    `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look.
     """
 
     spec: TrainSpec
@@ -32,6 +34,8 @@ class Checkpoint:
     optimizer: dict[str, Any]
     generator: torch.Tensor
     best_psnr: float | None
+    record: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))
+    looked: float = 0.0
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -39,17 +43,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     path = folder / FILE
     part = path.with_name(FILE + ".part")
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
+    whole = io.BytesIO()  # given a full disk, torch.save would speak of its archive instead
+    torch.save(fields | {"spec": checkpoint.spec.as_json()}, whole)
     try:
         with part.open("wb") as file:
-            torch.save(fields | {"spec": checkpoint.spec.as_json()}, file)
+            file.write(whole.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError where its archive cannot be finished
+    except OSError as error:
         part.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
         raise OutputError(
-            f"Cannot write the checkpoint {path}: {reason}",
+            f"Cannot write the checkpoint {path}: {error.strerror}",
             "Make room and go on with --resume" if path.exists() else "Check the folder and its space",
         ) from error
 

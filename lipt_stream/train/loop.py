@@ -17,27 +17,26 @@ from typing import Final, Protocol, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from lipt_stream.errors import LiptError
+from lipt_stream.errors import TrainingError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.batches import Batch
-from lipt_stream.train.checkpoint import Checkpoint, save_checkpoint
+from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning_rate
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import branch_out
 from lipt_stream.train.validation import ValidationPair, validate
 
 LOOK_EVERY: Final = 20
-"""Steps between two looks at the losses: looking waits for the device."""
-CHECKPOINT_SECONDS: Final = 40.0
+"""Steps between two looks at the losses, which wait for the device; slow steps are looked at by LOOK_SECONDS."""
+LOOK_SECONDS: Final = 10.0
+CHECKPOINT_SECONDS: Final = 30.0
+"""With LOOK_SECONDS and a validation behind it, less than the minute that a killed run may lose."""
 VALIDATIONS: Final = 40
 """How often a run is validated, evenly over its budget, but not more than once in VALIDATION_SECONDS."""
 VALIDATION_SECONDS: Final = 30.0
 GRADIENT_NORM: Final = 1.0
-
-
-class TrainingError(LiptError):
-    """The loss became NaN or infinite."""
 
 
 class Batches(Protocol):
@@ -62,7 +61,7 @@ class Progress:
 class Trainer:
     """A run that can be stopped at any step and resumed from what it wrote.
 
-    Iterating `run` trains; each Progress comes after at most LOOK_EVERY steps.
+    Iterating `run` trains; each Progress comes after at most LOOK_EVERY steps, or the first one after LOOK_SECONDS.
     """
 
     def __init__(
@@ -86,46 +85,43 @@ class Trainer:
         self._half, self._teacher = half, teacher.to(device).eval() if teacher else None
         self.model: LIPT = branch_out(start).to(device).train()
         self.average: LIPT = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self._trained, self._averaged = tuple(self.model.parameters()), tuple(self.average.parameters())
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=spec.learning_rate, fused=True)
         self.generator = torch.Generator(device).manual_seed(spec.seed)
-        self._forward = cast("Callable[[Tensor], Tensor]", torch.compile(self.model) if compiled else self.model)  # pyright: ignore[reportUnknownMemberType]
+        self._forward = cast(
+            "Callable[[Tensor], Tensor]",
+            # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
+            torch.compile(self.model, dynamic=False) if compiled else self.model,  # pyright: ignore[reportUnknownMemberType]
+        )
         self.step = 0
         self.seconds = 0.0
         self.best_psnr: float | None = None
         self._best: LIPT | None = None
+        # What happened since the last look: (loss, gradient norm) of each step, and where in the budget that look was.
+        self._record: list[Tensor] = []
+        self._looked = 0.0
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Train until the budget is spent or `stop()` holds, writing checkpoints on the way and at the end.
 
-        Raises TrainingError where the loss is no longer finite; `average` is then that of the last checkpoint.
+        Raises TrainingError where the loss or its gradient is no longer finite: this trainer is then back at the last
+        checkpoint, whose state was finite.
         """
-        began, before = self._clock(), self.seconds
-        saved = validated = self.seconds
-        losses: list[Tensor] = []
-        step_then, seconds_then = self.step, self.seconds
+        began, saved = self._clock() - self.seconds, self.seconds
         if self.step == 0:
             self._save()  # from here on there is a state to fall back on
         while not self.finished and not stop():
-            losses.append(self._train_step(self.seconds / self.spec.seconds))
+            self._record.append(self._train_step(self.seconds / self.spec.seconds))
             self.step += 1
-            self.seconds = before + self._clock() - began
-            if len(losses) < LOOK_EVERY and not self.finished:
+            self.seconds = self._clock() - began
+            waited = self.seconds - self._looked >= LOOK_SECONDS or len(self._record) >= LOOK_EVERY
+            if not waited and not self.finished:
                 continue
-            loss = self._mean_loss(losses)
-            losses.clear()
-            psnr = None
-            if self.finished or self.seconds - validated >= max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS):
-                psnr = self._validate()
-                validated = self.seconds
+            yield self._look()
             if self.seconds - saved >= CHECKPOINT_SECONDS:
                 self._save()
                 saved = self.seconds
-            rate = (self.step - step_then) / max(self.seconds - seconds_then, 1e-9)
-            step_then, seconds_then = self.step, self.seconds
-            current = learning_rate(self.spec, min(self.seconds / self.spec.seconds, 1.0))
-            yield Progress(self.step, self.seconds, loss, current, rate, psnr, self.best_psnr)
-        if losses:
-            self._mean_loss(losses)
+        self._require_finite()
         self._save()
 
     @property
@@ -143,12 +139,15 @@ class Trainer:
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.generator.set_state(checkpoint.generator)
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
-        self.best_psnr = checkpoint.best_psnr
+        self.best_psnr, self._looked = checkpoint.best_psnr, checkpoint.looked
+        self._record = list(checkpoint.record.to(self.device))
+        self._best = None
         if checkpoint.best is not None:
             self._best = LIPT(self.spec.config, deployed=True).to(self.device).eval()
             self._best.load_state_dict(checkpoint.best)
 
     def _train_step(self, progress: float) -> Tensor:
+        """One step; the loss and the norm of its gradient, (2,), which nothing has waited for yet."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.spec, progress)
         batch, patch = batch_shape(self.spec, progress)
@@ -159,10 +158,10 @@ class Trainer:
         loss = self._loss(result.float(), high, low, squared=in_tail(self.spec, progress))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         self._follow()
-        return loss.detach()
+        return torch.stack((loss.detach(), norm))
 
     def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, squared: bool) -> Tensor:
         distance = F.mse_loss if squared else F.l1_loss
@@ -176,27 +175,42 @@ class Trainer:
     def _follow(self) -> None:
         """Move the average a little towards the model."""
         keep = ema_decay(self.spec, self.step)
-        with torch.no_grad():
-            for average, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
-                average.lerp_(weight, 1 - keep)
+        # One launch for all: parameter by parameter, a GPU would wait for hundreds of small ones in every step.
+        get_ema_multi_avg_fn(keep)(self._averaged, self._trained, self.step)
 
     def _autocast(self) -> AbstractContextManager[None]:
         if not self._half:
             return nullcontext()
         return cast("AbstractContextManager[None]", torch.autocast(self.device.type, dtype=torch.bfloat16))
 
-    def _mean_loss(self, losses: list[Tensor]) -> float:
-        """The mean of the last losses; a TrainingError names the step of the first that is not finite."""
-        values = torch.stack(losses).cpu()
-        wrong = (~torch.isfinite(values)).nonzero()
-        if len(wrong):
-            step = self.step - len(losses) + int(wrong[0]) + 1
-            raise TrainingError(
-                f"The loss is {float(values[int(wrong[0])])} at step {step}",
-                f"The last good state is in {self.out}: --resume with a lower --learning-rate is another run, so "
-                "start one with --init",
-            )
-        return float(values.mean())
+    def _look(self) -> Progress:
+        """What happened since the last look; with a validation where one is due by the time spent."""
+        loss = float(self._require_finite()[:, 0].mean())
+        rate = len(self._record) / max(self.seconds - self._looked, 1e-9)
+        interval = max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS)
+        is_due = self.finished or self.seconds // interval > self._looked // interval
+        self._record, self._looked = [], self.seconds
+        psnr = self._validate() if is_due else None
+        current = learning_rate(self.spec, min(self.seconds / self.spec.seconds, 1.0))
+        return Progress(self.step, self.seconds, loss, current, rate, psnr, self.best_psnr)
+
+    def _recorded(self) -> Tensor:
+        return torch.stack(self._record).cpu() if self._record else torch.empty(0, 2)
+
+    def _require_finite(self) -> Tensor:
+        """The record, (steps, 2); a TrainingError names the first step in it that is not finite."""
+        record = self._recorded()
+        wrong = (~torch.isfinite(record)).nonzero()
+        if not len(wrong):
+            return record
+        row, column = map(int, wrong[0])
+        step = self.step - len(record) + row + 1
+        self.resume(load_checkpoint(self.out, self.spec))
+        raise TrainingError(
+            f"The {('loss', 'gradient')[column]} is {float(record[row, column])} at step {step}",
+            f"What step {self.step} had reached is kept in {self.out}, but would end here again: start from its "
+            "weights by --init, with a lower --learning-rate and another --out",
+        )
 
     def _validate(self) -> float:
         network = deploy(self.average)
@@ -218,5 +232,7 @@ class Trainer:
                 optimizer=self.optimizer.state_dict(),
                 generator=self.generator.get_state().cpu(),
                 best_psnr=self.best_psnr,
+                record=self._recorded(),
+                looked=self._looked,
             ),
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -13,12 +14,11 @@ from typing import Final, Literal, TypeAlias
 
 import torch
 
-from lipt_stream.errors import InputError, OutputError
+from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
-from lipt_stream.train.checkpoint import load_checkpoint
-from lipt_stream.train.degrade import Degradation, Pair, make_pairs
+from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint
 from lipt_stream.train.images import PackedImages, Skipped, find_all_images, read_images
 from lipt_stream.train.loop import Batches, Progress, Trainer
 from lipt_stream.train.spec import TrainSpec
@@ -27,6 +27,11 @@ from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
+LOG: Final = "log.jsonl"
+PAIRS: Final = "pairs"
+"""Where a run keeps degraded images, in its own folder, unless it is told another place."""
+
+LEAST_VALIDATION_SIDE: Final = 16  # LR pixels
 VALIDATION_SIDE: Final = 160
 """LR pixels of the middle of each validation image that are looked at while training goes on."""
 
@@ -49,6 +54,24 @@ class Folders:
     valid: Path | None
     out: Path
     pairs: Path
+
+
+def open_run(spec: TrainSpec, out: Path, *, resume: bool) -> Checkpoint | None:
+    """Where the run in `out` stands; None at its start. To be called first: what it refuses costs no reading of images.
+
+    Raises:
+        InputError, SettingsError: `resume`, and there is no checkpoint, or it is of another run.
+        OutputError: `out` cannot be made, or holds a run already and `resume` was not said.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot make the folder {out}: {error.strerror}", "Choose another --out") from error
+    if resume:
+        return load_checkpoint(out, spec)
+    if any(path.name != PAIRS for path in out.iterdir()):  # pairs are of use to the next try
+        raise OutputError(f"{out} is not empty", "Go on with what is there by --resume, or choose another --out")
+    return None
 
 
 def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> Materials:
@@ -78,43 +101,48 @@ def make_trainer(
     compiled: bool = False,
     init: Path | None = None,
     teacher: Path | None = None,
-    resume: bool = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Trainer:
-    """A trainer at its start, or where the checkpoint in `out` left off.
+    """A trainer at its start, which the seed decides, or where the checkpoint left off; `init` is not read then.
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
-        InputError, SettingsError: `resume`, and there is no checkpoint, or it is of another run.
-        OutputError: `out` cannot be made, or holds a run already and `resume` was not said.
+        SettingsError: `teacher` is of another scale.
     """
-    _make_folder(out, resume=resume)
-    start = start_from(deploy(load_weights(init)[0]), spec.config) if init else bilinear_start(spec.config)
-    trainer = Trainer(
-        spec,
-        start,
-        materials.batches,
-        materials.validation,
-        out,
-        device=device,
-        teacher=_teacher(teacher, spec) if teacher else None,
-        half=precision == "bfloat16" or (precision == "auto" and _has_fast_bfloat16(device)),
-        compiled=compiled,
-    )
-    if resume:
-        trainer.resume(load_checkpoint(out, spec))
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
+        is_other = init is not None and checkpoint is None
+        start = start_from(deploy(load_weights(init)[0]), spec.config) if is_other else bilinear_start(spec.config)
+        trainer = Trainer(
+            spec,
+            start,
+            materials.batches,
+            materials.validation,
+            out,
+            device=device,
+            teacher=_teacher(teacher, spec) if teacher else None,
+            half=precision == "bfloat16" or (precision == "auto" and _has_fast_bfloat16(device)),
+            compiled=compiled,
+        )
+    if checkpoint:
+        trainer.resume(checkpoint)
     return trainer
 
 
 def train(trainer: Trainer, stop: Callable[[], bool]) -> Iterator[Progress]:
-    """Run the trainer and write `log.jsonl` beside its checkpoint: a line for each Progress."""
-    log = trainer.out / "log.jsonl"
-    _forget_after(log, trainer.step)
-    with log.open("a", encoding="utf-8") as file:
-        for progress in trainer.run(stop):
-            line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
+    """Run the trainer and write LOG beside its checkpoint: a line for each Progress.
+
+    Raises TrainingError where the loss is not finite any more, OutputError where something cannot be written.
+    """
+    log = trainer.out / LOG
+    with _writing(log):
+        log.touch()
+        _forget_after(log, trainer.step)
+    for progress in trainer.run(stop):
+        line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
+        with _writing(log), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-            file.flush()
-            yield progress
+        yield progress
 
 
 def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: str) -> LIPT:
@@ -139,28 +167,38 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
 def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device) -> Materials:
     least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
     _, images, skipped = read_images(paths, least, _workers())
-    _, held_out, _ = read_images(valid, 16 * spec.scale, _workers())
+    _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
     batches = BicubicBatches(PackedImages(images, device), spec.scale)
-    return Materials(batches, _middles(bicubic_pairs(held_out, spec.scale), spec.scale), len(images), skipped)
+    validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
+    return Materials(batches, validation, len(images), skipped + not_held_out)
 
 
 def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path, device: torch.device) -> Materials:
+    # Imported here because it needs PyAV, and training with bicubic runs without: GPU machines may lack it.
+    from lipt_stream.train.degrade import Degradation, Pair, make_pairs
+
     degradation = Degradation(task=spec.task, scale=spec.scale)
     skipped: list[Skipped] = []
 
     def images(of: list[Path], least: int) -> list[ValidationPair]:
         made = make_pairs(of, cache, degradation, seed=spec.seed, workers=_workers(), skipped=skipped.append)
         with ThreadPoolExecutor(_workers()) as pool:
-            read = pool.map(Pair.read, made, repeat(spec.scale))
-            return [ValidationPair(low, high) for high, low in read if min(low.shape[:2]) >= least]
+            read = [ValidationPair(low, high) for high, low in pool.map(Pair.read, made, repeat(spec.scale))]
+        large = [pair for pair in read if min(pair.low.shape[:2]) >= least]
+        for pair, source in zip(read, made, strict=True):
+            if min(pair.low.shape[:2]) < least:
+                height, width = pair.high.shape[:2]
+                reason = f"{source.hr_path} is {width}x{height}, less than a crop of {least * spec.scale}"
+                skipped.append(Skipped(source.hr_path, reason))
+        if not large:
+            raise InputError(f"None of {len(of)} images can be used: {skipped[-1].reason}", "Give larger, sound images")
+        return large
 
     training = images(paths, max(spec.patch, spec.tail_patch))
-    if not training:
-        raise InputError(f"No image is as large as a crop of {spec.tail_patch * spec.scale} pixels", "Give larger ones")
     high = PackedImages([pair.high for pair in training], device)
     low = PackedImages([pair.low for pair in training], device)
     batches = PairedBatches(high, low, spec.scale)
-    return Materials(batches, _middles(images(valid, 16), spec.scale), len(training), skipped)
+    return Materials(batches, _middles(images(valid, LEAST_VALIDATION_SIDE), spec.scale), len(training), skipped)
 
 
 def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
@@ -170,24 +208,26 @@ def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
 def _teacher(path: Path, spec: TrainSpec) -> LIPT:
     network, info = load_weights(path)
     if info.scale != spec.scale:
-        raise InputError(f"{path} enlarges x{info.scale}, and this run x{spec.scale}", "Give a teacher of its scale")
+        raise SettingsError(f"{path} enlarges x{info.scale}, and this run x{spec.scale}", "Give a teacher of its scale")
     return deploy(network)
-
-
-def _make_folder(out: Path, *, resume: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot make the folder {out}: {error.strerror}", "Choose another --out") from error
-    if not resume and any(out.iterdir()):
-        raise OutputError(f"{out} is not empty", "Go on with what is there by --resume, or choose another --out")
 
 
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of steps that were done after the checkpoint, and will be done again."""
-    if log.exists():
-        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = (line for line in lines if line.endswith("}\n"))  # a kill may leave half of one
+    kept = "".join(line for line in whole if json.loads(line)["step"] <= step)
+    part = log.with_name(log.name + ".part")
+    part.write_text(kept, encoding="utf-8")
+    part.replace(log)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}", "Check the folder and its space") from error
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

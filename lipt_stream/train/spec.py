@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.model.lipt import NAMES, LiptConfig, Scale
@@ -45,6 +45,11 @@ class TrainSpec:
             raise SettingsError(f"No network is called {self.model!r}", nearest(self.model, NAMES))
         if self.scale not in (1, 2, 3, 4):
             raise SettingsError(f"--scale {self.scale} is none of 1, 2, 3 and 4", "2 is the usual one")
+        for name, known in (("task", get_args(Task)), ("degrade", get_args(Source))):
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"--{name} {getattr(self, name)} is none of {', '.join(known)}", f"{known[0]} is usual"
+                )
         if (self.task == "sr") == (self.scale == 1):
             raise SettingsError(
                 f"--task {self.task} at x{self.scale} makes no sense", "sr enlarges; deblock and denoise are x1"
