@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
-from lipt_stream.model.repconv import Affine, RepConv, Sobel, chain, fold_batch_norm, merge
+from lipt_stream.model.repconv import Affine, LinearBranches, RepConv, Sobel, chain, fold_batch_norm, merge
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
@@ -119,3 +119,45 @@ def test_training_uses_the_statistics_of_the_batch() -> None:
     branches(torch.randn(2, 4, 8, 8) + 3).sum().backward()
     assert not torch.equal(branches.square.norm.running_mean, before)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in branches.parameters())
+
+
+def scattered(branches: LinearBranches, seed: int = 0) -> LinearBranches:
+    """Every parameter away from its start, so that each has a part in the merged kernel."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in branches.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    return branches
+
+
+def test_linear_branches_start_as_the_convolution_that_they_replace() -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(6, 6, 3, padding=1).double()
+    branches = LinearBranches(plain).double()
+    x = torch.randn(2, 6, 5, 8, dtype=torch.float64)
+    torch.testing.assert_close(branches(x), plain(x), atol=1e-6, rtol=0)  # made in float32
+
+
+def test_linear_branches_are_the_sum_of_six_convolutions() -> None:
+    """Against the branches computed one by one, with the border that makes a 1x1 before a 3x3 exact."""
+    torch.manual_seed(0)
+    branches = scattered(LinearBranches(nn.Conv2d(4, 4, 3, padding=1)).double())
+    x = torch.randn(2, 4, 6, 5, dtype=torch.float64)
+    expected = F.conv2d(x, *branches.square.affine(), padding=1) + branches.point(x)
+    for first, second in zip(branches.points, branches.squares, strict=True):
+        weight, bias = second.affine()
+        inner = F.pad(x, (1, 1, 1, 1))  # the first convolution sees an image padded with zeros
+        expected = expected + F.conv2d(first(inner), weight, bias, groups=4 // weight.shape[1])
+    torch.testing.assert_close(branches(x), expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(F.conv2d(x, *branches.affine(), padding=1), branches(x), atol=0, rtol=0)
+
+
+def test_the_gradients_of_linear_branches_are_those_of_finite_differences() -> None:
+    torch.manual_seed(0)
+    branches = scattered(LinearBranches(nn.Conv2d(2, 2, 3, padding=1)).double())
+    names = [name for name, _ in branches.named_parameters()]
+    x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
+
+    def output(*values: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(branches, dict(zip(names, values, strict=True)), (x,))
+
+    assert torch.autograd.gradcheck(output, tuple(p.detach().requires_grad_() for p in branches.parameters()))
