@@ -109,10 +109,12 @@ def make_trainer(
         WeightsError: `init` or `teacher` cannot be read or does not fit.
         SettingsError: `teacher` is of another scale.
     """
-    with torch.random.fork_rng(devices=()):
+    with torch.random.fork_rng(devices=()):  # pyright: ignore[reportUnknownMemberType]
         torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
-        is_other = init is not None and checkpoint is None
-        start = start_from(deploy(load_weights(init)[0]), spec.config) if is_other else bilinear_start(spec.config)
+        if init and checkpoint is None:
+            start = start_from(deploy(load_weights(init)[0]), spec.config)
+        else:
+            start = bilinear_start(spec.config)
         trainer = Trainer(
             spec,
             start,

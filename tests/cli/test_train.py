@@ -1,0 +1,188 @@
+"""`lipt-stream train` in a process of its own: done, stopped, killed, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lipt_stream.cli.train_pictures import draw_curves, draw_stills
+from lipt_stream.errors import OutputError
+from lipt_stream.model.weights import load_weights
+from lipt_stream.train.run import LOG, Folders, load_materials, make_trainer, train
+from lipt_stream.train.spec import TrainSpec
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream", "train"]
+SMALL = ["--model", "nano", "--batch", "2", "--patch", "8", "--tail-patch", "16", "--device", "cpu", "--threads", "1"]
+ENDLESS = [*SMALL, "--minutes", "600"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    y, x = np.mgrid[:70, :60]
+    for number in range(3):
+        gray = 120 + 60 * np.sin(x / (4 + number)) * np.cos(y / 7)
+        Image.fromarray(np.stack([gray, gray * 0.9, gray + 10], axis=2).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def command(photos: Path, out: Path, *arguments: str | Path) -> list[str]:
+    return [*PROGRAM, "--data", str(photos), "--out", str(out), *map(str, arguments)]
+
+
+def run(photos: Path, out: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(photos, out, *arguments), capture_output=True, text=True, timeout=240, check=False)
+
+
+def start_and_wait(photos: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A run that has written its first checkpoint."""
+    process = subprocess.Popen(command(photos, out, *arguments), stderr=subprocess.PIPE, text=True)
+    for _ in range(2400):
+        if (out / "checkpoint.pt").exists() or process.poll() is not None:
+            return process
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint after two minutes")
+
+
+def step_in(out: Path) -> int:
+    return torch.load(out / "checkpoint.pt", weights_only=True)["step"]
+
+
+def test_a_whole_run(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(photos, out, *SMALL, "--minutes", "0.05")
+    assert done.returncode == 0, done.stderr
+    assert "2 images, 1 to validate by, on cpu" in done.stderr
+    assert "done: " in done.stderr
+    assert {path.name for path in out.iterdir()} == {
+        "checkpoint.pt", "curves.png", "log.jsonl", "stills.png", "weights.safetensors",
+    }  # fmt: skip
+    network, info = load_weights(out / "weights.safetensors")
+    assert network.deployed
+    assert info.training_data == f"2 images of {photos.name}"
+    assert info.scores["validation"] > 10
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert last["psnr_y"] is not None
+    assert last["step"] == step_in(out)
+    again = run(photos, out, *SMALL, "--minutes", "0.05", "--resume", "--quiet")
+    assert (again.returncode, again.stderr) == (0, "")  # nothing is left to do, and its results are written again
+
+
+def test_pictures_of_a_run_that_has_hardly_begun(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", batch=2, patch=8, tail_patch=16)
+    cpu = torch.device("cpu")
+    found = load_materials(spec, Folders([photos], None, tmp_path, tmp_path / "pairs"), cpu)
+    trainer = make_trainer(spec, found, tmp_path, device=cpu)
+    assert list(train(trainer, lambda: True)) == []
+    draw_curves(tmp_path / LOG, tmp_path / "curves.png")
+    draw_stills(trainer.result(), found.validation, tmp_path / "stills.png", cpu)
+    for name in ("curves.png", "stills.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 100
+    with pytest.raises(OutputError, match="Cannot write"):
+        draw_stills(trainer.result(), found.validation, tmp_path / "missing" / "stills.png", cpu)
+
+
+def test_a_signal_ends_it_with_a_checkpoint_and_it_goes_on(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start_and_wait(photos, out, *ENDLESS)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "stopping: finishing the step, and writing the checkpoint" in errors
+    assert "stopped, go on with --resume" in errors
+    assert "Traceback" not in errors
+    before = step_in(out)
+    assert before > 0
+    assert (out / "weights.safetensors").is_file()
+    resumed = run(photos, out, *ENDLESS, "--resume", "--stop-after", "0.1")
+    assert resumed.returncode == 0, resumed.stderr
+    assert step_in(out) > before
+
+
+def test_a_killed_run_goes_on(photos: Path, tmp_path: Path) -> None:
+    """At a random moment, perhaps while a checkpoint is written: one is there, and it is whole."""
+    out = tmp_path / "run"
+    process = start_and_wait(photos, out, *ENDLESS)
+    time.sleep(random.uniform(0, 1.5))
+    process.kill()
+    process.communicate(timeout=60)
+    before = step_in(out)
+    resumed = run(photos, out, *ENDLESS, "--resume", "--stop-after", "0.1")
+    assert resumed.returncode == 0, resumed.stderr
+    assert step_in(out) > before
+    lines = [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert lines == sorted(set(lines))
+
+
+def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
+    empty, out = tmp_path / "empty", tmp_path / "run"
+    empty.mkdir()
+    assert run(photos, out, *ENDLESS, "--stop-after", "0.02", "-q").returncode == 0
+    other = [*SMALL, "--minutes", "9"]
+    for folder, place, arguments, code, words in (
+        (photos, out, ENDLESS, 1, "is not empty. Go on with what is there by --resume"),
+        (photos, out, [*other, "--resume"], 2, "is of another run: minutes 9.0 is 600.0 there"),
+        (photos, tmp_path / "new", [*ENDLESS, "--resume"], 1, "Train without --resume to begin"),
+        (empty, tmp_path / "new2", ENDLESS, 1, "holds no image"),
+        (photos, tmp_path / "new3", [*ENDLESS, "--degrade", "vidio"], 2, "--degrade vidio is none of bicubic, video"),
+        (photos, tmp_path / "new4", [*ENDLESS, "--init", str(tmp_path / "none")], 1, "Cannot read weights"),
+    ):
+        done = run(folder, place, *arguments)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert words in errors[0]
+
+
+NAN_AT_STEP_3 = """
+import sys, torch
+from lipt_stream.train import batches
+draw, drawn = batches.BicubicBatches.draw, []
+def spoilt(self, *arguments):
+    drawn.append(1)
+    low, high = draw(self, *arguments)
+    return batches.Batch(low * torch.nan if len(drawn) == 3 else low, high)
+batches.BicubicBatches.draw = spoilt
+sys.argv[0] = "lipt-stream"
+from lipt_stream.cli.main import main
+main()
+"""
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_weights(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = command(photos, out, *ENDLESS)[len(PROGRAM) :]
+    done = subprocess.run(
+        [sys.executable, "-c", NAN_AT_STEP_3, "train", *arguments],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: The loss is nan at step 3. What step 0 had reached is kept")
+    network, _ = load_weights(out / "weights.safetensors")  # which refuses what is not finite
+    assert network.config.scale == 2
+
+
+def test_bicubic_trains_without_pyav(photos: Path, tmp_path: Path) -> None:
+    """A GPU machine to which nothing but images was carried may lack it."""
+    program = (
+        "import sys; sys.modules['av'] = None; import typer; from lipt_stream.cli.train import train_network;"
+        "typer.run(train_network)"
+    )
+    arguments = command(photos, tmp_path / "run", *ENDLESS, "--stop-after", "0.03")[len(PROGRAM) :]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
