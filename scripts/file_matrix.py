@@ -154,7 +154,7 @@ def main_picture(container: Any) -> Any:
 
 
 def cut_at(container: Any, film: Path, pixels: int) -> float | None:
-    """None for a film of no more than `pixels` in all its frames together, and for one whose damage may be at its end."""
+    """None for a film of up to `pixels` in all its frames together, and for one whose damage may be at its end."""
     stream = main_picture(container)
     if stream is None or not stream.average_rate or DAMAGED.search(film.name):
         return None

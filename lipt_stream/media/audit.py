@@ -45,12 +45,14 @@ class PacketTrack:
 
     `digests`: 8 bytes of BLAKE2b of each payload; `whole` of all payloads behind each other. Headers that muxers add
     or take away (ADTS, the length before mov_text) do not count as payload. `seconds`: presentation times, nan where
-    there is none; `end_seconds`: where the last packet ends, nan where no packet has a time.
+    there is none; `durations`: in seconds, 0 where not told; `end_seconds`: where the last packet ends, nan where no
+    packet has a time.
     """
 
     digests: tuple[bytes, ...]
     whole: bytes
     seconds: array[float]
+    durations: array[float]
     end_seconds: float
 
     def __len__(self) -> int:
@@ -171,6 +173,7 @@ class _TrackBuilder:
         self._whole = hashlib.blake2b(digest_size=8)
         self._digests: list[bytes] = []
         self._seconds = array("d")
+        self._durations = array("d")
         self._end = nan
 
     def add(self, packet: Packet[Stream]) -> None:
@@ -182,6 +185,7 @@ class _TrackBuilder:
         time = packet.pts if packet.pts is not None else packet.dts
         duration = float((packet.duration or 0) * packet.time_base)
         self._seconds.append(nan if time is None else self._clock.follow(float(time * packet.time_base), duration))
+        self._durations.append(duration)
         if time is not None:
             self._end = self._seconds[-1] + duration
 
@@ -193,7 +197,7 @@ class _TrackBuilder:
         return _plain_text(data) if self._codec in _TEXT_SUBTITLES else data
 
     def finished(self) -> PacketTrack:
-        return PacketTrack(tuple(self._digests), self._whole.digest(), self._seconds, self._end)
+        return PacketTrack(tuple(self._digests), self._whole.digest(), self._seconds, self._durations, self._end)
 
 
 def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequence[float]) -> dict[int, PacketTrack]:

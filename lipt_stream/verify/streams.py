@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import inf, isnan
 from typing import Final
 
-from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, StreamFacts
+from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, PacketTrack, StreamFacts
 from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 
 MAX_SOUND_OFFSET_MS: Final = 20.0
@@ -139,22 +139,36 @@ def _listed(names: frozenset[str]) -> str:
 
 
 def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
-    """Contents by hash, and the times between them. PCM has no packets of its own: containers cut it as they like."""
+    """Contents by hash, the times between them, and how long a subtitle is shown.
+
+    PCM has no packets of its own, containers cut it as they like: so its samples and its length are compared.
+    """
     one, other = source.packets, result.packets
     before, after = f"{len(one)} packets", f"{len(other)} packets"
+    # Matroska rounds a packet's time and the codec's delay apart, hence a tick more.
+    limit_ms = 1000 * (tolerance_seconds(source.tick_seconds, result.tick_seconds) + result.tick_seconds)
     if source.codec.startswith("pcm_"):
-        ok = one.whole == other.whole
-        return Check(name, ok, before, after, "" if ok else "the samples differ")
+        reason = "" if one.whole == other.whole else "the samples differ"
+        longer_ms = 1000 * (_length(other) - _length(one))
+        if not reason and abs(longer_ms) > limit_ms:
+            reason = f"same samples, but they take {longer_ms:+.1f} ms"
+        return Check(name, not reason, before, after, reason)
     if one.digests != other.digests:
         pairs = zip(one.digests, other.digests, strict=False)
         first = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
         count = f"{len(one)} packets became {len(other)}; " if len(one) != len(other) else ""
         return Check(name, False, before, after, f"{count}the first that differs is number {first}")
     off_ms, number = _worst_spacing(one.seconds, other.seconds)
-    # Matroska rounds a packet's time and the codec's delay apart, hence a tick more.
-    ok = off_ms <= 1000 * (tolerance_seconds(source.tick_seconds, result.tick_seconds) + result.tick_seconds)
-    reason = "" if ok else f"same contents, but packet {number} comes {off_ms:.1f} ms off"
-    return Check(name, ok, before, after, reason)
+    reason = "" if off_ms <= limit_ms else f"same contents, but packet {number} comes {off_ms:.1f} ms off"
+    if not reason and source.kind == "subtitle":
+        pairs = enumerate(zip(one.durations, other.durations, strict=True))
+        changed = [n for n, (was, now) in pairs if was > 0 and 1000 * abs(now - was) > limit_ms]
+        reason = f"same contents, but number {changed[0]} is shown for another time" if changed else ""
+    return Check(name, not reason, before, after, reason)
+
+
+def _length(track: PacketTrack) -> float:
+    return track.end_seconds - track.seconds[0] if len(track) else 0.0
 
 
 def _worst_spacing(source: Sequence[float], result: Sequence[float]) -> tuple[float, int]:

@@ -46,6 +46,9 @@ class Film:
     matrix: int = 6
     full_range: bool = False
     convert_range: bool = False  # whether the samples are in full range as well
+    convert_matrix: int = 5  # by which the samples are made (swscale's number: 5 is BT.601, 1 is BT.709)
+    transfer: int = 6
+    hdr: str = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
     aspect: Fraction = Fraction(4, 3)
     rotation: int = 90
     pix_fmt: str = "yuv420p"
@@ -54,6 +57,7 @@ class Film:
     audio_delay_ms: int = 0
     audio_skipped: int | None = None  # a packet left out of every sound track
     subtitle: str = "Hello"
+    subtitle_ms: tuple[int, int] = (200, 500)  # from when, and for how long
     chapters: tuple[tuple[str, int], ...] = (("Seed", 0), ("Bloom", 600))
     tags: tuple[tuple[str, str], ...] = (("title", "A flower"), ("comment", "Filmed in spring"))
     attachment: bytes = b"not really a font"
@@ -114,7 +118,8 @@ def write_film(path: Path, film: Film, clip: Path, pictures: list[VideoFrame]) -
         if text is not None:
             line = av.Packet(film.subtitle.encode())
             line.stream, line.time_base = text, Fraction(1, 1000)
-            line.pts, line.dts, line.duration = 200, 200, 500
+            line.pts = line.dts = film.subtitle_ms[0]
+            line.duration = film.subtitle_ms[1]
             target.mux_one(line)
 
 
@@ -125,10 +130,11 @@ def _add_picture(target: OutputContainer, film: Film) -> VideoStream:
     stream.set_display_rotation(film.rotation)
     context = stream.codec_context
     context.time_base = TICK
-    context.options = {"preset": "ultrafast", "crf": "14", "chroma_sample_location": film.siting}
+    quality = {"preset": "ultrafast", "crf": "14", "x264-params": film.hdr}
+    context.options = quality | {"chroma_sample_location": film.siting}
     context.sample_aspect_ratio = film.aspect
     context.colorspace, context.color_range = film.matrix, 2 if film.full_range else 1
-    context.color_primaries = context.color_trc = 6
+    context.color_primaries, context.color_trc = 6, film.transfer
     return stream
 
 
@@ -140,6 +146,8 @@ def _encode(target: OutputContainer, stream: VideoStream, film: Film, pictures: 
             stream.width,
             stream.height,
             film.pix_fmt,
+            src_colorspace=5,
+            dst_colorspace=film.convert_matrix,
             src_color_range=1,
             dst_color_range=2 if film.convert_range else 1,
             interpolation="BICUBIC",
@@ -189,6 +197,7 @@ def test_a_faithful_result_passes(source: Path, write: Write) -> None:
 
 
 ALL = tuple(range(COUNT))
+FAR = (*ALL[:5], 30, *ALL[6:30], 5, *ALL[31:])
 SWAPPED = (*ALL[:20], 21, 20, *ALL[22:])
 REPEATED = (*ALL[:20], 19, *ALL[21:])
 
@@ -209,6 +218,7 @@ FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
         GOOD.but(shown=REPEATED),
         {"pictures": "missing: the source's 20; shown twice: 20"},
     ),
+    "two pictures far apart swapped": (GOOD.but(shown=FAR), {"pictures": "5"}),
     "two pictures swapped": (GOOD.but(shown=SWAPPED), {"pictures": "out of order: 21"}),
     "a picture left black": (GOOD.but(blank_ms=840), {"likeness": "pictures 21 show nothing"}),
     "the end cut off": (
@@ -220,8 +230,8 @@ FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
         {"timestamps": "26 of 40 are off, by up to 7.0 ms"},
     ),
     "sound late": (
-        GOOD.but(audio_delay_ms=80),
-        {"audio 1 offset": "80.0 ms late against the picture", "audio 2 offset": ""},
+        GOOD.but(audio_delay_ms=60),
+        {"audio 1 offset": "60.0 ms late against the picture", "audio 2 offset": ""},
     ),
     "a sound track dropped": (GOOD.but(languages=("eng",)), {"audio streams": "lost: audio 2 (aac deu"}),
     "a sound packet dropped": (
@@ -231,6 +241,24 @@ FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
     "a language lost": (GOOD.but(languages=("eng", "und")), {"audio 2": "the language deu became -"}),
     "a subtitle lost": (GOOD.but(subtitle=""), {"subtitle streams": "lost: subtitle 1 (subrip"}),
     "a subtitle changed": (GOOD.but(subtitle="Hullo"), {"subtitle 1 packets": "number 0"}),
+    "a subtitle late": (GOOD.but(subtitle_ms=(260, 500)), {"subtitle 1 offset": "60.0 ms late"}),
+    "a subtitle shown too long": (
+        GOOD.but(subtitle_ms=(200, 900)),
+        {"subtitle 1 packets": "number 0 is shown for another time"},
+    ),
+    "wrong samples under the right matrix tag": (
+        GOOD.but(convert_matrix=1),
+        {"colour": "BT.709 was taken for BT.601"},
+    ),
+    "wrong transfer tag": (GOOD.but(transfer=1), {"transfer": "BT.601 became BT.709"}),
+    "mastering display lost": (
+        GOOD.but(hdr="cll=1000,400"),
+        {"mastering display": "the mastering display metadata is lost"},
+    ),
+    "content light changed": (
+        GOOD.but(hdr=SOURCE.hdr.replace("1000,400", "1000,401")),
+        {"content light": "the content light metadata changed"},
+    ),
     "wrong matrix tag": (
         GOOD.but(matrix=1),
         {"matrix": "BT.601 for the source and BT.709", "colour": "BT.601 was taken for BT.709"},
