@@ -154,13 +154,13 @@ def main_picture(container: Any) -> Any:
 
 
 def cut_at(container: Any, film: Path, pixels: int) -> float | None:
-    """None for a film of up to `pixels` in all its frames together, and for one whose damage may be at its end."""
+    """None for a film of up to `pixels` in all its frames together, for one whose damage may be at its end, and for one
+    without a length: its pictures may have no times either, by which the plain loop could be cut."""
     stream = main_picture(container)
-    if stream is None or not stream.average_rate or DAMAGED.search(film.name):
+    if stream is None or not stream.average_rate or not container.duration or DAMAGED.search(film.name):
         return None
     seconds = pixels / max(1, stream.width * stream.height) / min(60.0, float(stream.average_rate))
-    length = container.duration / av.time_base if container.duration else float("inf")
-    return round(max(seconds, 0.1), 2) if seconds < length else None
+    return round(max(seconds, 0.1), 2) if seconds < container.duration / av.time_base else None
 
 
 def count_pictures(film: Path, end_seconds: float | None) -> int:
