@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "media": set(),
     "observe": set(),
     "engine": {"model"},
-    "train": {"model"},
+    "train": {"model", "engine", "media"},
     "verify": {"media"},
     "stream": {"engine", "model", "media", "observe", "verify"},
     "cli": {"stream", "engine", "model", "media", "observe", "train", "verify"},
