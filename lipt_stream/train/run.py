@@ -161,6 +161,7 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
         training_data=training_data,
         scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
         origin="lipt-stream",
+        content="video" if spec.degrade == "video" else "clean",
     )
     save_weights(path, network, info)
     return network
