@@ -16,9 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
+from lipt_stream.cli.eval import as_function
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.model import catalog
 from lipt_stream.model.lipt import NAMES, LiptConfig, deploy
@@ -88,12 +86,7 @@ def spent(run: Path) -> tuple[int, float]:
 def measure(file: Path, bench: Path, scale: int) -> dict[str, Scores]:
     if scale == 1:
         return {}
-    upscaler = Upscaler.load(file, device="cpu", precision="float32", runtime="torch")
-
-    def upscale(image: Any) -> Any:
-        result = upscaler(torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))[None])
-        return result[0].permute(1, 2, 0).numpy()
-
+    upscale = as_function(Upscaler.load(file, device="cpu", precision="float32", runtime="torch"))
     sets = sorted((path for path in bench.iterdir() if path.is_dir()), key=lambda path: (len(path.name), path.name))
     return {folder.name: evaluate(upscale, folder, scale) for folder in sets}
 

@@ -67,7 +67,7 @@ def make_runtime(
         on_cpu = cast("Literal['float32', 'bfloat16']", _cpu_precision(precision, has_bfloat16()))
         return OpenVinoRuntime(network.cpu(), on_cpu, threads)
     if device.type == "cpu":
-        computed = _cpu_precision(precision, _torch_has_bfloat16())
+        computed = _cpu_precision(precision, torch_has_bfloat16())
         if threads is not None:
             torch.set_num_threads(threads)
     else:
@@ -112,7 +112,7 @@ def _cpu_precision(precision: Precision, has_bfloat16: bool) -> _Computed:
     return precision
 
 
-def _torch_has_bfloat16() -> bool:
+def torch_has_bfloat16() -> bool:
     """Torch computes in bfloat16 on any CPU; only with instructions for it is that faster than float32."""
     if not hasattr(torch.cpu, "get_capabilities"):  # older than 2.13, as far as we know: float32 is always right
         return False

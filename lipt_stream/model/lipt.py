@@ -192,8 +192,10 @@ class Attention(nn.Module):
         del dense
         y_dense, y_sparse = _attend(q_dense, v_dense), _attend(q_sparse, v_sparse)  # (N h, w, p p, C/2)
         if self.scattered:
-            y_sparse = self._windows(_taken(self._picture(y_sparse, height, width), *sampling.inverse))
-        y = self._picture(torch.cat((y_dense, y_sparse), dim=-1), height, width)  # (N, H, W, C)
+            back = _taken(self._picture(y_sparse, height, width), *sampling.inverse)
+            y = torch.cat((self._picture(y_dense, height, width), back), dim=-1)  # (N, H, W, C)
+        else:
+            y = self._picture(torch.cat((y_dense, y_sparse), dim=-1), height, width)
         return self.project_out(y.permute(0, 3, 1, 2)), (q_dense, q_sparse)
 
     def _windows(self, x: Tensor) -> Tensor:

@@ -69,20 +69,20 @@ def shrink(images: Tensor, scale: int) -> Tensor:
     H and W are multiples of `scale`. In float32, so that a value within 1e-4 of a half may round to the other side.
     """
     height, width = images.shape[-2:]
-    rows = _matrix(height, scale).to(images.device)  # (H / s, H)
-    columns = _matrix(width, scale).to(images.device)
+    rows = _matrix(height, scale, images.device)  # (H / s, H)
+    columns = _matrix(width, scale, images.device)
     small = rows @ (images @ columns.T)
     return (small + 0.5).floor().clamp(0, 255)
 
 
-_matrices: dict[tuple[int, int], Tensor] = {}
+_matrices: dict[tuple[int, int, torch.device], Tensor] = {}
 
 
-def _matrix(length: int, scale: int) -> Tensor:
-    """The resampling of one axis as a matrix (length / scale, length), float32, kept for the next batch."""
-    if (length, scale) not in _matrices:
+def _matrix(length: int, scale: int, device: torch.device) -> Tensor:
+    """The resampling of one axis as a float32 matrix (length / scale, length), kept on the device for later batches."""
+    if (length, scale, device) not in _matrices:
         indices, weights = contributions(length, Fraction(1, scale))
         matrix = np.zeros((len(indices), length))
         np.add.at(matrix, (np.arange(len(indices))[:, None], indices), weights)
-        _matrices[length, scale] = torch.as_tensor(matrix, dtype=torch.float32)
-    return _matrices[length, scale]
+        _matrices[length, scale, device] = torch.as_tensor(matrix, dtype=torch.float32, device=device)
+    return _matrices[length, scale, device]

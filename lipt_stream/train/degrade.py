@@ -23,7 +23,7 @@ from PIL import Image
 from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import writing
 from lipt_stream.train.distort import blurred, coded, moved, noisy, resized, shrunk
-from lipt_stream.train.evaluate import Uint8Image, read_image
+from lipt_stream.train.evaluate import Uint8Image, as_rgb, read_image
 from lipt_stream.train.images import Skipped
 from lipt_stream.train.recipe import Degradation, Recipe, draw
 
@@ -47,7 +47,7 @@ class Pair:
 
         Raises InputError where one cannot be read or they are no pair.
         """
-        low, high = _read_rgb(self.lr_path), _read_rgb(self.hr_path)
+        low, high = as_rgb(read_image(self.lr_path)), as_rgb(read_image(self.hr_path))
         height, width = (side * scale for side in low.shape[:2])
         cut = high[:height, :width]
         if cut.shape[:2] != (height, width):
@@ -192,19 +192,11 @@ def _warn(skipped: Skipped) -> None:
     warnings.warn(f"left out: {skipped.reason}", stacklevel=3)
 
 
-def _read_rgb(path: Path) -> Uint8Image:
-    return _as_rgb(read_image(path))
-
-
-def _as_rgb(image: Uint8Image) -> Uint8Image:
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-
-
 def _prepared(image: Uint8Image, scale: int) -> Uint8Image:
     height, width = image.shape[:2]
     if min(height, width) < LEAST_SIDE * scale:
         raise InputError(f"An image of {width}x{height} is too small to be degraded at x{scale}", "Leave it out.")
-    return _as_rgb(image)[: height - height % scale, : width - width % scale]
+    return as_rgb(image)[: height - height % scale, : width - width % scale]
 
 
 def _shrunk(image: Uint8Image, recipe: Recipe, scale: int) -> Uint8Image:

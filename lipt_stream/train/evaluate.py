@@ -103,6 +103,11 @@ def read_image(path: Path) -> Uint8Image:
         raise InputError(f"{path} cannot be read as an image: {error}", "Remove or replace it.") from error
 
 
+def as_rgb(image: Uint8Image) -> Uint8Image:
+    """(H, W) gray as three equal channels; (H, W, 3) as it is."""
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
 def psnr_y(result: Uint8Image, original: Uint8Image, border: int) -> float:
     """Peak signal-to-noise ratio of luma in dB, peak 255; infinite for equal images.
 
@@ -145,7 +150,7 @@ def _score(upscale: Upscale, path: Path, scale: int) -> ImageScore:
         least = SSIM_WINDOW + 2 * scale
         raise InputError(f"{path} is too small to be compared at x{scale}", f"It takes {least}x{least} pixels.")
     small = imresize(original, Fraction(1, scale))
-    result = upscale(small if small.ndim == 3 else np.repeat(small[:, :, None], 3, axis=2))
+    result = upscale(as_rgb(small))
     expected = (*original.shape[:2], 3)
     if result.shape != expected or result.dtype != np.uint8:
         raise ValueError(f"upscale returned {result.shape} {result.dtype}, not {expected} uint8")

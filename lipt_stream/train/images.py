@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipt_stream.errors import InputError
-from lipt_stream.train.evaluate import IMAGE_SUFFIXES, read_image
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES, as_rgb, read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +113,4 @@ def _read(path: Path, least_side: int) -> NDArray[np.uint8] | Skipped:
         return Skipped(path, str(error))
     if min(image.shape[:2]) < least_side:
         return Skipped(path, f"{path} is {image.shape[1]}x{image.shape[0]}, less than a crop of {least_side}")
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    return as_rgb(image)

@@ -143,7 +143,7 @@ class Trainer:
         self._record = list(checkpoint.record.to(self.device))
         self._best = None
         if checkpoint.best is not None:
-            self._best = LIPT(self.spec.config, deployed=True).to(self.device).eval()
+            self._best = LIPT(self.model.config, deployed=True).to(self.device).eval()
             self._best.load_state_dict(checkpoint.best)
 
     def _train_step(self, progress: float) -> Tensor:

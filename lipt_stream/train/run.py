@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 import torch
 
+from lipt_stream.engine.runtimes import torch_has_bfloat16
 from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
@@ -123,7 +124,7 @@ def make_trainer(
             out,
             device=device,
             teacher=_teacher(teacher, spec) if teacher else None,
-            half=precision == "bfloat16" or (precision == "auto" and _has_fast_bfloat16(device)),
+            half=precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16())),
             compiled=compiled,
         )
     if checkpoint:
@@ -231,10 +232,6 @@ def _writing(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {error.strerror}", "Check the folder and its space") from error
-
-
-def _has_fast_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()  # pyright: ignore
 
 
 def _workers() -> int:

@@ -44,7 +44,7 @@ def start_from(body: LIPT, config: LiptConfig) -> LIPT:
     WeightsError where the two differ in more than the scale.
     """
     ours, theirs = config, body.config
-    shape = ("channels", "units", "shared", "window")
+    shape = ("channels", "units", "shared", "window", "scattered", "sampled_values")
     differing = [f"{name} {getattr(theirs, name)} for {getattr(ours, name)}" for name in shape
                  if getattr(ours, name) != getattr(theirs, name)]  # fmt: skip
     if differing:

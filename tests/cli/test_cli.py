@@ -160,6 +160,35 @@ def test_eval_json_has_every_weights_and_both_baselines(tmp_path: Path) -> None:
     assert "bicubic" in lipt("eval", "--data", folder, "--model", "nano", "--device", "cpu", "--per-image").stdout
 
 
+def test_eval_of_all_is_a_table_of_every_weights_at_its_scale_on_every_set(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name, side in (("Larger14", 72), ("Set5", 64)):
+        (tmp_path / name).mkdir()
+        Image.radial_gradient("L").convert("RGB").resize((side, 64)).save(tmp_path / name / "a.png")
+    done = lipt("eval", "--all", "--data", tmp_path, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    head, rule, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    assert head == ["scale", "weights", "parameters", "Set5", "Larger14"]
+    assert set(rule) == {"---"}
+    shown = {(scale, name) for scale, name, *_ in rows}
+    assert {
+        ("x2", "bicubic"),
+        ("x4", "lanczos"),
+        ("x2", "nano-x2"),
+        ("x2", "tiny-x2-video"),
+        ("x4", "tiny-x4"),
+    } <= shown
+    for row in rows:
+        for figures in row[3:]:
+            psnr, ssim = map(float, figures.split(" / "))
+            assert 20 < psnr < 100
+            assert 0 < ssim <= 1
+    refused = lipt("eval", "--all", "--scale", "2", "--data", tmp_path)
+    assert refused.returncode == 2
+    assert "--all" in refused.stderr
+
+
 def test_models_lists_what_ships() -> None:
     assert "nano-x2" in lipt("models").stdout
     entries = json.loads(lipt("models", "--json").stdout)

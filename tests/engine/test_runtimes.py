@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 LEAST_PSNR = {"float32": 100, "bfloat16": 40}  # dB below full scale, for the random networks here
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")
-needs_bfloat16 = pytest.mark.skipif(not runtimes._torch_has_bfloat16(), reason="no bfloat16 on this CPU")
+needs_bfloat16 = pytest.mark.skipif(not runtimes.torch_has_bfloat16(), reason="no bfloat16 on this CPU")
 EVERY = [
     pytest.param("torch", "float32"),
     pytest.param("torch", "bfloat16", marks=needs_bfloat16),
@@ -240,7 +240,7 @@ def test_torch_is_the_floor_where_openvino_is_not_installed(nano, monkeypatch):
 
 @pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=needs_openvino)])
 def test_auto_precision_is_what_the_cpu_has(nano, runtime):
-    expected = "bfloat16" if runtimes._torch_has_bfloat16() else "float32"
+    expected = "bfloat16" if runtimes.torch_has_bfloat16() else "float32"
     assert on_cpu(nano, runtime, "auto").precision == expected
 
 
@@ -251,7 +251,7 @@ def test_what_makes_no_sense_is_refused(nano, monkeypatch):
         on_cpu(nano, "torch", threads=0)
     with pytest.raises(SettingsError, match="does not run on cuda"):
         make_runtime(nano, device=torch.device("cuda"), precision="auto", runtime="openvino", threads=None)
-    monkeypatch.setattr(runtimes, "_torch_has_bfloat16", lambda: False)
+    monkeypatch.setattr(runtimes, "torch_has_bfloat16", lambda: False)
     assert on_cpu(nano, "torch", "auto").precision == "float32"
     with pytest.raises(DeviceError, match="no bfloat16"):
         on_cpu(nano, "torch", "bfloat16")
