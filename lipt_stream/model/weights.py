@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +173,8 @@ def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
 def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
     """torch.load of data alone: `weights_only` refuses every pickle that would run code."""
     try:
-        with path.open("rb") as file:  # given a path, torch would go by its suffix
+        with path.open("rb") as file, warnings.catch_warnings():  # given a path, torch would go by its suffix
+            warnings.simplefilter("ignore")  # of an odd pickle protocol, which only a damaged file has
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
