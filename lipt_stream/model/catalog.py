@@ -60,16 +60,16 @@ def entries() -> tuple[Entry, ...]:
 def find(name: str, scale: int) -> Entry:
     """The weights called `name` ("tiny-x2", whose own scale holds), or of the network `name` ("tiny") for `scale`.
 
-    Of a network that has both, those for clean pictures: the ones for video are to be asked for by their whole name
-    until benchmarks/film_quality.py has shown them to be better. At scale 1 those that remove an encoder's artefacts
-    come before those that remove noise.
+    Of a network that has both, those for video: what people upscale has been through an encoder
+    (benchmarks/film_quality.py shows what that is worth). At scale 1 those that remove an encoder's artefacts come
+    before those that remove noise.
 
     WeightsError, with the nearest names, where there are none.
     """
     known = entries()
     fitting = [entry for entry in known if entry.name == name or (entry.model == name and entry.scale == scale)]
     if fitting:
-        return min(fitting, key=lambda entry: (entry.content != "clean", entry.task))
+        return min(fitting, key=lambda entry: (entry.content != "video", entry.task))
     scales = sorted(entry.scale for entry in known if entry.model == name)
     if scales:
         ways = ", ".join(f"x{other}" for other in scales)

@@ -142,7 +142,7 @@ def test_other_errors_are_not_taken_for_memory(nano: Upscaler) -> None:
 
 def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
     by_name = Upscaler.load("nano", device="cpu", runtime="torch", scale=2)
-    by_path = Upscaler.load(module.find_weights("nano-x2", 2), device="cpu", runtime="torch")
+    by_path = Upscaler.load(module.find_weights("nano-x2-video", 2), device="cpu", runtime="torch")
     images = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(by_name(images), by_path(images))
     with pytest.raises(WeightsError, match="Did you mean nano"):
