@@ -18,8 +18,10 @@ MAY_IMPORT = {
     "engine": {"model"},
     "train": {"model", "engine", "media"},
     "verify": {"media"},
+    "live": {"engine", "model", "media", "observe"},
+    "web": {"live", "media"},
     "stream": {"engine", "model", "media", "observe", "verify"},
-    "cli": {"stream", "engine", "model", "media", "observe", "train", "verify"},
+    "cli": {"stream", "engine", "model", "media", "observe", "train", "verify", "live", "web"},
     "__init__": {"stream", "engine", "model"},
     "__main__": {"cli"},
 }
@@ -31,6 +33,9 @@ ONE_DOOR = {
     "typer": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"cli"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
+    "prometheus_client": {"web"},
 }
 
 

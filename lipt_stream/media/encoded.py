@@ -1,0 +1,40 @@
+"""Encoded pictures and sound on their way to sinks: what a muxer must know of each stream, and one packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["video", "audio"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedStream:
+    """What a muxer must know before the first packet. The fields of the other kind are 0 or empty.
+
+    `codec` is FFmpeg's name of the codec ("h264", "rawvideo", "aac", "opus", "pcm_alaw"); `extradata` what FFmpeg's
+    encoders put there (for H.264: SPS and PPS, Annex B). `time_base` is that of the stream's packets.
+    """
+
+    kind: Kind
+    codec: str
+    time_base: Fraction
+    extradata: bytes = b""
+    width: int = 0
+    height: int = 0
+    frame_rate: Fraction = Fraction(0)  # a hint; packets tell their time
+    sample_rate: int = 0
+    channels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedPacket:
+    """One packet. Times count in its stream's time_base, on the session's clock: 0 is where the session began."""
+
+    kind: Kind
+    data: bytes
+    pts: int
+    dts: int
+    duration: int  # 0 where unknown
+    is_keyframe: bool
