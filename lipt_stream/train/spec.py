@@ -21,8 +21,8 @@ class TrainSpec:
 
     `minutes` is the whole budget: warm-up, decay, the final phase, evaluation and checkpoints follow from it.
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
-    which the loss is the squared error and patches are `tail_patch` pixels wide. `distill_weight` (0..1) is the part
-    of the loss that is taken against the teacher's picture instead of the original.
+    which the loss is the root of the mean squared error and patches are `tail_patch` pixels wide. `distill_weight`
+    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original.
     """
 
     model: str

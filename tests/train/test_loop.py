@@ -268,3 +268,17 @@ def test_training_learns(make_trainer: MakeTrainer) -> None:
     assert losses[-1] < losses[0]
     assert trainer.best_psnr is not None
     assert trainer.best_psnr > start + 0.3
+
+
+def test_the_last_phase_steps_as_far_as_the_first() -> None:
+    """Adam remembers L1's gradients: those of the last loss are as large, in the squared error's direction."""
+    generator = torch.Generator().manual_seed(3)
+    wanted = torch.rand(4, 3, 16, 16, generator=generator)
+    result = (wanted + 0.02 * torch.randn(wanted.shape, generator=generator)).requires_grad_()
+    gradients = [
+        torch.autograd.grad(loss(result, wanted), result)[0].flatten()
+        for loss in (torch.nn.functional.l1_loss, loop.root_mean_square_error, torch.nn.functional.mse_loss)
+    ]
+    first, last, squared = gradients
+    assert 0.5 < float(last.norm() / first.norm()) < 2
+    assert float(torch.cosine_similarity(last, squared, dim=0)) > 0.999
