@@ -7,15 +7,21 @@ network sees the picture as it is coded, and the tags leave with it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lipt_stream.engine import color_cuda
-from lipt_stream.engine.color_math import DevicePlanes, check_shapes, cosited, to_planes_constants, to_rgb_constants
+from lipt_stream.engine.color_math import (
+    DevicePlanes,
+    check_shapes,
+    cosited,
+    signed,
+    to_planes_constants,
+    to_rgb_constants,
+)
+from lipt_stream.engine.one_thread import one_thread
 from lipt_stream.frame import VideoFormat
 
 __all__ = ["Colors", "DevicePlanes", "TorchColors", "make_colors"]
@@ -79,19 +85,19 @@ class TorchColors:
         self._small = scratch(3, h, w)
 
     def to_rgb(self, planes: DevicePlanes, rgb: Tensor) -> None:
-        with _one_thread():
+        with one_thread():
             self._to_rgb(planes, rgb)
 
     def to_planes(self, rgb: Tensor, planes: DevicePlanes) -> None:
-        with _one_thread():
+        with one_thread():
             self._to_planes(rgb, planes)
 
     def _to_rgb(self, planes: DevicePlanes, rgb: Tensor) -> None:
         k, luma = self._in, self._luma
         check_shapes(self._source, planes, rgb)
-        luma.copy_(_signed(planes[0])).mul_(k.luma_scale).add_(k.luma_offset)
+        luma.copy_(signed(planes[0])).mul_(k.luma_scale).add_(k.luma_offset)
         for plane, chroma in zip(planes[1:], self._chroma, strict=True):
-            chroma.copy_(_signed(plane))
+            chroma.copy_(signed(plane))
         self._chroma.sub_(k.chroma_zero)
         cosited_x, cosited_y = self._cosited_in
         _double(self._chroma, self._chroma_rows, dim=1, is_cosited=cosited_y)
@@ -126,23 +132,7 @@ class TorchColors:
             codes = self._codes.view(-1)[: values.numel()].view(values.shape)
             plane.copy_(codes.copy_(values))
         else:
-            _signed(plane).copy_(values)
-
-
-@contextmanager
-def _one_thread() -> Generator[None]:
-    """torch's operations of this thread run in it alone. Setting and restoring costs less than a microsecond."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _signed(plane: Tensor) -> Tensor:
-    """uint16 storage as int16: codes have at most 12 bits."""
-    return plane.view(torch.int16) if plane.dtype == torch.uint16 else plane
+            signed(plane).copy_(values)
 
 
 def _mix(rgb: Tensor, weights: tuple[float, float, float, float], out: Tensor) -> None:

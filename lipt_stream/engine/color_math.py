@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import torch
 from torch import Tensor
 
 from lipt_stream.errors import InputError
@@ -120,6 +121,11 @@ def to_planes_constants(video: VideoFormat) -> ToPlanes:
 def cosited(video: VideoFormat) -> tuple[bool, bool]:
     """Whether chroma samples lie on even pixels (horizontally, vertically) rather than between two."""
     return video.chroma_location != "center", video.chroma_location == "topleft"
+
+
+def signed(plane: Tensor) -> Tensor:
+    """uint16 storage as int16: codes have at most 12 bits, and torch has every operation for it."""
+    return plane.view(torch.int16) if plane.dtype == torch.uint16 else plane
 
 
 def check_shapes(video: VideoFormat, planes: DevicePlanes, rgb: Tensor) -> None:
