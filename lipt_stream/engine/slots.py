@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipt_stream.engine.color import Colors, DevicePlanes, make_colors
+from lipt_stream.engine.color_math import DevicePlanes
 from lipt_stream.engine.device_errors import translated
-from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.engine.planes import ImageUpscaler, PlanesUpscaler, copy_planes, new_planes
+from lipt_stream.engine.reuse import ChangedTiles, Work, whole_frame
+from lipt_stream.engine.tiling import window
 from lipt_stream.frame import Frame, Planes, VideoFormat
 
 STAGES = ("upload", "network", "download")
@@ -69,7 +71,8 @@ class StageEvents:
 
 @dataclass(slots=True)
 class Slot:
-    """One frame's buffers, in and out, on host and device. `frame` is what was read into it."""
+    """One frame's buffers, in and out, on host and device. `frame` is what was read into it, `work` says what of it had
+    to be computed."""
 
     host_in: Planes
     host_out: Planes
@@ -78,6 +81,7 @@ class Slot:
     device_in: DevicePlanes  # the same memory as staged_in on a CPU
     device_out: DevicePlanes
     events: Mapping[str, StageEvents]
+    work: Work
     frame: Frame | None = None
     read_at: float = field(default=0.0)  # perf_counter seconds when decoding of this frame began: for its latency
 
@@ -88,23 +92,59 @@ class Slot:
 
 
 class Engine:
-    """Carries frames of one format through an Upscaler: `depth` slots, three streams on a GPU.
+    """Carries frames of one format through an upscaler: `depth` slots, three streams on a GPU.
 
     Memory held: depth x (1 + scale^2) x source frame bytes on the host and, on a GPU, again on the device, plus one
-    RGB frame of the source (float) and what the network needs for one frame.
+    RGB frame of the source (float) and what the network needs for one frame; with reuse one more upscaled frame.
     """
 
-    def __init__(self, upscaler: Upscaler, source: VideoFormat, depth: int) -> None:
+    def __init__(
+        self, upscaler: ImageUpscaler, source: VideoFormat, depth: int, *, reuse_threshold: int | None = None
+    ) -> None:
+        """`reuse_threshold`: None computes every frame whole; a number computes only tiles in which a sample has moved
+        by more than that, in codes of 8 bits (engine/reuse.py). It pays where frames follow each other."""
         self.upscaler = upscaler
         self.source = source
         self.target = source.scaled(upscaler.scale)
-        self._colors: Colors = make_colors(self.source, self.target, upscaler.device)
-        self._on_gpu = upscaler.device.type == "cuda"
+        self._device = upscaler.device
+        self._on_gpu = self._device.type == "cuda"
         with translated("reserving frame buffers"):
-            # float32 in every precision: half precision could not tell apart the codes of 12 bits
-            self._rgb = torch.empty((1, 3, source.height, source.width), device=upscaler.device)
+            self._frames = PlanesUpscaler(source, upscaler.scale, self._device)
+            self._reuse = None if reuse_threshold is None else ChangedTiles(self._frames, reuse_threshold)
             self._streams = {name: self._new_stream() for name in STAGES}
             self.slots = [self._new_slot() for _ in range(depth)]
+            if self._on_gpu:
+                torch.cuda.synchronize(self._device)  # the streams must not outrun what was enqueued beside them
+
+    def use(self, upscaler: ImageUpscaler) -> None:
+        """From the next frame on upscale with `upscaler`, of the same scale and device: ValueError for another.
+
+        On a GPU this waits for the frames in flight, after which the former upscaler may be let go.
+        """
+        self._accept(upscaler)
+        stream = self._streams["network"]
+        if stream is not None:
+            stream.synchronize()
+        self.upscaler = upscaler
+        if self._reuse is not None:
+            self._reuse.forget()
+
+    def warm_up(self, upscaler: ImageUpscaler) -> float:
+        """Let `upscaler` compile for the sizes that frames come in here; the seconds that it then takes for a frame.
+
+        To be called between frames, from the thread that submits them.
+        """
+        self._accept(upscaler)
+        whole = StageEvents(self._new_event(), self._new_event())
+        with translated("warming up"), torch.inference_mode(), self._stage("network"):
+            if self._reuse is not None:
+                self._reuse.warm_up(upscaler)
+            self._frames.warm_up(upscaler)
+            whole.began.record()
+            self._frames.warm_up(upscaler)
+            whole.ended.record()
+            whole.ended.synchronize()
+        return whole.seconds
 
     def submit(self, slot: Slot) -> None:
         """Enqueue upload, network and download of `slot`. Returns at once on a GPU, when it is done on a CPU."""
@@ -112,16 +152,20 @@ class Engine:
         with translated("upscaling a frame"), torch.inference_mode():
             with self._stage("upload"):
                 upload.began.record()
-                self._copy(slot.staged_in, slot.device_in)
+                slot.work = self._reuse.plan(slot.host_in) if self._reuse else whole_frame(self.source.height)
+                for rows in slot.work.rows:
+                    self._copy(slot.staged_in, slot.device_in, rows)
                 upload.ended.record()
             with self._stage("network", after=upload.ended):
                 network.began.record()
-                self._colors.to_rgb(slot.device_in, self._rgb)
-                self._colors.to_planes(self.upscaler.run(self._rgb), slot.device_out)
+                if self._reuse:
+                    self._reuse.run(self.upscaler, slot.work, slot.device_in, slot.device_out)
+                else:
+                    self._frames.run(self.upscaler, [slot.device_in], [slot.device_out])
                 network.ended.record()
             with self._stage("download", after=network.ended):
                 download.began.record()
-                self._copy(slot.device_out, slot.staged_out)
+                self._copy(slot.device_out, slot.staged_out, slice(0, self.target.height))
                 download.ended.record()
 
     def process(self, slot: Slot) -> None:
@@ -129,13 +173,24 @@ class Engine:
         self.submit(slot)
         slot.wait()
 
-    def _copy(self, source: DevicePlanes, target: DevicePlanes) -> None:
+    def _copy(self, planes: DevicePlanes, result: DevicePlanes, rows: slice) -> None:
         if self._on_gpu:
-            for a, b in zip(source, target, strict=True):
-                b.copy_(a, non_blocking=True)
+            columns = slice(0, planes[0].shape[1])
+            copy_planes(window(planes, rows, columns), window(result, rows, columns))
+
+    def _accept(self, upscaler: ImageUpscaler) -> None:
+        """ValueError for an upscaler of another kind; else the network's stream waits until its weights are there."""
+        if (upscaler.scale, upscaler.device) != (self.upscaler.scale, self._device):
+            raise ValueError(
+                f"an upscaler of x{upscaler.scale} on {upscaler.device} in an engine of x{self.upscaler.scale} "
+                f"on {self._device}"
+            )
+        stream = self._streams["network"]
+        if stream is not None:
+            stream.wait_stream(torch.cuda.current_stream(self._device))
 
     def _new_stream(self) -> torch.cuda.Stream | None:
-        return torch.cuda.Stream(self.upscaler.device) if self._on_gpu else None
+        return torch.cuda.Stream(self._device) if self._on_gpu else None
 
     def _stage(self, name: str, after: Event | None = None) -> AbstractContextManager[object]:
         """Make the stage's stream current, behind `after`. On a CPU stages simply follow each other."""
@@ -148,30 +203,23 @@ class Engine:
         return torch.cuda.stream(stream)
 
     def _new_slot(self) -> Slot:
-        staged_in, staged_out = self._staging(self.source), self._staging(self.target)
+        staged_in, staged_out = self._staged(self.source), self._staged(self.target)
         return Slot(
             host_in=_as_arrays(staged_in),
             host_out=_as_arrays(staged_out),
             staged_in=staged_in,
             staged_out=staged_out,
-            device_in=self._on_device(staged_in),
-            device_out=self._on_device(staged_out),
+            device_in=new_planes(self.source, self._device) if self._on_gpu else staged_in,
+            device_out=new_planes(self.target, self._device) if self._on_gpu else staged_out,
             events={name: StageEvents(self._new_event(), self._new_event()) for name in STAGES},
+            work=whole_frame(self.source.height),
         )
 
     def _new_event(self) -> Event:
         return torch.cuda.Event(enable_timing=True) if self._on_gpu else HostEvent()
 
-    def _staging(self, video: VideoFormat) -> DevicePlanes:
-        dtype = torch.uint8 if video.dtype is np.uint8 else torch.uint16
-        y, u, v = (torch.zeros(shape, dtype=dtype, pin_memory=self._on_gpu) for shape in video.plane_shapes)
-        return y, u, v
-
-    def _on_device(self, staged: DevicePlanes) -> DevicePlanes:
-        if not self._on_gpu:
-            return staged
-        y, u, v = (torch.empty_like(plane, device=self.upscaler.device, pin_memory=False) for plane in staged)
-        return y, u, v
+    def _staged(self, video: VideoFormat) -> DevicePlanes:
+        return new_planes(video, torch.device("cpu"), pinned=self._on_gpu)
 
 
 def _as_arrays(planes: DevicePlanes) -> Planes:

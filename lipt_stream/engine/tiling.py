@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+from lipt_stream.frame import Samples
+
+T = TypeVar("T", Tensor, Samples)
 
 
 class Span(NamedTuple):
@@ -24,6 +28,14 @@ class Span(NamedTuple):
     stop: int
     core_start: int
     core_stop: int
+
+    @property
+    def read(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def kept(self) -> slice:
+        return slice(self.core_start, self.core_stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,40 @@ def plan_tiles(height: int, width: int, max_pixels: int, halo: tuple[int, int], 
         rows = split_axis(height, max(tile_height, least_height), halo, align)
         plans.append(TilePlan(rows, split_axis(width, tile_width, halo, align)))
     return min(plans, key=lambda plan: plan.pixels_read)
+
+
+def fixed_plan(height: int, width: int, core: int, halo: int, align: int) -> TilePlan:
+    """Tiles that all read core + 2 * halo pixels a side once padded to `align`, of which both are multiples.
+
+    Inside the frame a tile keeps `core` pixels a side. The last one is moved back, so reads and may keep more of what
+    others keep; a frame smaller than a tile is one. Cores are disjoint and cover everything, every start is a multiple
+    of `align`, and a core is nowhere nearer than `halo` to its tile's edge save at the frame's.
+    """
+    rows, columns = (_fixed_axis(length, core + 2 * halo, halo, align) for length in (height, width))
+    return TilePlan(rows, columns)
+
+
+def _fixed_axis(length: int, tile: int, halo: int, align: int) -> tuple[Span, ...]:
+    spans: list[Span] = []
+    start = core_start = 0
+    while start + tile < length:
+        core_stop = start + tile - halo
+        spans.append(Span(start, start + tile, core_start, core_stop))
+        core_start, start = core_stop, core_stop - halo
+    last_start = -(-max(length - tile, 0) // align) * align
+    spans.append(Span(last_start, length, core_start, length))
+    return tuple(spans)
+
+
+def window(planes: tuple[T, T, T], rows: slice, columns: slice) -> tuple[T, T, T]:
+    """A part of a 4:2:0 picture, as views. Rows and columns count in luma samples and begin at even ones."""
+    y, u, v = planes
+    chroma = _halved(rows), _halved(columns)
+    return y[rows, columns], u[chroma], v[chroma]
+
+
+def _halved(pixels: slice) -> slice:
+    return slice(pixels.start // 2, (pixels.stop + 1) // 2)
 
 
 def apply_tiled(network: Callable[[Tensor], Tensor], images: Tensor, plan: TilePlan, scale: int) -> Tensor:

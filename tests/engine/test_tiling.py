@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.engine.tiling import apply_tiled, plan_tiles, smallest_tile, split_axis
+from lipt_stream.engine.tiling import apply_tiled, fixed_plan, plan_tiles, smallest_tile, split_axis
 
 
 @given(
@@ -61,3 +61,19 @@ def test_tiled_equals_whole_for_a_local_network(height: int, width: int, scale: 
     image = torch.rand(1, 3, height, width)
     plan = plan_tiles(height, width, 24 * 32, (3, 5), 8)
     torch.testing.assert_close(apply_tiled(network, image, plan, scale), network(image))
+
+
+@given(length=st.integers(1, 3000), core=st.integers(1, 16), halo=st.integers(1, 5), align=st.sampled_from([2, 8, 16]))
+def test_a_fixed_grid_covers_an_axis_once_with_tiles_of_one_size(length: int, core: int, halo: int, align: int) -> None:
+    core, halo = core * align, halo * align
+    spans = fixed_plan(length, 1, core, halo, align).rows
+    assert spans[0].core_start == 0
+    assert spans[-1].core_stop == spans[-1].stop == length
+    for span in spans:
+        assert span.start % align == 0
+        assert span.start <= span.core_start < span.core_stop <= span.stop <= length
+        assert span.core_start - span.start >= halo or span.start == 0
+        assert span.stop - span.core_stop >= halo or span.stop == length
+        assert len(spans) == 1 or -(-(span.stop - span.start) // align) * align == core + 2 * halo
+    for left, right in itertools.pairwise(spans):
+        assert left.core_stop == right.core_start
