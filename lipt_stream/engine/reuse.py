@@ -4,7 +4,8 @@ The frame is cut by a fixed grid into tiles of 64x64 pixels that keep their inne
 receptive field (whole halos would be larger than most things that move), and enough: benchmarks/tile_reuse.py measures
 tiled against whole results over halos and tile sizes. Tiles begin on window boundaries.
 
-With a threshold of 0 the result is, to the bit, what computing every tile of every frame anew would give.
+With a threshold of 0 the result is, to the bit, what computing every tile of every frame anew would give. Above 0 it is
+that of a canvas (engine/canvas.py), a picture that is nowhere further than the threshold from the frame.
 
 Where much changes, tiles cost more than the whole frame, because of their halos. So after PATIENCE frames in a row in
 which the changed tiles would have read more pixels than the frame has, frames are computed whole, and after PATIENCE
@@ -21,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from lipt_stream.engine.changes import Changes, Mask, places
+from lipt_stream.engine.canvas import Canvas, Mask, places, tiles_reading
 from lipt_stream.engine.color_math import DevicePlanes
 from lipt_stream.engine.planes import ImageUpscaler, PlanesUpscaler, copy_planes, new_planes, part
 from lipt_stream.engine.tiling import Span, fixed_plan, window
@@ -75,14 +76,14 @@ class ChangedTiles:
     """
 
     def __init__(self, frames: PlanesUpscaler, threshold: int) -> None:
-        """`frames` computes whole frames. `threshold`: how far a sample may have moved from what its tile was computed
-        from, in codes of 8 bits, before the tile is computed again."""
+        """`frames` computes whole frames. `threshold`: by how much a sample may be off, in codes of 8 bits, before its
+        block of 8x8 pixels counts as changed."""
         source = frames.source
         self._source = source
         self._scale = frames.target.width // source.width
         self._frames = frames
         self._plan = fixed_plan(source.height, source.width, CORE, HALO, ALIGN)
-        self._changes = Changes(source, self._plan, threshold)
+        self._canvas = Canvas(source, threshold)
         self._choice = WholeOrTiles()
         self._result = new_planes(frames.target, frames.device)
         self._is_tiled = False  # the result, as a whole
@@ -101,25 +102,22 @@ class ChangedTiles:
         self._is_valid = False
 
     def plan(self, planes: Planes) -> Work:
-        """What of a frame has to be computed. `run` must follow on the same frame; where it fails, all is forgotten."""
-        if not self._is_valid:
-            self._changes.forget()
+        """What of a frame has to be computed. `run` must follow on the same frame; where it fails, all is forgotten.
+
+        Where tiles are to be computed, and the threshold is not 0, `planes` become the canvas.
+        """
+        blocks = self._canvas.differing(planes)
+        blocks |= not self._is_valid
         self._is_valid = False  # until it has run
-        changed = self._changes.seen(planes)
+        changed = tiles_reading(blocks, self._plan)
         in_tiles = self._choice.in_tiles(self._share(changed))
-        if changed.any():
-            changed |= not (in_tiles and self._is_tiled)
-        self._changes.computed(planes, changed)
-        if changed.any() and not in_tiles:
-            return whole_frame(self._source.height, self._plan.count)
-        rows = sorted({row for row, _ in places(changed)})
-        return Work(
-            tiles=self._plan.count,
-            reused=self._plan.count - int(np.count_nonzero(changed)),
-            share=self._share(changed),
-            rows=tuple(self._plan.rows[row].read for row in rows),
-            changed=changed,
-        )
+        if not changed.any():
+            return self._work(changed)
+        if in_tiles and self._is_tiled:
+            self._canvas.take_blocks(planes, blocks)
+            return self._work(changed)
+        self._canvas.take(planes)
+        return self._work(np.ones_like(changed)) if in_tiles else whole_frame(self._source.height, self._plan.count)
 
     def run(self, upscaler: ImageUpscaler, work: Work, planes: DevicePlanes, result: DevicePlanes) -> None:
         """Fill `result` with the upscaled frame: what `work` asks for from `planes`, the rest from memory."""
@@ -143,6 +141,11 @@ class ChangedTiles:
             by_size.setdefault(_size(row, column), []).append((row, column))
         for size, tiles in by_size.items():
             self._tiles[size].run(upscaler, tiles, planes, self._result)
+
+    def _work(self, changed: Mask) -> Work:
+        reused = self._plan.count - int(np.count_nonzero(changed))
+        rows = tuple(self._plan.rows[row].read for row in sorted({row for row, _ in places(changed)}))
+        return Work(self._plan.count, reused, self._share(changed), rows, changed)
 
     def _share(self, changed: Mask) -> float:
         """Pixels that these tiles read, of the frame's."""

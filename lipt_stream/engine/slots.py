@@ -102,7 +102,7 @@ class Engine:
         self, upscaler: ImageUpscaler, source: VideoFormat, depth: int, *, reuse_threshold: int | None = None
     ) -> None:
         """`reuse_threshold`: None computes every frame whole; a number computes only tiles in which a sample has moved
-        by more than that, in codes of 8 bits (engine/reuse.py). It pays where frames follow each other."""
+        by more than that, in codes of 8 bits (engine/reuse.py); above 0, `submit` may change `host_in` by as much."""
         self.upscaler = upscaler
         self.source = source
         self.target = source.scaled(upscaler.scale)
