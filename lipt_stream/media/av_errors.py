@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from av.error import FFmpegError, InvalidDataError, PatchWelcomeError
+from av.error import (
+    EncoderNotFoundError,
+    FFmpegError,
+    InvalidDataError,
+    MuxerNotFoundError,
+    PatchWelcomeError,
+    ProtocolNotFoundError,
+)
 
 from lipt_stream.errors import InputError, OutputError
 
@@ -38,6 +45,8 @@ _OUTPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.EISDIR: ("It is a directory", "Name a file"),
     errno.ENAMETOOLONG: ("The name is too long", "Choose a shorter one"),
 }
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_NEVER_WORKS: Final = (MuxerNotFoundError, ProtocolNotFoundError, EncoderNotFoundError, PatchWelcomeError)
 
 
 def reason(error: BaseException) -> str:
@@ -86,3 +95,18 @@ def writing(path: Path) -> Generator[None]:
         yield
     except AV_ERRORS as error:
         raise output_error(error, path) from error
+
+
+def delivery_error(error: BaseException, *, is_local: bool) -> tuple[str, bool]:
+    """Why a live stream cannot be delivered, in words that name no address; and whether it can never be.
+
+    A network may be better in a moment, whatever it said; a folder that does not exist, and a codec that a container
+    does not hold, will not. A full disk may be emptied.
+    """
+    number = getattr(error, "errno", None) or 0
+    if is_local and number in _OUTPUT_HINTS:
+        what, hint = _OUTPUT_HINTS[number]
+        return f"{what}. {hint}", number not in _FULL
+    if isinstance(error, _NEVER_WORKS) or type(error) is ValueError:
+        return reason(error), True
+    return reason(error), False

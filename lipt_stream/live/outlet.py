@@ -1,0 +1,180 @@
+"""A live sink whose packets go to a muxing process: bounded, restarted, and never a burden to whoever feeds it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from lipt_stream.frame import END
+from lipt_stream.live.mux_process import MuxProcess, SinkTrouble
+from lipt_stream.live.null_sink import NullSink
+from lipt_stream.live.packet_queue import PacketQueue
+from lipt_stream.live.sink import LiveSink, SinkState, SinkStatus
+from lipt_stream.live.targets import Target, redact
+from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
+from lipt_stream.media.mux_wire import MuxJob, Report
+
+_QUEUE_BYTES: Final = 64 * 2**20
+_LISTEN_SECONDS: Final = 0.25
+_LEAST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
+_STEADY_SECONDS: Final = 10  # a process that lived so long failed for a new reason: the pauses begin anew
+_REAP_SECONDS: Final = 0.5  # of the time to close, kept for a process that has to be killed
+
+
+def make_sink(target: Target) -> LiveSink:
+    """The sink that `target` (not a preview) asks for."""
+    return NullSink(target.name) if target.kind == "null" else Outlet(target)
+
+
+class Outlet:
+    """Implements LiveSink for a target with a container.
+
+    A thread feeds a process (media/mux_child.py) from a bounded queue. Whatever fails there ends the process; another
+    one is begun after a pause of 0.5 to 8 s that grows and is jittered, and fed from a keyframe on: for a file, which
+    then has a new name, the oldest that waits, else the newest. What can never work is not tried again.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._kinds: set[Kind] = set()  # of the packets that are taken
+        self._queue: PacketQueue | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._lock = threading.Lock()  # guards all that follows
+        self._process: MuxProcess | None = None
+        self._is_given_up = False
+        self._ended: SinkState | None = None
+        self._sound_note = ""
+        self._trouble = ""
+        self._delivered = 0  # by processes that are gone
+        self._lost = 0  # went down their pipes and no further
+        self._restarts = 0
+
+    def open(self, streams: Sequence[EncodedStream]) -> None:
+        picture, *sounds = streams
+        if (picture.codec == "rawvideo") != self._target.takes_raw_pictures:
+            raise ValueError(f"{self._target.name} takes no pictures of codec {picture.codec}")
+        fitting = [sound for sound in sounds if self._holds(sound)]
+        if len(fitting) < len(sounds):
+            self._sound_note = f"without sound: {self._target.kind} takes no {sounds[0].codec}"
+        taken = (picture, *fitting)
+        self._kinds = {stream.kind for stream in taken}
+        self._queue = PacketQueue(
+            seconds=self._target.queue_seconds, size_bytes=_QUEUE_BYTES, time_base=picture.time_base
+        )
+        work = (self._queue, self._target.job(taken))
+        self._thread = threading.Thread(target=self._work, args=work, name=f"sink {self._target.name}", daemon=True)
+        self._thread.start()
+
+    def _holds(self, sound: EncodedStream) -> bool:
+        is_described = sound.codec != "aac" or sound.extradata  # AAC with headers of its own is for LiveSound
+        return sound.codec in self._target.sound and bool(is_described)
+
+    def offer(self, packet: EncodedPacket) -> None:
+        if self._queue and packet.kind in self._kinds:
+            self._queue.offer(packet)
+
+    def status(self) -> SinkStatus:
+        with self._lock:
+            report = self._process.report if self._process else Report()
+            state: SinkState = "retrying" if self._trouble else "starting"
+            if report.written:
+                state = "ok"
+            state = self._ended or state
+            refusal = "without sound: the server refuses it" if report.is_silent else ""
+            notes = [report.path, self._sound_note or refusal] if state == "ok" else [self._trouble]
+            return SinkStatus(
+                name=self._target.name,
+                state=state,
+                delivered=self._delivered + report.written,
+                dropped=self._lost + (self._queue.dropped if self._queue else 0),
+                restarts=self._restarts,
+                detail="; ".join(filter(None, notes)),
+            )
+
+    def close(self, timeout_seconds: float) -> None:
+        self._closing.set()
+        if self._queue is None or self._thread is None:
+            return
+        self._queue.close()
+        reap_seconds = min(_REAP_SECONDS, timeout_seconds / 2)
+        self._thread.join(timeout_seconds - reap_seconds)
+        if self._thread.is_alive():
+            with self._lock:
+                self._is_given_up = True
+                if self._process:
+                    self._process.kill()
+            self._thread.join(reap_seconds)
+
+    def _work(self, queue: PacketQueue, job: MuxJob) -> None:
+        """One process after the other, until there is no more to do."""
+        ended: SinkState = "failed"
+        try:
+            failures = 0
+            while True:
+                began = time.monotonic()
+                trouble = self._serve(queue, job)
+                if time.monotonic() - began > _STEADY_SECONDS:
+                    failures = 0
+                if trouble and trouble.is_hopeless:
+                    return
+                if trouble is None or self._closing.wait(_pause_seconds(failures)):
+                    ended = "closed"
+                    return
+                failures += 1
+                with self._lock:
+                    self._restarts += 1
+        finally:
+            queue.close(drop=True)
+            with self._lock:
+                self._ended = ended
+
+    def _serve(self, queue: PacketQueue, job: MuxJob) -> SinkTrouble | None:
+        """One process, from its beginning to its end. Returns why it failed, None where it was to end."""
+        process: MuxProcess | None = None
+        try:
+            process = self._begin(job)
+            with process:
+                self._feed(process, queue, is_network=job.place == "network", is_file=job.place == "file")
+        except SinkTrouble as trouble:
+            with self._lock:
+                killed = "It did not end in time and was killed"
+                self._trouble = killed if self._is_given_up else redact(trouble.message)
+            return trouble
+        finally:
+            with self._lock:
+                self._process = None
+                if process:
+                    self._delivered += process.report.written
+                    self._lost += process.sent - process.report.written
+        return None
+
+    def _begin(self, job: MuxJob) -> MuxProcess:
+        process = MuxProcess(job)
+        with self._lock:
+            self._process = process
+            if self._is_given_up:
+                process.kill()
+        return process
+
+    def _feed(self, process: MuxProcess, queue: PacketQueue, *, is_network: bool, is_file: bool) -> None:
+        while not process.report.is_open:
+            if is_network and self._closing.is_set():
+                return  # no one is there to whom an end could be told
+            process.listen(_LISTEN_SECONDS)
+        queue.start_anew(at_newest=not is_file)
+        while (packet := queue.take(_LISTEN_SECONDS)) is not END:
+            if packet:
+                process.send(packet)
+            else:
+                process.listen()
+        process.finish()
+
+
+def _pause_seconds(failures: int) -> float:
+    """Between two processes: random, so that many sinks of one server do not come back at once."""
+    longest = min(_LONGEST_PAUSE_SECONDS, _LEAST_PAUSE_SECONDS * 2 ** (failures + 1))
+    return random.uniform(_LEAST_PAUSE_SECONDS, longest)

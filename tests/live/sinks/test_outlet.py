@@ -1,0 +1,107 @@
+"""What an outlet promises whoever feeds it, whatever becomes of its process."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import psutil
+import pytest
+
+from lipt_stream.live import outlet
+from lipt_stream.live.outlet import Outlet, make_sink
+from lipt_stream.live.targets import parse_target
+from lipt_stream.media.encoded import EncodedStream
+from lipt_stream.observe.process import rss_mb
+
+if TYPE_CHECKING:
+    from tests.live.sinks.conftest import Broadcast
+
+    Open = Callable[..., Outlet]
+
+
+def file_descriptors() -> int:
+    return psutil.Process().num_fds()
+
+
+def test_twenty_restarts_leave_nothing_behind(
+    broadcast: Broadcast, port: int, sink_to: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet, "_pause_seconds", lambda _failures: 0.01)
+    sink = sink_to(f"rtsp://127.0.0.1:{port}/publish")
+    broadcast.play(sink, until=lambda: sink.status().restarts >= 3)
+    before = rss_mb(), threading.active_count(), file_descriptors()
+    broadcast.play(sink, until=lambda: sink.status().restarts >= 20)
+    assert rss_mb() - before[0] < 4
+    assert threading.active_count() == before[1]
+    assert file_descriptors() <= before[2] + 2  # the pipes of a process that is just there
+    sink.close(5)
+    assert file_descriptors() <= before[2]
+
+
+def test_pauses_grow_from_half_a_second_to_eight() -> None:
+    pauses = [[outlet._pause_seconds(failures) for _ in range(200)] for failures in range(10)]
+    assert all(0.5 <= pause <= 8 for row in pauses for pause in row)
+    assert max(pauses[0]) < 1.01
+    assert max(pauses[9]) > 5
+    assert len(set(pauses[9])) > 100  # jittered
+
+
+def test_a_stopped_process_is_replaced(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.ts"), stall_seconds=0.5)
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    stopped = next(child for child in psutil.Process().children() if "mux_child" in " ".join(child.cmdline()))
+    stopped.send_signal(signal.SIGSTOP)
+    broadcast.play(sink, until=lambda: sink.status().restarts, speed=10)
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    assert not stopped.is_running()
+
+
+def test_a_sink_that_hangs_takes_nothing_from_another(
+    broadcast: Broadcast, black_hole: int, tmp_path: Path, sink_to: Open
+) -> None:
+    hanging = sink_to(f"rtmp://127.0.0.1:{black_hole}/live/a")
+    file = sink_to(str(tmp_path / "film.mkv"))
+    offered = broadcast.play(hanging, file, until=lambda: file.status().delivered >= 100, speed=5)
+    file.close(20)
+    assert file.status().delivered == offered
+    assert file.status().dropped == 0
+    assert hanging.status().state == "starting"
+
+
+def test_every_picture_is_accounted_for(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"), queue_seconds=0.7)
+    offered = broadcast.play(sink, until=lambda: sink.status().delivered >= 60, speed=20)
+    sink.close(20)
+    status = sink.status()
+    assert status.dropped > 0  # the process took longer to begin than the queue is long
+    assert status.delivered + status.dropped == offered
+    with av.open(str(tmp_path / "film.mkv")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == status.delivered
+    sink.offer(broadcast.pictures[0])
+    sink.close(20)
+    assert sink.status() == dataclasses.replace(status, dropped=status.dropped + 1)
+
+
+def test_sound_that_does_not_fit_is_left_out_and_said(broadcast: Broadcast, tmp_path: Path) -> None:
+    picture, _ = broadcast.streams
+    opus = EncodedStream(kind="audio", codec="opus", time_base=picture.time_base, sample_rate=48_000, channels=2)
+    sink = make_sink(parse_target(f"hls:{tmp_path / 'hls'}"))
+    sink.open((picture, opus))
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    assert sink.status().detail == "without sound: hls takes no opus"
+    sink.close(5)
+
+
+def test_null_counts(broadcast: Broadcast) -> None:
+    sink = make_sink(parse_target("null"))
+    sink.open(broadcast.streams)
+    assert sink.status().state == "starting"
+    offered = broadcast.play(sink, until=lambda: sink.status().delivered >= 10, speed=100)
+    sink.close(0)
+    assert (sink.status().state, sink.status().delivered) == ("closed", offered)

@@ -1,0 +1,146 @@
+"""Live streams published to servers that no one here wrote, and to servers that do not answer."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from lipt_stream.live.outlet import Outlet
+    from tests.live.sinks.conftest import Broadcast, Nginx, RtspServer
+
+    Begin = Callable[..., RtspServer]
+    Open = Callable[..., Outlet]
+
+
+def test_rtsp_server_decodes_what_is_published(
+    broadcast: Broadcast, rtsp_server: Begin, port: int, sink_to: Open
+) -> None:
+    server = rtsp_server(port, "--auth", "me:secret")
+    sink = sink_to(f"rtsp://me:secret@127.0.0.1:{port}/publish")
+    offered = broadcast.play(sink, until=lambda: server.frames >= 45)
+    status = sink.status()
+    assert status.state == "ok"
+    assert status.restarts == 0
+    assert server.frames <= status.delivered <= offered - status.dropped
+    assert status.detail == "without sound: the server refuses it"
+    assert "secret" not in repr(status)
+
+
+def test_wrong_password_is_said_and_never_shown(
+    broadcast: Broadcast, rtsp_server: Begin, port: int, sink_to: Open
+) -> None:
+    rtsp_server(port, "--auth", "me:secret")
+    sink = sink_to(f"rtsp://me:wrongword@127.0.0.1:{port}/publish")
+    broadcast.play(sink, until=lambda: sink.status().restarts)
+    assert sink.status().state == "retrying"
+    assert "401" in sink.status().detail
+    assert "wrongword" not in repr(sink.status())
+
+
+def test_the_password_is_in_no_process_list(black_hole: int, sink_to: Open) -> None:
+    sink = sink_to(f"rtsp://me:hushhush@127.0.0.1:{black_hole}/publish")
+    child = None
+    while child is None or "mux_child" not in " ".join(child.cmdline()):
+        child = next(iter(psutil.Process().children()), None)
+    assert "hushhush" not in " ".join(child.cmdline())
+    assert "hushhush" not in repr(child.environ())
+    sink.close(1)
+
+
+def test_a_server_that_was_killed_is_found_again(
+    broadcast: Broadcast, rtsp_server: Begin, port: int, sink_to: Open
+) -> None:
+    first = rtsp_server(port)
+    sink = sink_to(f"rtsp://127.0.0.1:{port}/publish")
+    broadcast.play(sink, until=lambda: first.frames > 0)
+    first.kill()
+    broadcast.play(sink, until=lambda: sink.status().state == "retrying")
+    second = rtsp_server(port)
+    broadcast.play(sink, until=lambda: second.frames > 0)
+    assert sink.status().state == "ok"
+    assert sink.status().restarts >= 1
+
+
+@pytest.mark.parametrize("text", ["rtsp://127.0.0.1:{}/publish", "rtmp://127.0.0.1:{}/live/a"])
+def test_a_refused_connection_is_tried_again(broadcast: Broadcast, port: int, sink_to: Open, text: str) -> None:
+    sink = sink_to(text.format(port))
+    broadcast.play(sink, until=lambda: sink.status().restarts)
+    status = sink.status()
+    assert status.state == "retrying"
+    assert status.delivered == 0
+    assert status.detail == "Connection refused"
+
+
+@pytest.mark.parametrize("text", ["rtsp://127.0.0.1:{}/publish", "rtmp://127.0.0.1:{}/live/a"])
+def test_a_black_hole_slows_no_one(broadcast: Broadcast, black_hole: int, sink_to: Open, text: str) -> None:
+    sink = sink_to(text.format(black_hole), stall_seconds=0.5, queue_seconds=0.5)
+    offered, slowest = 0, 0.0
+    for packet in broadcast.packets(seconds=600):  # at once: 18,000 pictures
+        began = time.thread_time()
+        sink.offer(packet)
+        slowest = max(slowest, time.thread_time() - began)
+        offered += packet.kind == "video"
+    broadcast.play(sink, until=lambda: sink.status().restarts >= 1)
+    assert sink.status().detail == "It took nothing for 0.5 s"
+    began = time.monotonic()
+    sink.close(2)
+    assert time.monotonic() - began < 20
+    status = sink.status()
+    assert (status.state, status.delivered) == ("closed", 0)
+    assert status.dropped >= offered
+
+
+def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:
+    sink = sink_to(f"rtmp://127.0.0.1:{nginx.rtmp_port}/live/film")
+    playlist = nginx.hls / "film.m3u8"
+    broadcast.play(sink, until=playlist.exists)
+    assert sink.status().state == "ok"
+    with av.open(str(playlist)) as seen:
+        assert next(seen.decode(video=0)).width == 320
+        assert seen.streams.audio[0].codec_context.name == "aac"
+
+
+def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    folder = tmp_path / "50%d off"
+    for pictures in (600, 150):
+        sink = sink_to(f"hls:{folder}")
+        offered = broadcast.play(sink, until=lambda: sink.status().delivered >= pictures, speed=10)  # noqa: B023
+        sink.close(20)
+        status = sink.status()
+        assert (status.state, status.delivered + status.dropped) == ("closed", offered)
+    playlist = (folder / "index.m3u8").read_text()
+    assert "#EXT-X-DISCONTINUITY" in playlist
+    assert playlist.count(".ts") == 6
+    assert len(list(folder.iterdir())) <= 1 + 6 + 2
+    with av.open(str(folder / "index.m3u8")) as seen:
+        assert seen.streams.video[0].codec_context.width == 320
+        assert seen.streams.audio[0].codec_context.name == "aac"
+        seconds = sum(float(length) for length in re.findall(r"#EXTINF:([\d.]+)", playlist))
+        assert sum(1 for _ in seen.decode(video=0)) == round(30 * seconds)
+
+
+def test_udp_is_received(broadcast: Broadcast, port: int, sink_to: Open) -> None:
+    sink = sink_to(f"udp://127.0.0.1:{port}")
+    seen: list[int] = []
+
+    def receive() -> None:
+        with av.open(f"udp://127.0.0.1:{port}?timeout=20000000", format="mpegts") as stream:
+            for picture in stream.decode(video=0):
+                seen.append(picture.width)
+                if len(seen) == 20:
+                    return
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    broadcast.play(sink, until=lambda: not receiver.is_alive())
+    receiver.join()
+    assert seen == [320] * 20

@@ -1,0 +1,112 @@
+"""Live streams recorded: files that play whatever became of the program, follow each other, and replace none."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from lipt_stream.live.outlet import Outlet
+    from tests.live.sinks.conftest import Broadcast
+
+    Open = Callable[..., Outlet]
+
+
+def contents(path: Path) -> tuple[int, float, float]:
+    """The number of pictures that can be decoded, and the times of the first picture and the first sound."""
+    with av.open(str(path)) as film:
+        times = [picture.time for picture in film.decode(video=0)]
+    with av.open(str(path)) as film:
+        sound = next(film.decode(audio=0)).time
+    assert times == sorted(set(times))
+    return len(times), times[0], sound
+
+
+def muxing_process() -> psutil.Process:
+    return next(child for child in psutil.Process().children() if "mux_child" in " ".join(child.cmdline()))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_every_picture_is_in_the_file(broadcast: Broadcast, tmp_path: Path, sink_to: Open, suffix: str) -> None:
+    path = tmp_path / f"50%d: film{suffix}"
+    sink = sink_to(str(path))
+    for packet in broadcast.packets(5):
+        sink.offer(packet)
+    sink.close(30)
+    status = sink.status()
+    assert (status.state, status.delivered, status.dropped, status.restarts) == ("closed", 150, 0, 0)
+    pictures, first, sound = contents(path)
+    assert pictures == 150
+    assert abs(first - sound) < 0.04
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_killed_recording_plays_and_the_next_has_another_name(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open, suffix: str
+) -> None:
+    sink = sink_to(str(tmp_path / f"film{suffix}"))
+    broadcast.play(sink, until=lambda: sink.status().delivered >= 120, speed=10)
+    assert sink.status().detail == str(tmp_path / f"film{suffix}")
+    muxing_process().kill()
+    broadcast.play(sink, until=lambda: sink.status().restarts, speed=10)
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    assert contents(tmp_path / f"film{suffix}")[0] > 60
+    sink.close(30)
+    assert contents(tmp_path / f"film-0002{suffix}")[0] > 0
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_segments_begin_at_keyframes_and_replace_nothing(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open, suffix: str
+) -> None:
+    (tmp_path / f"film-0002{suffix}").write_text("someone else's")
+    sink = sink_to(str(tmp_path / f"film{suffix}"), segment_seconds=2)
+    for packet in broadcast.packets(5):
+        sink.offer(packet)
+    sink.close(30)
+    assert (tmp_path / f"film-0002{suffix}").read_text() == "someone else's"
+    found = [contents(tmp_path / f"film-{number:04}{suffix}") for number in (1, 3, 4)]
+    assert [pictures for pictures, _, _ in found] == [60, 60, 30]
+    assert all(abs(first - sound) < 0.06 for _, first, sound in found)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_terminated_process_finishes_its_file(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"))
+    broadcast.play(sink, until=lambda: sink.status().delivered >= 60, speed=10)
+    process = muxing_process()
+    process.send_signal(signal.SIGINT)  # which is for the parent alone
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    with av.open(str(tmp_path / "film.mkv")) as film:
+        assert film.duration  # written with the end
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [("nowhere/film.mp4", "The folder does not exist"), ("file.txt/film.mkv", "A part of the path is not a folder")],
+)
+def test_what_cannot_be_written_is_not_tried_again(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open, name: str, detail: str
+) -> None:
+    (tmp_path / "file.txt").touch()
+    sink = sink_to(str(tmp_path / name))
+    offered = broadcast.play(sink, until=lambda: sink.status().state == "failed")
+    sink.close(1)
+    status = sink.status()
+    assert status.state == "failed"
+    assert status.detail.startswith(detail)
+    assert (status.restarts, status.delivered, status.dropped) == (0, 0, offered)
+
+
+def test_a_full_disk_is_tried_again(broadcast: Broadcast, sink_to: Open) -> None:
+    sink = sink_to("/dev/full.ts", url="/dev/full", place="network", format="mpegts")
+    broadcast.play(sink, until=lambda: sink.status().restarts)
+    assert sink.status().detail == "No space left on device"
+    assert sink.status().state == "retrying"

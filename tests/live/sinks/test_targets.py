@@ -1,0 +1,87 @@
+"""What `--to` takes, and what it says to everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipt_stream.errors import SettingsError
+from lipt_stream.live.targets import parse_target, parse_targets, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "format"),
+    [
+        ("preview", "preview", ""),
+        ("null", "null", ""),
+        ("rtsp://host/a", "rtsp", "rtsp"),
+        ("RTSP://host/a", "rtsp", "rtsp"),
+        ("rtmp://host/app/key", "rtmp", "flv"),
+        ("rtmps://host/app/key", "rtmp", "flv"),
+        ("whip:https://host/a", "whip", "whip"),
+        ("hls:out/dir", "hls", "hls"),
+        ("udp://239.0.0.1:1234", "udp", "mpegts"),
+        ("film.mp4", "file", "mp4"),
+        ("a/b: c.MKV", "file", "matroska"),
+        ("film.ts", "file", "mpegts"),
+    ],
+)
+def test_forms(text: str, kind: str, format: str) -> None:
+    target = parse_target(text)
+    assert (target.kind, target.format) == (kind, format)
+    if target.place in ("file", "folder"):
+        assert Path(target.url).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("previw", "preview"),
+        ("rtps://host/a", "rtsp://HOST/PATH"),
+        ("whip:host", "whip:https://HOST/PATH"),
+        ("hls:", "hls:DIR"),
+        ("rtsp:host", "rtsp://HOST/PATH"),
+        ("film.avi", "FILE.mp4"),
+        ("", "preview"),
+        ("ftp://host/a", "Known"),
+    ],
+)
+def test_unknown_forms_are_refused_with_the_nearest(text: str, hint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_target(text)
+    assert hint in caught.value.hint
+
+
+def test_no_name_holds_a_secret() -> None:
+    secrets = {
+        "rtsp://me:hush@host/a?token=hush": "rtsp://***@host/a?***",
+        "rtmp://host/app/hush": "rtmp://host/app/***",
+        "whip:https://hush@host/a": "whip:https://***@host/a",
+        "ftp://me:hu@sh@host/a": "ftp://***@host/a",
+    }
+    for text, shown in secrets.items():
+        if text.startswith("ftp"):
+            with pytest.raises(SettingsError) as caught:
+                parse_target(text)
+            assert shown in str(caught.value)
+        else:
+            assert parse_target(text).name == shown
+            assert "hush" not in repr(parse_target(text))
+    assert redact("cannot open rtsp://me:hush@host/a now") == "cannot open rtsp://***@host/a now"
+
+
+def test_segments_are_for_files() -> None:
+    assert [target.segment_seconds for target in parse_targets(["preview", "a.mp4"], 60)] == [0, 60]
+    with pytest.raises(SettingsError):
+        parse_targets(["preview"], 60)
+    with pytest.raises(SettingsError):
+        parse_targets(["a.mp4"], -1)
+
+
+def test_a_virtual_camera_that_is_not_there_is_said_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        parse_target(f"virtualcam:{tmp_path / 'video7'}")
+    if not any(Path("/dev").glob("video*")):
+        with pytest.raises(SettingsError, match="modprobe v4l2loopback"):
+            parse_target("virtualcam")
