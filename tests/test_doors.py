@@ -27,6 +27,7 @@ MAY_IMPORT = {
 }
 ONE_DOOR = {
     "av": {"media"},
+    "cryptography": {"media"},
     "cupy": {"engine"},
     "openvino": {"engine"},
     "pynvml": {"observe"},

@@ -48,7 +48,8 @@ class Outlet:
         self._is_given_up = False
         self._ended: SinkState | None = None
         self._sound_note = ""
-        self._trouble = ""
+        self._trouble = ""  # of the last process
+        self._last_report = Report()
         self._delivered = 0  # by processes that are gone
         self._lost = 0  # went down their pipes and no further
         self._restarts = 0
@@ -84,16 +85,20 @@ class Outlet:
             if report.written:
                 state = "ok"
             state = self._ended or state
-            refusal = "without sound: the server refuses it" if report.is_silent else ""
-            notes = [report.path, self._sound_note or refusal] if state == "ok" else [self._trouble]
+            is_well = state == "ok" or (state == "closed" and not self._trouble)
             return SinkStatus(
                 name=self._target.name,
                 state=state,
                 delivered=self._delivered + report.written,
                 dropped=self._lost + (self._queue.dropped if self._queue else 0),
                 restarts=self._restarts,
-                detail="; ".join(filter(None, notes)),
+                detail=self._notes() if is_well else self._trouble,
             )
+
+    def _notes(self) -> str:
+        report = self._process.report if self._process else self._last_report
+        refusal = "without sound: the server refuses it" if report.is_silent else ""
+        return "; ".join(filter(None, [report.path, self._sound_note or refusal]))
 
     def close(self, timeout_seconds: float) -> None:
         self._closing.set()
@@ -148,8 +153,11 @@ class Outlet:
             with self._lock:
                 self._process = None
                 if process:
+                    self._last_report = process.report
                     self._delivered += process.report.written
                     self._lost += process.sent - process.report.written
+        with self._lock:
+            self._trouble = ""
         return None
 
     def _begin(self, job: MuxJob) -> MuxProcess:

@@ -16,6 +16,7 @@ from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Place
 from lipt_stream.media.virtual_camera import find_virtual_camera
+from lipt_stream.media.whip_certificate import require_cryptography
 
 Kind: TypeAlias = Literal["preview", "rtsp", "rtmp", "whip", "hls", "udp", "virtualcam", "null", "file"]
 
@@ -83,6 +84,11 @@ class Target:
     def takes_raw_pictures(self) -> bool:
         """Pictures as they are (media/raw_pictures.py), not encoded ones."""
         return self.kind == "virtualcam"
+
+    @property
+    def wants_baseline(self) -> bool:
+        """H.264 of the constrained baseline: some WebRTC servers refuse every other."""
+        return self.kind == "whip"
 
     def job(self, streams: tuple[EncodedStream, ...]) -> MuxJob:
         """What the muxing process is told."""
@@ -170,6 +176,7 @@ def _hls(name: str, folder: Path) -> Target:
 
 def _whip(name: str, url: str) -> Target:
     """A password in the address is what the server knows the publisher by (RFC 9725: a bearer token)."""
+    require_cryptography()
     parts = urlsplit(url)
     token = unquote(parts.password or parts.username or "")
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

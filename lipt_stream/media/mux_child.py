@@ -31,6 +31,7 @@ from lipt_stream.media.av_errors import AV_ERRORS, delivery_error
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
 from lipt_stream.media.mux_streams import add_stream, to_packet
 from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Report, pack_report, read_job, read_packets
+from lipt_stream.media.whip_certificate import certificate_options
 
 _FAILED: Final = 1
 
@@ -53,7 +54,8 @@ class _Output:
     """One container: a network stream, or one of the files of a recording. Its times begin at zero."""
 
     def __init__(self, url: str, job: MuxJob, streams: Sequence[EncodedStream]) -> None:
-        self._container: OutputContainer = av.open(url, "w", format=job.format, options=job.options)
+        options = {**job.options, **(certificate_options() if job.format == "whip" else {})}
+        self._container: OutputContainer = av.open(url, "w", format=job.format, options=options)
         self._streams: dict[Kind, tuple[EncodedStream, Stream]] = {
             stream.kind: (stream, add_stream(self._container, stream)) for stream in streams
         }

@@ -33,6 +33,7 @@ def add_stream(container: OutputContainer, stream: EncodedStream) -> Stream:
         context.width, context.height, context.pix_fmt = stream.width, stream.height, "yuv420p"
         context.framerate = stream.frame_rate or Fraction(25)
         context.thread_count = 1
+        context.max_b_frames = 0  # live streams have none, and muxers ask
     elif isinstance(target, AudioStream):
         context = target.codec_context
         context.sample_rate, context.layout = stream.sample_rate, f"{stream.channels}c"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lipt_stream.live.outlet import Outlet
-    from tests.live.sinks.conftest import Broadcast, Nginx, RtspServer
+    from tests.live.sinks.conftest import Broadcast, Nginx, RtspServer, WhipServer
 
     Begin = Callable[..., RtspServer]
     Open = Callable[..., Outlet]
@@ -83,20 +82,15 @@ def test_a_refused_connection_is_tried_again(broadcast: Broadcast, port: int, si
 @pytest.mark.parametrize("text", ["rtsp://127.0.0.1:{}/publish", "rtmp://127.0.0.1:{}/live/a"])
 def test_a_black_hole_slows_no_one(broadcast: Broadcast, black_hole: int, sink_to: Open, text: str) -> None:
     sink = sink_to(text.format(black_hole), stall_seconds=0.5, queue_seconds=0.5)
-    offered, slowest = 0, 0.0
-    for packet in broadcast.packets(seconds=600):  # at once: 18,000 pictures
-        began = time.thread_time()
+    offered = 0
+    for packet in broadcast.packets(seconds=600):  # all at once
         sink.offer(packet)
-        slowest = max(slowest, time.thread_time() - began)
         offered += packet.kind == "video"
-    broadcast.play(sink, until=lambda: sink.status().restarts >= 1)
+    offered += broadcast.play(sink, until=lambda: sink.status().restarts)
     assert sink.status().detail == "It took nothing for 0.5 s"
-    began = time.monotonic()
     sink.close(2)
-    assert time.monotonic() - began < 20
     status = sink.status()
-    assert (status.state, status.delivered) == ("closed", 0)
-    assert status.dropped >= offered
+    assert (status.state, status.delivered, status.dropped) == ("closed", 0, offered)
 
 
 def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:
@@ -126,6 +120,15 @@ def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path
         assert seen.streams.audio[0].codec_context.name == "aac"
         seconds = sum(float(length) for length in re.findall(r"#EXTINF:([\d.]+)", playlist))
         assert sum(1 for _ in seen.decode(video=0)) == round(30 * seconds)
+
+
+def test_whip_server_decodes_what_is_published(broadcast: Broadcast, whip_server: WhipServer, sink_to: Open) -> None:
+    sink = sink_to(f"whip:http://pass%20word@127.0.0.1:{whip_server.port}/studio")
+    broadcast.play(sink, until=lambda: whip_server.frames >= 30)
+    assert sink.status().detail == "without sound: whip takes no aac"
+    sink.close(10)
+    assert sink.status().state == "closed"
+    assert "Authorization: Bearer pass word" in whip_server.offers[0]
 
 
 def test_udp_is_received(broadcast: Broadcast, port: int, sink_to: Open) -> None:

@@ -1,0 +1,115 @@
+"""A live source's sound: passed on, freed of headers, or encoded again in step with its clock."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.audio.frame import AudioFrame
+from av.packet import Packet
+
+from lipt_stream.errors import InputError
+from lipt_stream.media.encoded import EncodedPacket, EncodedStream
+from lipt_stream.media.live_sound import LiveSound
+
+STEP = 160  # samples in a packet of a telephone's, 20 ms
+
+
+def stream(codec: str, rate: int = 8_000, channels: int = 1, extradata: bytes = b"") -> EncodedStream:
+    return EncodedStream(
+        kind="audio",
+        codec=codec,
+        time_base=Fraction(1, rate),
+        extradata=extradata,
+        sample_rate=rate,
+        channels=channels,
+    )
+
+
+def packet(data: bytes, pts: int) -> EncodedPacket:
+    return EncodedPacket(kind="audio", data=data, pts=pts, dts=pts, duration=0, is_keyframe=True)
+
+
+def clicks(codec: str, at_samples: list[int], starts: list[int]) -> list[EncodedPacket]:
+    """Packets that begin at `starts`, silent but for a burst at each of `at_samples`."""
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 8_000, "mono", "s16"
+    packets: list[EncodedPacket] = []
+    for start in starts:
+        samples = np.zeros((1, STEP), np.int16)
+        for at in at_samples:
+            if start <= at < start + STEP:
+                samples[0, at - start : at - start + 40] = 20_000 * (-1) ** np.arange(
+                    len(samples[0, at - start :][:40])
+                )
+        frame = AudioFrame.from_ndarray(samples, "s16", "mono")
+        frame.sample_rate = 8_000
+        packets += [packet(bytes(coded), start) for coded in encoder.encode(frame)]
+    return packets
+
+
+@pytest.mark.parametrize("codec", ["pcm_alaw", "pcm_mulaw"])
+def test_a_telephones_sound_becomes_aac_in_step_across_a_gap(codec: str) -> None:
+    starts = [*range(0, 8_000, STEP), *range(16_000, 24_000, STEP)]  # a second is missing
+    live = LiveSound(stream(codec))
+    converted = [one for raw in clicks(codec, [4_000, 20_000], starts) for one in live.convert(raw)]
+    assert (live.stream.codec, live.stream.sample_rate, live.stream.channels) == ("aac", 48_000, 1)
+    decoder = av.CodecContext.create("aac", "r")
+    decoder.extradata = live.stream.extradata
+    loudest: list[tuple[float, float]] = []
+    for one in converted:
+        coded = Packet(one.data)
+        coded.pts, coded.time_base = one.pts, live.stream.time_base
+        for frame in decoder.decode(coded):
+            levels = np.abs(frame.to_ndarray()[0])
+            loudest.append((float(levels.max()), frame.pts / 48_000 + int(levels.argmax()) / 48_000))
+    heard = sorted(time for level, time in loudest if level > 0.3)
+    assert min(abs(time - 0.5) for time in heard) < 0.04
+    assert min(abs(time - 2.5) for time in heard) < 0.04
+    assert all(min(abs(time - 0.5), abs(time - 2.5)) < 0.06 for time in heard)
+    assert live.lost_packets == 0
+
+
+def test_aac_with_headers_of_its_own_loses_them(clip: Path) -> None:
+    buffer = io.BytesIO()
+    with av.open(str(clip)) as film, av.open(buffer, "w", format="adts") as plain:
+        source = film.streams.audio[0]
+        target = plain.add_stream_from_template(source)
+        expected: list[bytes] = []
+        for one in film.demux(source):
+            if one.size:
+                expected.append(bytes(one))
+                one.stream = target
+                plain.mux(one)
+        rate, channels = source.codec_context.sample_rate, source.codec_context.channels
+        configuration = bytes(source.codec_context.extradata)
+    buffer.seek(0)
+    with av.open(buffer, format="aac") as adts:
+        raw = [bytes(one) for one in adts.demux(audio=0) if one.size]
+    assert raw[0][0] == 0xFF
+    live = LiveSound(stream("aac", rate, channels), raw[0])
+    assert live.stream.extradata[:2] == configuration[:2]
+    assert [one.data for n, data in enumerate(raw) for one in live.convert(packet(data, n * 1024))] == expected
+
+
+def test_what_sinks_take_passes_as_it_is() -> None:
+    for given in (stream("opus", 48_000, 2), stream("aac", 48_000, 2, b"\x11\x90")):
+        live = LiveSound(given)
+        one = packet(b"abc", 5)
+        assert live.stream is given
+        assert live.convert(one) == [one]
+
+
+def test_damaged_sound_is_counted() -> None:
+    live = LiveSound(stream("mp3", 44_100, 2))
+    assert live.convert(packet(bytes(50), 0)) == []
+    assert live.lost_packets == 1
+
+
+def test_an_unknown_codec_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="nonesuch"):
+        LiveSound(stream("nonesuch"))
