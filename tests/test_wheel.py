@@ -25,6 +25,9 @@ def test_the_wheel_holds_weights_presets_and_kernels(tmp_path: Path) -> None:
     assert presets
     assert presets <= names
     assert {"lipt_stream/engine/color.cu", "lipt_stream/py.typed"} <= names
+    page = {f"lipt_stream/web/page/{path.name}" for path in (REPOSITORY / "lipt_stream/web/page").iterdir()}
+    assert "lipt_stream/web/page/index.html" in page
+    assert page <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "docs"))]
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     program = (

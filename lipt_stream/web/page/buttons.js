@@ -1,0 +1,104 @@
+// What the buttons, the select and the keys ask of the session.
+
+const at = (id) => document.getElementById(id);
+
+export class Buttons {
+  /** `say(text, isError)` shows one line; `listen()` begins the picture anew, with sound where `listening`. */
+  constructor({ screen, stage, say, listen }) {
+    this.say = say;
+    this.listen = listen;
+    this.stats = undefined;
+    this.listening = false;
+    const actions = {
+      pause: () => this.#ask('/pause', { paused: !this.stats?.paused }),
+      snapshot: () => this.#snapshot(),
+      record: () => this.#record(),
+      sound: () => {
+        this.listening = !this.listening;
+        this.listen();
+      },
+      fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()),
+    };
+    for (const [id, act] of Object.entries(actions)) at(id).addEventListener('click', act);
+    at('fullscreen').hidden = !document.fullscreenEnabled;
+    at('model').addEventListener('change', ({ target }) => this.#ask('/model', { name: target.value }));
+    document.addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select')) return;
+      const button = document.querySelector(`[aria-keyshortcuts="${CSS.escape(event.key.toLowerCase())}"]`);
+      if (button && !button.disabled && !event.repeat) button.click();
+      else if (!screen.moveByKey(event)) return;
+      event.preventDefault();
+    });
+  }
+
+  showModels(models) {
+    const options = models.map((name) => new Option(name === 'auto' ? 'auto: keep the rate' : name, name));
+    at('model').replaceChildren(...options);
+    at('model').disabled = false;
+  }
+
+  /** The buttons as the session says it is, whoever pressed them. */
+  show(stats) {
+    this.stats = stats;
+    press('pause', stats.paused, stats.paused ? 'Resume' : 'Pause');
+    press('record', stats.recording !== null, stats.recording === null ? 'Record' : 'Stop');
+    at('record').title = stats.recording ?? '';
+    const chosen = stats.pinned ? stats.rung : 'auto';
+    if (document.activeElement !== at('model')) at('model').value = chosen;
+  }
+
+  /** Whether the picture that begins has sound, or could have. */
+  showSound({ sound, sound_available: available }) {
+    this.listening &&= available;
+    at('sound').disabled = !available;
+    at('sound').title = available ? '' : 'This session has no sound';
+    press('sound', sound, 'Sound');
+  }
+
+  async #record() {
+    const recording = this.stats?.recording === null;
+    const answer = await this.#ask('/record', { recording });
+    if (answer) this.say(answer.file ? `Recording to ${answer.file}` : 'The recording is finished');
+  }
+
+  async #snapshot() {
+    const response = await this.#post('/snapshot', {});
+    if (!response) return;
+    const files = [...(await response.formData()).values()];
+    for (const file of files) {
+      const link = document.createElement('a');
+      link.href = URL.createObjectURL(file);
+      link.download = file.name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    }
+    this.say(`Saved ${files.map(({ name }) => name).join(' and ')}`);
+  }
+
+  async #ask(path, body) {
+    return (await this.#post(path, body))?.json();
+  }
+
+  /** The response, or nothing where it was refused, which is then said. */
+  async #post(path, body) {
+    try {
+      const response = await fetch(path, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      if (response.ok) return response;
+      const isJson = response.headers.get('content-type').startsWith('application/json');
+      this.say(isJson ? (await response.json()).error : await response.text(), true);
+    } catch {
+      this.say('The server does not answer', true);
+    }
+    return undefined;
+  }
+}
+
+function press(id, pressed, label) {
+  const button = at(id);
+  button.setAttribute('aria-pressed', String(pressed));
+  button.querySelector('span').textContent = label;
+}

@@ -1,0 +1,134 @@
+"""The web server in a thread of its own: a port, the guard in front of the application, a tidy end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from lipt_stream.errors import OutputError, SettingsError
+from lipt_stream.live.control import Controls
+from lipt_stream.web.app import new_app
+from lipt_stream.web.guard import Guard
+from lipt_stream.web.preview import Preview
+from lipt_stream.web.token import kept_token
+
+USUAL_PORT: Final = 8710
+_SECONDS_TO_START: Final = 10.0
+_BACKLOG: Final = 64
+
+
+class Server:
+    """Serves the page of one session. `host` other than loopback opens it to the network, `port` None takes
+    8710, or any free one where that is taken; `token` None takes the kept one (see `kept_token`).
+
+    The port is bound at once: raises SettingsError where it is taken, or `host` is not this machine's.
+    """
+
+    def __init__(
+        self,
+        controls: Controls,
+        preview: Preview,
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        token: str | None = None,
+    ) -> None:
+        self._token = token or kept_token()
+        self._socket = _bind(host, port)
+        self.host, self.port = host, int(self._socket.getsockname()[1])
+        guarded = Guard(new_app(controls, preview), token=self._token, bound_host=host, port=self.port)
+        self._uvicorn = uvicorn.Server(_config(guarded))
+        self._thread = threading.Thread(target=self._uvicorn.run, args=([self._socket],), name="web", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The page's address with its token: a secret."""
+        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self._token}"
+
+    def start(self) -> None:
+        """Returns once the page can be asked for."""
+        self._thread.start()
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while not self._uvicorn.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise OutputError(f"The page's server at {self.host}:{self.port} did not start")
+            time.sleep(0.01)
+
+    def stop(self, timeout_seconds: float = 3.0) -> None:
+        """Ends every connection. What is still open after a second is cut. May be called twice."""
+        self._uvicorn.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self._socket.close()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    """Quiet, because an access log would hold the token; and no larger in any direction than the page needs."""
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        ws_max_size=1024,
+        ws_per_message_deflate=False,  # the picture is compressed already
+        ws_ping_interval=5,
+        ws_ping_timeout=10,
+        h11_max_incomplete_event_size=16 * 1024,
+        limit_concurrency=64,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _bind(host: str, port: int | None) -> socket.socket:
+    if port is None:
+        try:
+            return _bind(host, USUAL_PORT)
+        except SettingsError:
+            return _bind(host, 0)
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+    except OSError as error:
+        raise _binding_error(error, host, port) from error
+    try:
+        if os.name == "posix":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart must not wait for old connections
+        if sys.platform == "linux":
+            _keep_the_backlog_short(bound)
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise _binding_error(error, host, port) from error
+    return bound
+
+
+def _keep_the_backlog_short(listener: socket.socket) -> None:
+    """For every connection that is accepted: what a viewer has not taken waits in its queue, where it can be let go,
+    and not in the kernel; and a viewer that takes nothing is cut, however often it acknowledges (tcp(7))."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+
+
+def _binding_error(error: OSError, host: str, port: int) -> SettingsError:
+    if error.errno == errno.EADDRINUSE:
+        return SettingsError(f"Port {port} of {host} is taken", "Give another one, or 0 for any that is free.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return SettingsError(f"Port {port} may not be used without more rights", "Give one from 1024 up.")
+    return SettingsError(f"{host} is no address of this machine", "Give one of its own, or 0.0.0.0 for all.")

@@ -1,0 +1,42 @@
+"""The secret in the page's address, kept from run to run, so that an open page finds its way back after a restart."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+
+def token_file() -> Path:
+    """Where the token is kept: `$XDG_STATE_HOME/lipt-stream/token`, ~/.local/state where that is not set."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "lipt-stream" / "token"
+
+
+def kept_token(path: Path | None = None) -> str:
+    """The token in `path` (`token_file()` unless given), made on first use and readable by its owner alone.
+
+    One that others could have read is replaced. Where nothing can be kept there, a token for this run alone.
+    Delete the file to lock out every page that is open.
+    """
+    path = path or token_file()
+    try:
+        if path.exists() and not (os.name == "posix" and path.stat().st_mode & 0o077):
+            kept = path.read_text(encoding="ascii").strip()
+            if len(kept) >= 32:
+                return kept
+        return _make(path)
+    except (OSError, UnicodeDecodeError):
+        return secrets.token_urlsafe(32)
+
+
+def _make(path: Path) -> str:
+    token = secrets.token_urlsafe(32)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileNotFoundError):
+        path.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token)
+    return token

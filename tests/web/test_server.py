@@ -1,0 +1,195 @@
+"""The server over real sockets: ports, viewers that hang, an end that takes no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from clock_session import ClockSession
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from lipt_stream.errors import SettingsError
+from lipt_stream.media.encoded import EncodedPacket
+from lipt_stream.web import app as app_module
+from lipt_stream.web.preview import Preview
+from lipt_stream.web.server import USUAL_PORT, Server
+
+TOKEN = "a-token-for-tests-that-is-long-enough"
+
+
+def watch(server: Server, **how: Any) -> ClientConnection:
+    return connect(
+        f"ws://127.0.0.1:{server.port}/watch",
+        origin=f"http://127.0.0.1:{server.port}",  # type: ignore[arg-type]
+        additional_headers={"Authorization": f"Bearer {TOKEN}"},
+        proxy=None,
+        **how,
+    )
+
+
+def read_to_the_end(viewer: ClientConnection) -> None:
+    """Raises ConnectionClosed."""
+    while True:
+        viewer.recv(timeout=30)
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def idle() -> Generator[tuple[Preview, ClockSession, Server]]:
+    """A server whose session stands still: a test offers what it likes."""
+    preview = Preview()
+    session = ClockSession(preview)
+    server = Server(session, preview, port=0, token=TOKEN)
+    server.start()
+    yield preview, session, server
+    preview.close(1)
+    server.stop()
+
+
+def test_the_address_holds_the_token_and_opens_the_page(idle: tuple[Preview, ClockSession, Server]) -> None:
+    server = idle[2]
+    assert server.url == f"http://127.0.0.1:{server.port}/?token={TOKEN}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
+    with opener.open(server.url, timeout=10) as answer:
+        assert answer.url == f"http://127.0.0.1:{server.port}/"
+        assert b"<title>lipt-stream</title>" in answer.read()
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(idle: tuple[Preview, ClockSession, Server]) -> None:
+    preview, session, server = idle
+    with pytest.raises(SettingsError, match=rf"^Port {server.port} of 127\.0\.0\.1 is taken\. Give another one"):
+        Server(session, preview, port=server.port, token=TOKEN)
+
+
+def test_an_address_of_another_machine_is_refused(idle: tuple[Preview, ClockSession, Server]) -> None:
+    preview, session, _ = idle
+    for host in ("203.0.113.7", "no.such.name.invalid"):
+        with pytest.raises(SettingsError, match="is no address of this machine"):
+            Server(session, preview, host=host, port=0, token=TOKEN)
+
+
+def test_without_a_port_the_usual_one_or_any_free(idle: tuple[Preview, ClockSession, Server]) -> None:
+    preview, session, _ = idle
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", USUAL_PORT))
+        except OSError:
+            pytest.skip(f"port {USUAL_PORT} is in use on this machine")
+        taken.listen()
+        other = Server(session, preview, token=TOKEN)
+        assert other.port not in (0, USUAL_PORT)
+        other.stop()
+
+
+def test_a_viewer_is_greeted_and_told_the_figures_every_second(serving: Callable[..., Any]) -> None:
+    with serving() as (_, server), watch(server) as viewer:
+        kinds: list[str] = []
+        while kinds.count("stats") < 2 or "picture" not in kinds:
+            message = viewer.recv(timeout=30)
+            kinds.append("bytes" if isinstance(message, bytes) else json.loads(message)["type"])
+        assert kinds[0] == "session"
+        assert kinds[kinds.index("picture") + 1] == "bytes"
+        with watch(server) as late:
+            history = json.loads(late.recv(timeout=30))["history"]
+            assert len(history) >= 2
+            assert history[0].keys() == {"latency_p50_ms", "latency_p95_ms", "fps_out", "fps_target"}
+
+
+NOISE = os.urandom(200_000).replace(b"\0", b"\1")
+
+
+def heavy_packet(number: int, is_keyframe: bool) -> EncodedPacket:
+    """200 kB that no decoder need understand, so that a viewer that hangs is noticed within a test."""
+    data = b"\0\0\0\1" + (b"\x65" if is_keyframe else b"\x41") + NOISE
+    pts = number * 3000
+    return EncodedPacket(kind="video", data=data, pts=pts, dts=pts, duration=3000, is_keyframe=is_keyframe)
+
+
+def read_all(viewer: ClientConnection, pictures: list[int]) -> None:
+    """Notes the size of every picture until the connection is closed."""
+    try:
+        while True:
+            message = viewer.recv()
+            if len(message) > len(NOISE):
+                pictures.append(len(message))
+    except ConnectionClosed:
+        return
+
+
+def test_a_viewer_that_hangs_costs_nobody_anything(
+    idle: tuple[Preview, ClockSession, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preview, _, server = idle
+    monkeypatch.setattr(app_module, "_SECONDS_UNTIL_STALLED", 0.5)
+    received: list[int] = []
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    narrow.connect(("127.0.0.1", server.port))
+    with watch(server) as reading, watch(server, max_queue=1, sock=narrow, close_timeout=0.1):
+        until(lambda: len(preview.viewers) == 2)
+        thread = threading.Thread(target=read_all, args=(reading, received))
+        thread.start()
+        hanging = next(viewer for viewer in preview.viewers if viewer is not preview.viewers[0])
+        number = 0
+        while len(preview.viewers) == 2:
+            preview.offer(heavy_packet(number, is_keyframe=number % 30 == 0))
+            number += 1
+            until(lambda: len(received) >= number)  # noqa: B023
+            time.sleep(0.005)
+        assert hanging.dropped > 0
+        assert len(received) == number, "the other one missed nothing"
+        assert preview.status().dropped == hanging.dropped
+        assert preview.wanted
+        preview.close(1)
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_what_no_page_would_say_ends_the_connection(idle: tuple[Preview, ClockSession, Server]) -> None:
+    preview, _, server = idle
+    for said in ("[1]", "no json", "{}", json.dumps({"sound": True, "more": "x" * 2000}), b"\0"):
+        with watch(server) as viewer:
+            viewer.send(said)
+            with pytest.raises(ConnectionClosed):
+                read_to_the_end(viewer)
+    until(lambda: preview.viewers == ())
+
+
+def test_there_is_a_most_of_viewers(
+    idle: tuple[Preview, ClockSession, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "_MOST_VIEWERS", 1)
+    server = idle[2]
+    with watch(server) as first:
+        first.recv(timeout=30)
+        with watch(server) as second, pytest.raises(ConnectionClosed, match="1 are watching already"):
+            second.recv(timeout=30)
+
+
+def test_the_end_is_told_and_nothing_is_left(serving: Callable[..., Any]) -> None:
+    with ExitStack() as viewers:
+        with serving() as (_, server):
+            viewer = viewers.enter_context(watch(server))
+            viewer.recv(timeout=30)
+        server.stop()
+        with pytest.raises(ConnectionClosed, match="The session has ended"):
+            read_to_the_end(viewer)
+    assert not [thread for thread in threading.enumerate() if thread.name in ("web", "clock session")]
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", server.port), timeout=5)
