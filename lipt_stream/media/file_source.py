@@ -13,17 +13,15 @@ from typing import Final, cast
 import av
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
-from lipt_stream.media.color import color_tags
 from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
+from lipt_stream.media.picture_format import believable_rate, picture_format
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
-from lipt_stream.media.siting import stated_siting
 from lipt_stream.media.timeline import Cut, PtsClock
 
 # Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
@@ -35,7 +33,6 @@ _LOST_SIDE_DATA: Final = {
     "DOVI_METADATA": "Dolby Vision metadata is not carried over",
     "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
 }
-_FASTEST_BELIEVABLE_FPS: Final = 1000
 _PROGRESSIVE: Final = 1  # FFmpeg's AVFieldOrder; 0 is unknown, those above are interlaced
 
 
@@ -77,7 +74,7 @@ class FileSource:
         stream = self._decoder.stream
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._origin = origin_seconds(stream)
-        self._rate = _frame_rate(stream)
+        self._rate = believable_rate(stream)
         nominal_ticks = 1 / ((self._rate or Fraction(25)) * self._time_base)
         self._clock = PtsClock(round(nominal_ticks), step=ceil(Fraction(1, 1_000) / self._time_base))
         self._gaps = Gaps.of(stream, nominal_ticks if self._rate else None)
@@ -137,24 +134,10 @@ class FileSource:
         return self._decoder.pictures_from(int((self._origin + self._cut.start) / self._time_base))
 
     def _format_of(self, picture: VideoFrame) -> VideoFormat:
-        stream = self._decoder.stream
         delivery = plan_delivery(picture.format)
-        tags = color_tags(picture, stream.codec_context.codec.canonical_name, stated_siting(stream))
-        self.notes += delivery.notes + tags.notes
-        return VideoFormat(
-            width=picture.width,
-            height=picture.height,
-            pix_fmt=delivery.pix_fmt,
-            color_space=tags.matrix,
-            color_range=tags.range,
-            primaries=tags.primaries,
-            transfer=tags.transfer,
-            chroma_location=tags.chroma_location,
-            frame_rate=self._rate,
-            time_base=self._time_base,
-            sample_aspect_ratio=_sample_aspect_ratio(stream),
-            rotation=picture.rotation,
-        )
+        format, assumed = picture_format(self._decoder.stream, picture, delivery.pix_fmt, self._time_base)
+        self.notes += delivery.notes + assumed
+        return format
 
     def _describe_losses(self, picture: VideoFrame) -> None:
         if self._decoder.container.format.name.endswith("_pipe"):  # FFmpeg's names for bare images
@@ -253,19 +236,6 @@ class FileSource:
         self._is_open = False
         self._pictures = iter(())
         self._opened.close()
-
-
-def _frame_rate(stream: VideoStream) -> Fraction | None:
-    """The average rate, or FFmpeg's guess; None where neither is believable."""
-    for rate in (stream.average_rate, stream.guessed_rate):
-        if rate and 0 < rate <= _FASTEST_BELIEVABLE_FPS:
-            return rate
-    return None
-
-
-def _sample_aspect_ratio(stream: VideoStream) -> Fraction:
-    ratio = stream.sample_aspect_ratio
-    return ratio if ratio and ratio > 0 else Fraction(1)
 
 
 def _side_data(picture: VideoFrame) -> dict[str, bytes]:

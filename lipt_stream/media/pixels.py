@@ -58,20 +58,24 @@ def is_full_range(picture: VideoFrame) -> bool:
 class PlaneReader:
     """Copies decoded pictures into planes of one VideoFormat, converting where the picture is of another kind.
 
-    Matrix and range of YUV are never changed. RGB becomes YUV by `format`'s matrix and range.
+    The pictures' matrix is taken to be `source_matrix` (H.273), by default `format`'s own, so that it is never changed.
+    RGB becomes YUV by `format`'s matrix and range.
     """
 
-    def __init__(self, format: VideoFormat, threads: int | None) -> None:
+    def __init__(self, format: VideoFormat, threads: int | None, *, source_matrix: int | None = None) -> None:
         self._format = format
         self._threads = threads or 0
+        self._source_matrix = format.color_space if source_matrix is None else source_matrix
         self._scaler = VideoReformatter()
 
     def copy(self, picture: VideoFrame, into: Planes) -> None:
         """Raises what swscale raises (av.FFmpegError, ValueError) for formats that it cannot convert."""
         format = self._format
         same_size = (picture.width, picture.height) == (format.width, format.height)
+        same_matrix = _swscale_matrix(self._source_matrix) == _swscale_matrix(format.color_space)
+        same_color = same_matrix and is_full_range(picture) == (format.color_range == "full")
         delivery = plan_delivery(picture.format)
-        if not (same_size and picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt):
+        if not (same_size and same_color and picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt):
             picture = self._converted(picture, delivery)
         for plane, target in zip(picture.planes, into, strict=False):
             np.copyto(target, np.from_dlpack(plane))
@@ -91,14 +95,13 @@ class PlaneReader:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
         else:
             source_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
-        matrix = _swscale_matrix(format.color_space)
         return self._scaler.reformat(
             picture,
             format.width,
             format.height,
             format.pix_fmt,
-            src_colorspace=None if delivery.is_rgb else matrix,
-            dst_colorspace=matrix,
+            src_colorspace=None if delivery.is_rgb else _swscale_matrix(self._source_matrix),
+            dst_colorspace=_swscale_matrix(format.color_space),
             interpolation=_SCALER,
             src_color_range=source_range,
             dst_color_range=target_range,
