@@ -2,6 +2,8 @@
 
     LiptError
     ├── InputError        a source cannot be opened, read or decoded
+    │   ├── AddressError  and will not be, as it is written: a wrong password, no such camera, no video in it
+    │   └── AbsentError   for nobody answers: a camera that is off, unplugged or hung
     ├── OutputError       a result cannot be written, or the container or encoder cannot hold it
     ├── WeightsError      a weights file is missing, damaged or of another network
     ├── SettingsError     an option, key or combination of them is wrong (found before any work)
@@ -35,6 +37,14 @@ class LiptError(Exception):
 
 class InputError(LiptError):
     """A source cannot be opened, read or decoded."""
+
+
+class AddressError(InputError):
+    """A live source cannot be opened as it is written: wrong password, no such camera, no video. Waiting is no help."""
+
+
+class AbsentError(InputError):
+    """Nobody answers at a live source's address, or no longer: a camera that is off, unplugged or hung."""
 
 
 class OutputError(LiptError):

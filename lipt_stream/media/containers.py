@@ -51,7 +51,7 @@ def open_film(path: Path) -> InputContainer:
         return av.open(
             f"file:{path}",
             metadata_errors="surrogateescape",
-            container_options={"format_whitelist": _film_formats()},
+            container_options={"format_whitelist": film_formats()},
         )
     except ArgumentError as error:
         raise InputError(
@@ -92,7 +92,8 @@ def writable_suffix(source: Path) -> str:
 
 
 @cache
-def _film_formats() -> str:
+def film_formats() -> str:
+    """FFmpeg's names of all containers that hold their pictures themselves, as `format_whitelist` takes them."""
     names = {name for name in av.formats_available if not _NOT_FILMS & set(name.split(","))}
     return ",".join(sorted(names))
 

@@ -124,7 +124,7 @@ class VideoDecoder:
         self._container.close()
 
 
-def main_video(container: InputContainer, path: Path) -> VideoStream:
+def main_video(container: InputContainer, path: Path | str) -> VideoStream:
     """The first video stream that is no cover picture. Raises InputError where there is none to decode."""
     for stream in container.streams.video:
         if is_cover(stream):

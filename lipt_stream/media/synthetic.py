@@ -1,7 +1,9 @@
-"""A moving test pattern, made without a decoder: the source of benchmarks and of tests that count frames."""
+"""A moving test pattern, made without a decoder: the source of benchmarks and of tests that count frames, and a barcode
+from which a test, or a page, reads when a picture was made."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from lipt_stream.frame import END, End, Frame, Planes, Samples, VideoFormat
 
 _INDEX_BITS: Final = 16
+_STAMP_SIDE: Final = 32  # cells that would fill the width
+_STAMP_CHECK: Final = 0xA5C3  # so that neither black nor white all over is a stamp
 _TRAVEL: Final = 64  # luma lines and columns that the window wanders over before it returns
 
 
@@ -56,6 +60,51 @@ def stamped_index(luma: Samples, bit_depth: int) -> int:
     middle = 1 << (bit_depth - 1)
     squares = luma[:cell, : cell * _INDEX_BITS].reshape(cell, _INDEX_BITS, cell).mean(axis=(0, 2))
     return sum(1 << bit for bit in range(_INDEX_BITS) if squares[bit] > middle)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which picture, and when it was made: the low 16 bits of its index, and those 32 of Unix time in milliseconds."""
+
+    index: int
+    unix_ms: int
+
+    def age_ms(self, unix_seconds: float) -> int:
+        """How long before `unix_seconds` it was made; right for 24 days."""
+        return (int(unix_seconds * 1000) - self.unix_ms + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def stamp(luma: Samples, index: int, unix_seconds: float, bit_depth: int) -> None:
+    """Draws a barcode at the lower left of `luma` (H, W), W at least 64, over an eighth of its width in height.
+
+    Four rows of 16 cells, black or white, each W/32 wide and high, so that it is read alike from the picture and from
+    any enlargement of it. From top to bottom: index; time, low half; time, high half; the exclusive or of the three
+    with 0xA5C3. Bit 0 stands at the left.
+    """
+    height, width = luma.shape
+    unix_ms = int(unix_seconds * 1000)
+    rows = (index & 0xFFFF, unix_ms & 0xFFFF, unix_ms >> 16 & 0xFFFF)
+    white, black = 235 << (bit_depth - 8), 16 << (bit_depth - 8)
+    edges = [round(n * width / _STAMP_SIDE) for n in range(_INDEX_BITS + 1)]
+    for line, row in enumerate((*rows, rows[0] ^ rows[1] ^ rows[2] ^ _STAMP_CHECK)):
+        top, bottom = (height - edges[4 - line], height - edges[3 - line])
+        for bit in range(_INDEX_BITS):
+            luma[top:bottom, edges[bit] : edges[bit + 1]] = white if row >> bit & 1 else black
+
+
+def read_stamp(luma: Samples, bit_depth: int) -> Stamp | None:
+    """What `stamp` drew into `luma` (H, W) before it was encoded or enlarged; None where there is none to be read."""
+    height, width = luma.shape
+    cell, middle = width / _STAMP_SIDE, 1 << (bit_depth - 1)
+    rows = [0, 0, 0, 0]
+    for line in range(4):
+        top = round(height - (4 - line) * cell + cell / 4)
+        for bit in range(_INDEX_BITS):
+            left = round((bit + 0.25) * cell)
+            core = luma[top : max(top + 1, round(top + cell / 2)), left : max(left + 1, round(left + cell / 2))]
+            rows[line] |= int(core.size > 0 and core.mean() > middle) << bit
+    index, low, high, check = rows
+    return Stamp(index, high << 16 | low) if check == index ^ low ^ high ^ _STAMP_CHECK else None
 
 
 def _triangle(index: int) -> int:

@@ -1,0 +1,297 @@
+"""One connection to a live source that FFmpeg reads: opened, demuxed, its pictures decoded, its sound handed on."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+from av.audio.stream import AudioStream
+from av.codec.context import Flags as CodecFlags
+from av.container import InputContainer
+from av.device import enumerate_input_devices
+from av.format import Flags as FormatFlags
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from lipt_stream.errors import AbsentError, AddressError, InputError
+from lipt_stream.frame import VideoFormat
+from lipt_stream.media.av_errors import AV_ERRORS
+from lipt_stream.media.containers import open_film
+from lipt_stream.media.decoder import DAMAGE, main_video
+from lipt_stream.media.encoded import EncodedStream
+from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
+from lipt_stream.media.live_address import LiveAddress
+from lipt_stream.media.live_errors import live_error
+from lipt_stream.media.pace import Pace
+from lipt_stream.media.picture_format import picture_format
+from lipt_stream.media.pixels import plan_delivery
+from lipt_stream.media.test_card import TestCard
+
+_TIME_BASE: Final = Fraction(1, 90_000)
+_FIRST_PICTURE_SECONDS: Final = 10  # cameras send a keyframe every 1 to 10 s
+_GIVE_UP_AFTER: Final = 100  # read errors of a file in a row
+
+
+def open_live(
+    address: LiveAddress, *, open_timeout_seconds: float, read_timeout_seconds: float, cancelled: threading.Event
+) -> LiveSource:
+    """Connects to `address`. See LiveInput and TestCard."""
+    if address.kind == "test":
+        return TestCard(address, cancelled=cancelled)
+    return LiveInput(
+        address,
+        open_timeout_seconds=open_timeout_seconds,
+        read_timeout_seconds=read_timeout_seconds,
+        cancelled=cancelled,
+    )
+
+
+class LiveInput:
+    """Pictures and sound of one connection; the first picture is decoded at once. A LiveSource.
+
+    Cameras and streams come as they come, decoded without delay. Files, and streams that come in pieces (HLS), are
+    held back to their own speed. A file that loops goes on with increasing time.
+
+    `open_timeout_seconds` bounds the connection and the probing, each; `read_timeout_seconds` each packet. FFmpeg may
+    hang beyond them, in the look-up of a name for instance. `cancelled` ends the iteration at the next packet.
+
+    Raises AddressError, AbsentError or InputError with the address as it may be shown.
+    """
+
+    def __init__(
+        self,
+        address: LiveAddress,
+        *,
+        open_timeout_seconds: float,
+        read_timeout_seconds: float,
+        cancelled: threading.Event,
+    ) -> None:
+        self._address, self._cancelled = address, cancelled
+        self._timeouts = (open_timeout_seconds, read_timeout_seconds)
+        self.notes: list[str] = []
+        self.damaged = 0
+        self._pace = Pace(cancelled)
+        with ExitStack() as opened:
+            self._open()
+            opened.callback(self.close)
+            is_in_pieces = self._container.format.name == "hls"
+            has_end = bool(self._container.duration) if is_in_pieces else self._container.size > 0
+            self.is_finite = address.kind == "file" or (address.kind == "http" and has_end)
+            self._is_paced = self.is_finite or is_in_pieces
+            self._configure_decoder()
+            self._note_others()
+            self._items = self._read()
+            early, first = self._until_first_picture()
+            self._early = [first, *early]
+            self.video_format = self._format_of(first.picture)
+            opened.pop_all()
+
+    def _open(self) -> None:
+        address = self._address
+        try:
+            with self._reading():
+                is_file = address.kind == "file"
+                self._container = open_film(Path(address.url)) if is_file else _connect(address, self._timeouts)
+        except InputError as error:
+            raise (AddressError(error.message, error.hint) if address.kind == "file" else error) from error
+        try:
+            self._video = main_video(self._container, address.shown)
+        except InputError as error:
+            self.close()
+            raise AddressError(error.message, "Name something with pictures.") from error
+        self._sound = next((stream for stream in self._container.streams.audio if _is_known(stream)), None)
+        self.audio = _encoded_stream(self._sound) if self._sound else None
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        try:
+            yield
+        except AV_ERRORS as error:
+            raise live_error(error, self._address) from error
+
+    def _configure_decoder(self) -> None:
+        """Threads by frame and reordering cost pictures of delay, which only what is held back anyway can afford."""
+        context = self._video.codec_context
+        if self._is_paced:
+            self._video.thread_type = "AUTO"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+        else:
+            self._video.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue]
+            context.flags |= CodecFlags.low_delay.value
+        context.thread_count = 0
+
+    def _note_others(self) -> None:
+        for kind in ("video", "audio"):
+            count = len(getattr(self._container.streams, kind))
+            if count > 1:
+                self._note(f"the source holds {count} {kind} streams, only one is used")
+
+    def _until_first_picture(self) -> tuple[list[LiveSound], LivePicture]:
+        """The first picture, and the sound that came before it. What could not be decoded before is no damage: a
+        stream is joined in the middle."""
+        sounds: list[LiveSound] = []
+        for item in self._items:
+            if isinstance(item, LivePicture):
+                self.damaged = 0
+                return sounds, item
+            sounds.append(item)
+        if self._cancelled.is_set():
+            raise AbsentError(f"Cannot read {self._address.shown}: given up")
+        raise AddressError(f"Cannot read {self._address.shown}: no picture in it can be decoded", "Is it a video?")
+
+    @property
+    def _is_timeless(self) -> bool:
+        """Of a format that states no times: what FFmpeg counts then are 25 pictures a second, whatever comes."""
+        return not self._is_paced and bool(self._container.format.flags & FormatFlags.no_timestamps.value)
+
+    def _format_of(self, picture: VideoFrame) -> VideoFormat:
+        delivery = plan_delivery(picture.format)
+        format, assumed = picture_format(self._video, picture, "yuv420p", _TIME_BASE)
+        self.notes += delivery.notes + assumed
+        if self._is_timeless:
+            format = dataclasses.replace(format, frame_rate=None)
+        if delivery.pix_fmt != "yuv420p":
+            self._note(f"{picture.format.name} is reduced to 8 bits per sample")
+        if picture.interlaced_frame:
+            self._note("the video is interlaced and stays so")
+        return format
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def __iter__(self) -> Iterator[LiveItem]:
+        return itertools.chain(self._early, self._items)
+
+    def _read(self) -> Iterator[LiveItem]:
+        deadline = time.monotonic() + _FIRST_PICTURE_SECONDS
+        has_begun = False
+        for packet in self._looped_packets():
+            if isinstance(packet.stream, AudioStream):
+                yield self._sound_of(packet)
+                continue
+            for picture in self._decoded(packet):
+                has_begun = True
+                yield self._timed(picture)
+            if not has_begun and time.monotonic() > deadline:
+                raise AbsentError(
+                    f"Cannot read {self._address.shown}: packets arrive, but in {_FIRST_PICTURE_SECONDS} s none gave a "
+                    "picture"
+                )
+
+    def _looped_packets(self) -> Iterator[Packet[Any]]:
+        """Packets, the decoder's draining at the end of a file, and the file again where it loops."""
+        while True:
+            yield from self._packets()
+            if self._cancelled.is_set() or not self.is_finite:
+                return
+            yield Packet(0)
+            if not self._address.loop:
+                return
+            self.close()
+            self._open()
+            self._configure_decoder()
+            self._pace.begin_again()
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        streams = [self._video] + ([self._sound] if self._sound else [])
+        errors_in_a_row = 0
+        while True:
+            try:
+                for packet in self._container.demux(streams):
+                    if self._cancelled.is_set():
+                        return
+                    if packet.size:  # an empty one would tell the decoder that all is over
+                        errors_in_a_row = 0
+                        yield packet
+                return
+            except AV_ERRORS as error:
+                errors_in_a_row += 1
+                self.damaged += errors_in_a_row == 1
+                if self._address.kind != "file" or errors_in_a_row == _GIVE_UP_AFTER:
+                    raise live_error(error, self._address) from error
+
+    def _decoded(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
+        try:
+            pictures = self._video.codec_context.decode(packet if packet.size else None)
+        except EOFError:
+            return  # it was drained already
+        except DAMAGE:
+            self.damaged += 1
+            return
+        for picture in pictures:
+            self.damaged += picture.is_corrupt
+            yield picture
+
+    def _timed(self, picture: VideoFrame) -> LivePicture:
+        time_base = self._video.time_base or _TIME_BASE
+        # AVI tells when a picture is decoded, and the decoder gives them in the order in which they are shown.
+        is_avi = self._container.format.name == "avi"
+        ticks = picture.dts if is_avi or picture.pts is None else picture.pts
+        seconds = None if ticks is None else ticks * time_base
+        if self._is_paced:
+            seconds = self._pace.wait(seconds, picture.duration * time_base)
+        elif self._is_timeless:
+            seconds = None
+        return LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=time.monotonic())
+
+    def _sound_of(self, packet: Packet[Any]) -> LiveSound:
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        seconds = None if ticks is None else ticks * packet.time_base
+        return LiveSound(
+            data=bytes(packet),
+            time_seconds=self._pace.shifted(seconds) if self._is_paced and seconds is not None else seconds,
+            duration_seconds=max(packet.duration or 0, 0) * packet.time_base,
+            arrived_seconds=time.monotonic(),
+        )
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _connect(address: LiveAddress, timeouts: tuple[float, float]) -> InputContainer:
+    url, options = address.url, dict(address.options)
+    if address.format == "dshow":
+        url = f"video={_dshow_name(address)}"
+    microseconds = str(round(timeouts[1] * 1_000_000))
+    if address.kind in ("rtsp", "udp"):
+        options["timeout"] = microseconds
+    elif address.kind in ("http", "rtmp"):
+        options["rw_timeout"] = microseconds
+    return av.open(url, format=address.format, options=options, timeout=timeouts, metadata_errors="surrogateescape")
+
+
+def _dshow_name(address: LiveAddress) -> str:
+    """DirectShow knows its cameras by name alone."""
+    if not address.url.isdecimal():
+        return address.url
+    cameras = [device.name for device in enumerate_input_devices("dshow") if "video" in device.media_types]
+    if int(address.url) >= len(cameras):
+        known = ", ".join(cameras) or "none"
+        raise AddressError(f"Cannot read {address.shown}: no such camera", f"There is {known}.")
+    return cameras[int(address.url)]
+
+
+def _is_known(stream: AudioStream) -> bool:
+    return stream.codec_context is not None  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
+
+
+def _encoded_stream(stream: AudioStream) -> EncodedStream:
+    context = stream.codec_context
+    return EncodedStream(
+        kind="audio",
+        codec=context.codec.canonical_name,
+        time_base=Fraction(1, context.sample_rate) if context.sample_rate > 0 else _TIME_BASE,
+        extradata=bytes(context.extradata or b""),
+        sample_rate=context.sample_rate,
+        channels=context.layout.nb_channels,
+    )

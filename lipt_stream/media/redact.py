@@ -1,0 +1,45 @@
+"""Credentials out of addresses and out of other people's messages. What is in doubt is hidden, not shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+HIDDEN: Final = "***"
+
+_HEADER: Final = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)\s*[:=].*", re.IGNORECASE)
+_WORD: Final = re.compile(r"\S+")
+# RFC 3986 ends the part before the '@' at the first of "/?#", but people type passwords as they are. So it ends at the
+# last '@' of the word: a path that holds one loses its beginning, and no password is shown in part.
+_USER: Final = re.compile(r"([a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
+_PAIR: Final = re.compile(r"([^?&;#=\s/]+)=([^&\s]*)")
+_TELLTALE: Final = re.compile(
+    r"key|token|pass|pwd|psw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """`text` with what stands before an '@' in any address, and the values of telling query keys, as ***.
+
+    Percent-encoded addresses inside others are found; where one cannot be cut out, what stands around it is hidden too.
+    """
+    return _WORD.sub(lambda word: _clean(word[0]), _HEADER.sub(rf"\1: {HIDDEN}", text))
+
+
+def _clean(word: str) -> str:
+    clean = _PAIR.sub(_clean_pair, _USER.sub(rf"\1{HIDDEN}@", word))
+    scheme, mark, rest = clean.partition("://")
+    return clean if _is_clean_inside(rest) else scheme + mark + HIDDEN
+
+
+def _clean_pair(pair: re.Match[str]) -> str:
+    key, value = pair.groups()
+    return pair[0] if not _TELLTALE.search(unquote(key)) and _is_clean_inside(value) else f"{key}={HIDDEN}"
+
+
+def _is_clean_inside(word: str) -> bool:
+    """Whether nothing is to be hidden behind the percent signs of `word`, however often it was encoded."""
+    inside = unquote(word)
+    return inside == word or _clean(inside) == inside
