@@ -13,6 +13,7 @@ import typer
 from lipt_stream.cli.bench import bench
 from lipt_stream.cli.doctor import doctor
 from lipt_stream.cli.eval import evaluate_weights
+from lipt_stream.cli.live import live
 from lipt_stream.cli.models import models
 from lipt_stream.cli.train import train_network
 from lipt_stream.cli.upscale import upscale
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(no_args_is_help=True)(upscale)
+app.command()(live)
 app.command()(bench)
 app.command("eval")(evaluate_weights)
 app.command()(models)
@@ -54,7 +56,7 @@ def _options(
 
 
 def main() -> None:
-    """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed,
+    """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a bench target missed, 4 a live rate missed,
     130 and 143 stopped by SIGINT and SIGTERM."""
     reconfigure: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
     if reconfigure:  # a name that the terminal cannot show is no reason to fail

@@ -1,0 +1,123 @@
+"""Finished pictures, encoded once for all sinks that take packets, and once more for the page while someone watches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from lipt_stream.frame import Planes, VideoFormat
+from lipt_stream.live.composition import Composition
+from lipt_stream.live.preview import PreviewSink
+from lipt_stream.live.sink import LiveSink, SinkStatus
+from lipt_stream.live.spec import LiveSpec
+from lipt_stream.media.encoded import EncodedPacket
+from lipt_stream.media.live_encoder import LiveEncoder
+from lipt_stream.media.live_sound import LiveSound
+from lipt_stream.media.raw_pictures import RawPictures
+
+CLOSE_SECONDS: Final = 2.0
+"""What all sinks together may take to end: a session ends within 3 s of being told to."""
+
+
+class Broadcast:
+    """Pictures and sound to every sink. `write` and `sound` are called by one thread, the rest by any.
+
+    A sink may join while the session runs (a recording): it gets its first packet at the next keyframe.
+    """
+
+    def __init__(
+        self,
+        source: VideoFormat,
+        target: VideoFormat,
+        sound: LiveSound | None,
+        preview: PreviewSink | None,
+        spec: LiveSpec,
+    ) -> None:
+        """Raises SettingsError for an encoder or its options, OutputError for a size that it cannot hold."""
+        self._target, self._spec = target, spec
+        self._live_sound = sound
+        self._sound = [sound.stream] if sound else []
+        self._lock = threading.Lock()  # of whoever adds and removes; the tuples are replaced, never changed
+        self._sinks: tuple[LiveSink, ...] = ()
+        self._raw_sinks: tuple[LiveSink, ...] = ()
+        self._encoder = self._new_encoder(target)
+        self._raw = RawPictures(target)
+        self._preview = preview
+        if preview is not None:
+            self._composition = Composition(source, target)
+            self._pair_encoder = self._new_encoder(self._composition.format)
+            preview.composition = self._composition
+            preview.open([self._pair_encoder.stream, *self._sound])
+
+    @property
+    def encoder_name(self) -> str:
+        return self._encoder.encoder
+
+    def add(self, sink: LiveSink, *, raw: bool = False) -> None:
+        """Open `sink` and send it all that comes from now on. `raw`: it takes pictures that are not encoded."""
+        sink.open([self._raw.stream if raw else self._encoder.stream, *self._sound])
+        with self._lock:
+            if raw:
+                self._raw_sinks = (*self._raw_sinks, sink)
+            else:
+                self._sinks = (*self._sinks, sink)
+        self._encoder.force_keyframe()
+
+    def remove(self, sink: LiveSink, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """Send `sink`, which takes encoded pictures, no more, and close it."""
+        with self._lock:
+            self._sinks = tuple(other for other in self._sinks if other is not sink)
+        sink.close(timeout_seconds)
+
+    def write(self, result: Planes, source: Planes, pts: int, duration: int = 0) -> None:
+        """One picture of the target's format and the one that it was made from. `pts`, in 1/90000 s, increases
+        strictly. Raises OutputError where an encoder fails."""
+        if self._sinks:
+            _hand_out(self._encoder.encode(result, pts, duration), self._sinks)
+        if self._raw_sinks:
+            _hand_out(self._raw.encode(result, pts, duration), self._raw_sinks)
+        if self._preview is not None and self._preview.wanted:
+            if self._preview.wants_keyframe:
+                self._pair_encoder.force_keyframe()
+            for packet in self._pair_encoder.encode(self._composition.compose(source, result), pts, duration):
+                self._preview.offer(packet)
+
+    def sound(self, packet: EncodedPacket) -> None:
+        """One packet of the source's sound."""
+        packets = self._live_sound.convert(packet) if self._live_sound else []
+        _hand_out(packets, (*self._sinks, *self._raw_sinks))
+        if self._preview is not None and self._preview.wanted:
+            _hand_out(packets, [self._preview])
+
+    def statuses(self) -> list[SinkStatus]:
+        previews = [self._preview] if self._preview is not None else []
+        return [sink.status() for sink in (*previews, *self._sinks, *self._raw_sinks)]
+
+    def close(self) -> None:
+        """Drain the encoder and end every sink, all at once: a slow one takes no time from another."""
+        _hand_out(self._encoder.finish(), self._sinks)
+        until = time.monotonic() + CLOSE_SECONDS
+        closing = [*self._sinks, *self._raw_sinks, *([self._preview] if self._preview is not None else [])]
+        threads = [threading.Thread(target=sink.close, args=(CLOSE_SECONDS,), daemon=True) for sink in closing]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, until + 0.5 - time.monotonic()))
+
+    def _new_encoder(self, format: VideoFormat) -> LiveEncoder:
+        bitrate = self._spec.bitrate_kbps
+        return LiveEncoder(
+            format,
+            encoder=self._spec.encoder,
+            crf=self._spec.crf,
+            bitrate=1000 * bitrate if bitrate else None,
+            keyframe_seconds=self._spec.keyframe_seconds,
+        )
+
+
+def _hand_out(packets: Sequence[EncodedPacket], sinks: Sequence[LiveSink]) -> None:
+    for sink in sinks:
+        for packet in packets:
+            sink.offer(packet)

@@ -1,0 +1,221 @@
+"""The journey of a live picture: it leaves within its latency, or not at all.
+
+    feed's thread                  upscale thread                   encode thread
+    slot = a free one              slot = newest.get()              slot = upscaled.get()
+    fill(slot.host_in)             too late? then it is dropped     slot.wait()
+    newest.put(slot)               engine.submit(slot)              broadcast.write(slot.host_out)
+                                   upscaled.put(slot)               free.put(the slot before)
+
+The slots are the only bound, as in `stream/pipeline.py`; but where a film's decoder waits for one, a camera does not:
+a picture that finds none, is overtaken while it waits or would come too late is dropped, and counted by reason.
+The slot of the last picture is held back, so that it can be sent again while the camera is gone or the user pauses.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from lipt_stream.engine.slots import Slot
+from lipt_stream.frame import Frame, Planes, VideoFormat
+from lipt_stream.live.broadcast import Broadcast
+from lipt_stream.live.mailbox import Mailbox
+from lipt_stream.live.notice import with_notice
+from lipt_stream.live.stats import DropReason, LiveMeters
+from lipt_stream.media.encoded import EncodedPacket
+
+DEPTH: Final = 5
+"""Slots: one being filled, one waiting, one computed, one encoded, and the last picture."""
+IN_FLIGHT: Final = 2
+"""Pictures between submission and their sinks: on a GPU one is computed while the one before is downloaded."""
+REPEAT_SECONDS: Final = 0.1
+"""How often the last picture is sent again where no new one may come."""
+TICKS_PER_SECOND: Final = 90_000
+
+
+class Pilot(Protocol):
+    """Who decides which rung of the ladder computes the next picture. Called by the upscale thread alone."""
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long the next picture will probably take."""
+        ...
+
+    def submit(self, slot: Slot) -> None:
+        """Enqueue the picture, on the rung that is due."""
+        ...
+
+    def dropped(self) -> None:
+        """A picture was dropped because those before it took too long. Called by any thread."""
+        ...
+
+    def landed(self, slot: Slot) -> tuple[int, int]:
+        """The picture is computed: its (tiles, tiles reused). Called by the encode thread."""
+        ...
+
+
+class Journey:
+    """Three threads and `slots` between them. `offer` and `sound` are the feed's, the rest anyone's."""
+
+    def __init__(
+        self,
+        slots: list[Slot],
+        pilot: Pilot,
+        broadcast: Broadcast,
+        meters: LiveMeters,
+        target: VideoFormat,
+        *,
+        latency_seconds: float,
+        began: float,
+        standstill: Callable[[], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` is the one that arrivals and `began`, the session's zero, are told by. `standstill` says whether
+        the last picture is to be sent again while no new one comes: None if not, else the notice over it, or ""."""
+        self._pilot, self._broadcast, self._meters, self._target = pilot, broadcast, meters, target
+        self._latency_seconds, self._began, self._clock = latency_seconds, began, clock
+        self._standstill = standstill
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for slot in slots:
+            self._free.put(slot)
+        self._newest: Mailbox[Slot] = Mailbox()
+        self._upscaled: queue.SimpleQueue[Slot | EncodedPacket] = queue.SimpleQueue()
+        self._in_flight = threading.Semaphore(IN_FLIGHT)
+        self._last: Slot | None = None
+        self._last_lock = threading.Lock()  # whoever copies from the last picture keeps its slot from going back
+        self._last_pts = -1
+        self._index = 0
+        self._ending = threading.Event()
+        self.error: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(self._upscale,), name="lipt-live-upscale"),
+            threading.Thread(target=self._guarded, args=(self._encode,), name="lipt-live-encode"),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """What is in flight is finished, what waits is let go; both threads have ended when this returns."""
+        self._ending.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None
+
+    def offer(self, fill: Callable[[Planes], None], pts: int, arrived_seconds: float) -> None:
+        """One picture of the source, which `fill` writes into a slot's planes. Never waits for a slot."""
+        self._meters.came_in()
+        try:
+            slot = self._free.get_nowait()
+        except queue.Empty:
+            waiting = self._newest.take_back()
+            if waiting is None:
+                self._drop("no_slot")
+                return
+            slot = waiting
+            self._drop("overtaken")
+        fill(slot.host_in)
+        slot.frame = Frame(index=self._index, pts=pts, duration=0, planes=slot.host_in)
+        slot.read_at = arrived_seconds
+        self._index += 1
+        overtaken = self._newest.put(slot)
+        if overtaken is not None:
+            self._drop("overtaken")
+            self._free.put(overtaken)
+
+    def sound(self, packet: EncodedPacket) -> None:
+        self._upscaled.put(packet)
+
+    def last_planes(self) -> tuple[Planes, Planes] | None:
+        """Copies of the newest picture's planes, source and result; None before the first."""
+        with self._last_lock:
+            if self._last is None:
+                return None
+            return _copies(self._last.host_in), _copies(self._last.host_out)
+
+    def _upscale(self) -> None:
+        while not self._ending.is_set():
+            slot = self._newest.get(REPEAT_SECONDS)
+            if slot is None:
+                continue
+            if self._is_late(slot):
+                self._drop("late")
+                self._free.put(slot)
+            elif self._may_submit():
+                self._pilot.submit(slot)
+                self._upscaled.put(slot)
+
+    def _is_late(self, slot: Slot) -> bool:
+        """Whether the picture would come too late. One that has only just come is never late: where the network takes
+        longer than the latency allows, the newest is still better than none."""
+        age = self._clock() - slot.read_at
+        expected = self._pilot.expected_seconds
+        return age > max(self._latency_seconds - expected, min(expected, self._latency_seconds))
+
+    def _may_submit(self) -> bool:
+        """Wait until few enough pictures are in flight. False where the session ends meanwhile."""
+        while not self._in_flight.acquire(timeout=REPEAT_SECONDS):
+            if self._ending.is_set():
+                return False
+        return True
+
+    def _encode(self) -> None:
+        upscale, _ = self._threads
+        while not (self._ending.is_set() and not upscale.is_alive() and self._upscaled.empty()):
+            try:
+                item = self._upscaled.get(timeout=REPEAT_SECONDS)
+            except queue.Empty:
+                self._repeat()
+                continue
+            if isinstance(item, EncodedPacket):
+                self._broadcast.sound(item)
+            else:
+                self._deliver(item)
+
+    def _deliver(self, slot: Slot) -> None:
+        slot.wait()
+        tiles, reused = self._pilot.landed(slot)
+        assert slot.frame is not None
+        self._last_pts = max(slot.frame.pts, self._last_pts + 1)
+        self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
+        self._meters.went_out(self._clock() - slot.read_at, tiles, reused)
+        with self._last_lock:
+            before, self._last = self._last, slot
+        if before is not None:
+            self._free.put(before)
+        self._in_flight.release()
+
+    def _repeat(self) -> None:
+        """Send the last picture again, if that is wanted: viewers and recordings go on while the camera is gone."""
+        notice = self._standstill()
+        if notice is None or self._last is None:
+            return
+        slot = self._last  # this thread alone replaces it
+        result = with_notice(slot.host_out, notice, self._target) if notice else slot.host_out
+        self._last_pts = max(int((self._clock() - self._began) * TICKS_PER_SECOND), self._last_pts + 1)
+        self._broadcast.write(result, slot.host_in, self._last_pts)
+        self._meters.repeated()
+
+    def _drop(self, reason: DropReason) -> None:
+        self._meters.dropped(reason)
+        self._pilot.dropped()
+
+    def _guarded(self, stage: Callable[[], None]) -> None:
+        try:
+            stage()
+        except BaseException as error:  # noqa: BLE001  whoever runs the session raises it in its own thread
+            self.error = self.error or error
+            self._ending.set()
+
+
+def _copies(planes: Planes) -> Planes:
+    y, u, v = (plane.copy() for plane in planes)
+    return y, u, v

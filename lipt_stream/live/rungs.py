@@ -1,0 +1,96 @@
+"""The rungs of the ladder: every network that has weights for the scale, from best to fastest, and Lanczos below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from lipt_stream.engine.lanczos import LanczosUpscaler
+from lipt_stream.engine.planes import ImageUpscaler
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.upscaler import Upscaler, pick_device
+from lipt_stream.errors import SettingsError, WeightsError
+from lipt_stream.live.ladder import Rung
+from lipt_stream.live.spec import LiveSpec
+from lipt_stream.model import catalog
+from lipt_stream.model.cost import multiply_adds
+
+LANCZOS: Final = "lanczos"
+LADDER: Final = ("small", "tiny", "nano")
+LANCZOS_COST: Final = 0.05
+"""Of nano's: only its ratio to the networks' multiply-adds counts (benchmarks/lanczos.py)."""
+HOPELESS: Final = 3.0
+"""Times the interval between pictures: a network that is expected to take longer is not even warmed up."""
+
+
+class Rungs:
+    """Networks loaded and waiting. `names` from best to fastest."""
+
+    def __init__(self, spec: LiveSpec) -> None:
+        """Raises WeightsError for a model that is neither a rung nor a file, DeviceError and SettingsError as
+        Upscaler.load does."""
+        self._spec = spec
+        self._upscalers: dict[str, ImageUpscaler] = {}
+        costs: dict[str, float] = {}
+        names = _with_weights(spec.scale) if spec.model in ("auto", LANCZOS, *LADDER) else [spec.model]
+        if spec.model in LADDER and spec.model not in names:
+            catalog.find(spec.model, spec.scale)  # raises, naming the scales that there are
+        for name in names:
+            upscaler = self._load(name)
+            self._upscalers[name] = upscaler
+            costs[name] = float(multiply_adds(upscaler.config))
+        self._upscalers[LANCZOS] = LanczosUpscaler(spec.scale, pick_device(spec.device))
+        costs[LANCZOS] = LANCZOS_COST * min(costs.values(), default=1.0)
+        self._costs = costs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._upscalers)
+
+    @property
+    def ladder(self) -> tuple[Rung, ...]:
+        return tuple(Rung(name, cost) for name, cost in self._costs.items())
+
+    def __getitem__(self, name: str) -> ImageUpscaler:
+        return self._upscalers[name]
+
+    def weights_of(self, name: str) -> str:
+        """What the rung's weights are called: "tiny-x2-video" for "tiny"."""
+        upscaler = self._upscalers[name]
+        return upscaler.info.name if isinstance(upscaler, Upscaler) else name
+
+    def warm_up(self, engine: Engine, interval_seconds: float) -> Mapping[str, float]:
+        """Compile and measure, from the fastest up, those that may hold the rate: name -> seconds a whole frame."""
+        measured: dict[str, float] = {}
+        for name in reversed(self.names):
+            expected = min((s * self._costs[name] / self._costs[n] for n, s in measured.items()), default=0.0)
+            if expected > HOPELESS * interval_seconds and name != self._spec.model:
+                break
+            measured[name] = engine.warm_up(self._upscalers[name])
+        return measured
+
+    def _load(self, name: str) -> Upscaler:
+        spec = self._spec
+        upscaler = Upscaler.load(
+            name,
+            device=spec.device,
+            precision=spec.precision,
+            runtime=spec.runtime,
+            threads=spec.threads,
+            scale=spec.scale,
+        )
+        if upscaler.scale != spec.scale:
+            raise SettingsError(f"{name} upscales x{upscaler.scale}, not x{spec.scale}", "Give --scale the same")
+        return upscaler
+
+
+def _with_weights(scale: int) -> list[str]:
+    """Those of LADDER for which there are weights at this scale."""
+    found: list[str] = []
+    for name in LADDER:
+        try:
+            catalog.find(name, scale)
+        except WeightsError:
+            continue
+        found.append(name)
+    return found

@@ -1,0 +1,53 @@
+"""LiveSpec: everything that a live session can be told, beside its source and its sinks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from lipt_stream.engine.runtimes import Precision, RuntimeName
+from lipt_stream.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSpec:
+    """Settings of a session. Raises SettingsError for values that cannot be meant.
+
+    `model`: "auto" lets the deadline move along the ladder; a rung's name pins it. `latency_ms` is what a picture may
+    take from its arrival to the sinks. `reuse_threshold`: by how many code values (of 255) a tile's input may differ
+    from what it was computed from and still not be computed again; None computes everything always.
+    """
+
+    model: str = "auto"
+    scale: int = 2
+    device: str = "auto"
+    precision: Precision = "auto"
+    runtime: RuntimeName = "auto"
+    threads: int | None = None
+    latency_ms: float = 200.0
+    duration_seconds: float | None = None
+    stall_seconds: float = 3.0
+    retries: int | None = None
+    reuse_threshold: int | None = 0
+    encoder: str = "auto"
+    crf: int | None = None
+    bitrate_kbps: int | None = None
+    keyframe_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.scale in (1, 2, 3, 4), f"--scale is {self.scale}", "Use 1, 2, 3 or 4")
+        _check(self.precision in get_args(Precision), f"--precision is {self.precision}", "Use auto")
+        _check(self.runtime in get_args(RuntimeName), f"--runtime is {self.runtime}", "Use auto")
+        _check(1 <= self.latency_ms <= 60_000, f"--latency is {self.latency_ms:g} ms", "Use 1 to 60000, such as 200")
+        for name in ("duration_seconds", "stall_seconds", "keyframe_seconds", "bitrate_kbps", "threads"):
+            value = getattr(self, name)
+            option = "--" + name.removesuffix("_seconds").removesuffix("_kbps")
+            _check(value is None or value > 0, f"{option} is {value}", "Give a number above 0")
+        _check(self.retries is None or self.retries >= 0, f"--retries is {self.retries}", "Give 0 or more")
+        threshold = self.reuse_threshold
+        _check(threshold is None or 0 <= threshold <= 64, f"--reuse-threshold is {threshold}", "Use 0 to 64, or off")
+
+
+def _check(condition: bool, message: str, hint: str) -> None:
+    if not condition:
+        raise SettingsError(message, hint)

@@ -1,0 +1,89 @@
+"""What a session is made of once the source's first picture is known: engine, ladder, sinks, and the way between."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Final
+
+from lipt_stream.engine.slots import Engine
+from lipt_stream.frame import VideoFormat
+from lipt_stream.live.broadcast import Broadcast
+from lipt_stream.live.journey import DEPTH, Journey
+from lipt_stream.live.ladder import Step
+from lipt_stream.live.outlet import make_sink
+from lipt_stream.live.pilot import LadderPilot
+from lipt_stream.live.preview import PreviewSink
+from lipt_stream.live.rungs import Rungs
+from lipt_stream.live.spec import LiveSpec
+from lipt_stream.live.stats import LiveMeters
+from lipt_stream.live.targets import Target
+from lipt_stream.media.encoded import EncodedStream
+from lipt_stream.media.fit import Fit
+from lipt_stream.media.live_sound import LiveSound
+
+USUAL_FPS: Final = Fraction(30)
+"""Of a source that states no rate and was not measured yet."""
+
+
+class Works:
+    """Everything from a decoded picture to the sinks. `end` is called once, after the source has stopped."""
+
+    def __init__(
+        self,
+        source: VideoFormat,
+        rungs: Rungs,
+        spec: LiveSpec,
+        meters: LiveMeters,
+        *,
+        sound: EncodedStream | None,
+        first_sound: bytes,
+        targets: Sequence[Target],
+        preview: PreviewSink | None,
+        began: float,
+        standstill: Callable[[], str | None],
+        on_step: Callable[[Step], None],
+    ) -> None:
+        """Compiles networks, which takes seconds. `sound` is the source's, `first_sound` its first packet, b"" where
+        none came yet. Raises what Engine, Broadcast and Ladder.pin raise."""
+        self._stated_fps = float(source.frame_rate or USUAL_FPS)
+        self._meters = meters
+        self.rungs, self.source_sound = rungs, sound
+        self.engine = Engine(rungs[rungs.names[-1]], source, DEPTH, reuse_threshold=spec.reuse_threshold)
+        self.fit = Fit(source)
+        self.pilot = LadderPilot(self.engine, rungs, self.interval_seconds, on_step)
+        if spec.model != "auto":
+            self.pilot.pin(spec.model)
+        self.broadcast = Broadcast(source, self.engine.target, _live_sound(sound, first_sound), preview, spec)
+        for target in targets:
+            self.broadcast.add(make_sink(target), raw=target.takes_raw_pictures)
+        self.journey = Journey(
+            self.engine.slots,
+            self.pilot,
+            self.broadcast,
+            meters,
+            self.engine.target,
+            latency_seconds=spec.latency_ms / 1000,
+            began=began,
+            standstill=standstill,
+        )
+
+    def interval_seconds(self) -> float:
+        """Between pictures of the source: as measured, as soon as that is possible."""
+        measured = self._meters.fps_in
+        return 1 / measured if measured > 0 else 1 / self._stated_fps
+
+    def end(self) -> None:
+        self.journey.stop()
+        self.broadcast.close()
+
+
+def live_format(source: VideoFormat) -> VideoFormat:
+    """What a session carries of a source: 8 bits, and an even size, which H.264 in 4:2:0 demands of any scale."""
+    width, height = (max(2, side - side % 2) for side in (source.width, source.height))
+    return dataclasses.replace(source, width=width, height=height, pix_fmt="yuv420p", time_base=Fraction(1, 90_000))
+
+
+def _live_sound(source: EncodedStream | None, first_data: bytes) -> LiveSound | None:
+    return LiveSound(source, first_data) if source else None
