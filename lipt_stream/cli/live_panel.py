@@ -39,6 +39,7 @@ class LivePanel:
         """A line that stays."""
         if not self._quiet:
             self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+            self._console.file.flush()  # a log is read while the session runs
 
     def show(self, stats: Stats) -> None:
         if self._quiet:
@@ -70,7 +71,7 @@ def _panel(stats: Stats) -> Panel:
     percentiles = " / ".join(f"{stats[f'latency_{name}_ms']:.0f}" for name in ("p50", "p95", "p99"))
     rows.add_row("latency", f"{percentiles} ms (p50 / p95 / p99)")
     pinned = ", pinned" if stats["pinned"] else ""
-    rows.add_row("network", f"{stats['rung']}{pinned}  [dim]{stats['rung_reason']}[/dim]")
+    rows.add_row("network", Text.assemble(f"{stats['rung']}{pinned}  ", (stats["rung_reason"], "dim")))
     drops = ", ".join(f"{count} {reason}" for reason, count in stats["dropped_by_reason"].items()) or "none"
     rows.add_row("dropped", f"{drops}   reused {100 * stats['reused']:.0f} % of tiles")
     rows.add_row("memory", f"{stats['rss_mb']:.0f} MB{_gpu(stats['gpu'])}")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import InputError, SettingsError
+from lipt_stream.frame import VideoFormat
 from lipt_stream.live.control import Stills
 from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.live.ladder import Step
@@ -26,9 +27,10 @@ from lipt_stream.live.stats import LiveMeters
 from lipt_stream.live.stills import as_stills
 from lipt_stream.live.targets import Target, parse_target
 from lipt_stream.live.works import Works, live_format
-from lipt_stream.media.encoded import EncodedPacket
+from lipt_stream.media.encoded import EncodedPacket, EncodedStream
 from lipt_stream.media.live import SessionPicture
 from lipt_stream.media.live_address import LiveAddress
+from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.observe.process import peak_rss_mb, rss_mb
 
@@ -88,12 +90,18 @@ class LiveSession:
         """
         self._on_event = on_event
         rungs = Rungs(self._spec)
-        self._feed.start(self._began)
         try:
+            if (
+                self._address.kind == "file"
+            ):  # it can be looked at beforehand, and then nothing of its beginning is lost
+                self._assemble(rungs, *_formats(self._address))
+            self._feed.start(self._began)
             if self._wait_for_picture(on_stats, stop):
-                self._works = self._assembled(rungs)
-                self._works.journey.start()
-                self._watch(self._works, on_stats, stop)
+                if self._works is None:
+                    status = self._feed.status()
+                    assert status.video_format is not None
+                    self._assemble(rungs, status.video_format, status.audio)
+                self._watch(on_stats, stop)
         finally:
             self._feed.stop(0.5)
             if self._works is not None:
@@ -182,16 +190,15 @@ class LiveSession:
                 on_stats(self.stats())
         return True
 
-    def _assembled(self, rungs: Rungs) -> Works:
-        status = self._feed.status()
-        assert status.video_format is not None
-        source = live_format(status.video_format)
+    def _assemble(self, rungs: Rungs, video_format: VideoFormat, audio: EncodedStream | None) -> None:
+        """What takes pictures from now on."""
+        source = live_format(video_format)
         works = Works(
             source,
             rungs,
             self._spec,
             self._meters,
-            sound=status.audio,
+            sound=audio,
             first_sound=self._first_sound,
             targets=self._targets,
             preview=self._preview,
@@ -200,14 +207,15 @@ class LiveSession:
             on_step=self._on_step,
         )
         self._on_event(
-            f"{status.shown}: {source} -> {works.engine.target}, {works.pilot.rung} of "
-            f"{', '.join(rungs.names)}, {works.broadcast.encoder_name}"
+            f"{self._address.shown}: {source} -> {works.engine.target}, by {works.pilot.rung} "
+            f"(of {', '.join(rungs.names)}) and {works.broadcast.encoder_name}"
         )
-        return works
+        works.journey.start()
+        self._works = works
 
-    def _watch(self, works: Works, on_stats: Callable[[Mapping[str, Any]], None], stop: Callable[[], bool]) -> None:
+    def _watch(self, on_stats: Callable[[Mapping[str, Any]], None], stop: Callable[[], bool]) -> None:
         began = told = time.monotonic()
-        while not (stop() or self._is_over() or works.journey.error is not None):
+        while not (stop() or self._is_over() or (self._works and self._works.journey.error)):
             time.sleep(0.05)
             now = time.monotonic()
             if now - told >= STATS_SECONDS:
@@ -238,7 +246,10 @@ class LiveSession:
     def _on_picture(self, picture: SessionPicture) -> None:
         self._first_picture.set()
         works = self._works
-        if works is not None and not self._paused:
+        if works is None:
+            self._meters.came_in()
+            self._meters.dropped("starting")
+        elif not self._paused:
             fill = functools.partial(works.fit.copy, picture.picture)
             works.journey.offer(fill, picture.pts, picture.arrived_seconds)
 
@@ -282,6 +293,13 @@ class LiveSession:
             notes=(*source.notes, *(works.fit.notes if works else ())),
             sinks=tuple(works.broadcast.statuses()) if works else (),
         )
+
+
+def _formats(address: LiveAddress) -> tuple[VideoFormat, EncodedStream | None]:
+    """Of a file. Raises InputError."""
+    source = open_live(address, open_timeout_seconds=10, read_timeout_seconds=10, cancelled=threading.Event())
+    source.close()
+    return source.video_format, source.audio
 
 
 def _say_nothing(text: str) -> None:

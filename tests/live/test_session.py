@@ -1,0 +1,195 @@
+"""Whole sessions: real sources, the real network, real sinks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from lipt_stream.errors import InputError, SettingsError, WeightsError
+from lipt_stream.live.session import LiveSession
+from lipt_stream.live.spec import LiveSpec
+from lipt_stream.live.targets import parse_targets
+from lipt_stream.media.live_address import live_address
+from lipt_stream.media.synthetic import stamped_index
+
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
+LANCZOS = LiveSpec(model="lanczos", runtime="torch")
+
+
+class Running:
+    """A session in a thread of its own, with all that it said."""
+
+    def __init__(self, session: LiveSession) -> None:
+        self.session = session
+        self.lines: list[Mapping[str, Any]] = []
+        self.events: list[str] = []
+        self._stop = threading.Event()
+        self._outcome: list[Any] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            report = self.session.run(on_stats=self.lines.append, on_event=self.events.append, stop=self._stop.is_set)
+            self._outcome.append(report)
+        except Exception as error:
+            self._outcome.append(error)
+
+    def until(self, holds: Callable[[], object], seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, (self.session.stats(), self.events)
+            time.sleep(0.02)
+
+    def end(self) -> Any:
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self._outcome[0]
+
+
+def run_to_its_end(session: LiveSession) -> Running:
+    running = Running(session)
+    running.until(lambda: running._outcome, 60)
+    return running
+
+
+def decoded(path: Path) -> list[Any]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
+    target = tmp_path / "larger.mkv"
+    session = LiveSession(live_address(str(CLIP)), parse_targets([str(target)]), LANCZOS)
+    report = run_to_its_end(session).end()
+    assert report.frames_in == 90
+    assert report.frames_in == report.frames_out + report.frames_dropped
+    frames = decoded(target)
+    assert len(frames) == report.frames_out
+    assert (frames[0].width, frames[0].height) == (960, 540)
+    times = [frame.pts for frame in frames]
+    assert times == sorted(set(times))
+    with av.open(str(target)) as container:
+        assert container.streams.audio, "sound came along"
+
+
+@pytest.mark.parametrize("model", ["nano", "lanczos"])
+def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Path, model: str) -> None:
+    target = tmp_path / "larger.mp4"
+    spec = LiveSpec(model=model, runtime="torch", duration_seconds=2.0)
+    session = LiveSession(live_address("test:96x64@10"), parse_targets([str(target)]), spec)
+    running = run_to_its_end(session)
+    report = running.end()
+    assert report.rung == model
+    assert report.steps == (model == "nano")  # the one that pinned it
+    assert running.session.stats()["pinned"]
+    frames = decoded(target)
+    assert len(frames) == report.frames_out > 5
+    indices = [stamped_index(frame.to_ndarray(format="gray"), 8) for frame in frames]
+    assert indices == sorted(set(indices)), "each picture once, in order"
+
+
+def test_statistics_are_whole_from_the_first_line_on() -> None:
+    session = LiveSession(live_address("test:64x64@20"), parse_targets(["null"]), LANCZOS)
+    empty = session.stats()
+    assert empty["state"] == "connecting"
+    running = Running(session)
+    running.until(lambda: len(running.lines) >= 2 and running.lines[-1]["frames_out"])
+    report = running.end()
+    line = running.lines[-1]
+    assert line.keys() == empty.keys()
+    assert line["state"] == "live"
+    assert line["rung"] == "lanczos"
+    assert [(sink["name"], sink["state"]) for sink in line["sinks"]] == [("null", "ok")]
+    assert line["dropped"] == sum(line["dropped_by_reason"].values())
+    assert report.to_json()["frames_out"] >= line["frames_out"]
+
+
+def test_paused_pictures_are_sent_again_and_time_goes_on(tmp_path: Path) -> None:
+    target = tmp_path / "larger.mkv"
+    session = LiveSession(live_address("test:64x64@20"), parse_targets([str(target)]), LANCZOS)
+    running = Running(session)
+    running.until(lambda: session.stats()["frames_out"])
+    session.pause(True)
+    assert session.stats()["state"] == "paused"
+    before = session.stats()["frames_in"]
+    time.sleep(0.6)
+    assert session.stats()["frames_in"] == before
+    session.pause(False)
+    running.until(lambda: session.stats()["frames_in"] > before)
+    report = running.end()
+    assert report.frames_repeated >= 2
+    frames = decoded(target)
+    assert len(frames) == report.frames_out + report.frames_repeated
+    times = [frame.pts for frame in frames]
+    assert times == sorted(set(times))
+
+
+def test_a_recording_begins_and_ends_while_the_session_runs(tmp_path: Path) -> None:
+    session = LiveSession(live_address("test:64x64@20"), [], LANCZOS, record_to=tmp_path)
+    with pytest.raises(SettingsError, match="no picture"):
+        session.record(True)
+    running = Running(session)
+    running.until(lambda: session.stats()["frames_out"])
+    name = session.record(True)
+    assert name is not None
+    assert session.record(True) == name, "asked twice, begun once"
+    running.until(lambda: any(sink["delivered"] > 10 for sink in session.stats()["sinks"]))  # pyright: ignore
+    assert session.record(False) is None
+    running.end()
+    assert len(decoded(Path(name))) > 10
+
+
+def test_stills_are_the_same_moment_twice() -> None:
+    session = LiveSession(live_address("test:64x64@20"), [], LANCZOS)
+    assert session.stills() is None
+    running = Running(session)
+    running.until(lambda: session.stats()["frames_out"])
+    stills = session.stills()
+    running.end()
+    assert stills is not None
+    assert stills.source.shape == (64, 64, 3)
+    assert stills.result.shape == (128, 128, 3)
+    shrunk = stills.result.reshape(64, 2, 64, 2, 3).mean((1, 3))
+    assert abs(shrunk - stills.source).mean() < 12
+
+
+def test_models_are_chosen_by_name() -> None:
+    session = LiveSession(live_address("test:64x64@10"), [], LiveSpec(runtime="torch"))
+    running = Running(session)
+    running.until(lambda: session.stats()["frames_out"])
+    assert list(session.models)[0] == "auto"
+    assert {"tiny", "nano", "lanczos"} <= set(session.models)
+    session.choose_model("lanczos")
+    running.until(lambda: session.stats()["rung"] == "lanczos")
+    assert session.stats()["pinned"]
+    session.choose_model("auto")
+    assert not session.stats()["pinned"]
+    with pytest.raises(SettingsError, match="Known: auto"):
+        session.choose_model("huge")
+    running.end()
+
+
+def test_a_source_that_cannot_be_had_ends_with_its_reason() -> None:
+    session = LiveSession(live_address("rtsp://127.0.0.1:9/camera"), [], LiveSpec(retries=0))
+    error = run_to_its_end(session).end()
+    assert isinstance(error, InputError)
+    assert "127.0.0.1:9" in str(error)
+
+
+def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "film.mp4"
+    text.write_text("no film")
+    assert isinstance(run_to_its_end(LiveSession(live_address(str(text)), [], LANCZOS)).end(), InputError)
+
+
+def test_a_model_without_weights_is_refused() -> None:
+    session = LiveSession(live_address("test"), [], LiveSpec(model="huge"))
+    assert isinstance(run_to_its_end(session).end(), WeightsError)
