@@ -91,9 +91,7 @@ class LiveSession:
         self._on_event = on_event
         rungs = Rungs(self._spec)
         try:
-            if (
-                self._address.kind == "file"
-            ):  # it can be looked at beforehand, and then nothing of its beginning is lost
+            if self._address.kind == "file":  # looked at beforehand, so that nothing of its beginning is lost
                 self._assemble(rungs, *_formats(self._address))
             self._feed.start(self._began)
             if self._wait_for_picture(on_stats, stop):

@@ -15,8 +15,8 @@ WINDOW_SECONDS: Final = 10.0
 """Percentiles of latency and the share of reused tiles are those of the last seconds."""
 
 DropReason: TypeAlias = Literal["starting", "late", "overtaken", "no_slot"]
-"""`starting`: it came while networks were still being compiled. `late`: too old to arrive within the latency. `overtaken`: a newer picture came before its turn. `no_slot`: every
-slot was in use when it came."""
+"""`starting`: it came while networks were still being compiled. `late`: too old to arrive within the latency.
+`overtaken`: a newer picture came before its turn. `no_slot`: every slot was in use when it came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import pytest
 
-from lipt_stream.errors import InputError, SettingsError, WeightsError
+from lipt_stream.errors import InputError, LiptError, SettingsError, WeightsError
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import parse_targets
@@ -38,7 +38,7 @@ class Running:
         try:
             report = self.session.run(on_stats=self.lines.append, on_event=self.events.append, stop=self._stop.is_set)
             self._outcome.append(report)
-        except Exception as error:
+        except LiptError as error:
             self._outcome.append(error)
 
     def until(self, holds: Callable[[], object], seconds: float = 30.0) -> None:
@@ -165,7 +165,7 @@ def test_models_are_chosen_by_name() -> None:
     session = LiveSession(live_address("test:64x64@10"), [], LiveSpec(runtime="torch"))
     running = Running(session)
     running.until(lambda: session.stats()["frames_out"])
-    assert list(session.models)[0] == "auto"
+    assert next(iter(session.models)) == "auto"
     assert {"tiny", "nano", "lanczos"} <= set(session.models)
     session.choose_model("lanczos")
     running.until(lambda: session.stats()["rung"] == "lanczos")
