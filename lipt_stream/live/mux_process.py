@@ -35,14 +35,15 @@ class SinkTrouble(OutputError):
 class MuxProcess:
     """One process that carries out `job`. Used by one thread, `kill` by any. Left by `with`, it is gone.
 
-    `report` is its newest; `sent` counts the packets of pictures that went down the pipe. `send`, `listen` and `finish`
-    raise SinkTrouble once the process has ended by itself, with what it said last, and end it themselves when it does
-    nothing for longer than the job allows.
+    `report` is its newest; `sent` counts the packets of pictures that went down the pipe. Order of use: `begin`,
+    `listen` until it is open, `send`, `finish`. Each raises SinkTrouble once the process has ended by itself, with what
+    it said last, and when it does nothing for longer than the job allows.
     """
 
     def __init__(self, job: MuxJob) -> None:
         self.sent = 0
         self.report = Report()
+        self._job = job
         self._stall_seconds = job.stall_seconds
         self._line = b""  # the beginning of a report
         self._process = _begun()
@@ -52,10 +53,8 @@ class MuxProcess:
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._stdout.fileno(), False)
         self._open_by = time.monotonic() + _START_SECONDS + job.stall_seconds
-        self._job = pack_job(job)
 
     def __enter__(self) -> MuxProcess:
-        self._write(self._job)
         return self
 
     def __exit__(
@@ -69,6 +68,9 @@ class MuxProcess:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def begin(self) -> None:
+        self._write(pack_job(self._job))
 
     def send(self, packet: EncodedPacket) -> None:
         self._write(pack_packet(packet))

@@ -48,7 +48,7 @@ class Outlet:
         self._is_given_up = False
         self._ended: SinkState | None = None
         self._sound_note = ""
-        self._trouble = ""  # of the last process
+        self._trouble = ""  # of the last process that failed
         self._last_report = Report()
         self._delivered = 0  # by processes that are gone
         self._lost = 0  # went down their pipes and no further
@@ -144,6 +144,9 @@ class Outlet:
             process = self._begin(job)
             with process:
                 self._feed(process, queue, is_network=job.place == "network", is_file=job.place == "file")
+            with self._lock:
+                self._trouble = "" if process.report.written else self._trouble
+            return None
         except SinkTrouble as trouble:
             with self._lock:
                 killed = "It did not end in time and was killed"
@@ -156,9 +159,6 @@ class Outlet:
                     self._last_report = process.report
                     self._delivered += process.report.written
                     self._lost += process.sent - process.report.written
-        with self._lock:
-            self._trouble = ""
-        return None
 
     def _begin(self, job: MuxJob) -> MuxProcess:
         process = MuxProcess(job)
@@ -169,6 +169,7 @@ class Outlet:
         return process
 
     def _feed(self, process: MuxProcess, queue: PacketQueue, *, is_network: bool, is_file: bool) -> None:
+        process.begin()
         while not process.report.is_open:
             if is_network and self._closing.is_set():
                 return  # no one is there to whom an end could be told

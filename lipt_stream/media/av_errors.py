@@ -43,6 +43,7 @@ _OUTPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.ENOENT: ("The folder does not exist", "Create it first"),
     errno.ENOTDIR: ("A part of the path is not a folder", "Check the path"),
     errno.EISDIR: ("It is a directory", "Name a file"),
+    errno.EEXIST: ("A file has that name", "Choose another"),
     errno.ENAMETOOLONG: ("The name is too long", "Choose a shorter one"),
 }
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
 import json
-import re
 import socket
 import subprocess
 import threading
@@ -18,11 +15,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-
-try:
-    import aiortc
-except ModuleNotFoundError:
-    aiortc = None
 
 from lipt_stream.frame import VideoFormat
 from lipt_stream.live.outlet import Outlet
@@ -72,6 +64,7 @@ class Broadcast:
             self.sounds += sound.convert(packet)
         self.streams = (encoder.stream, sound.stream)
         self._time_bases = {stream.kind: stream.time_base for stream in self.streams}
+        self._on_air = self.packets()
 
     def packets(self, seconds: float | None = None) -> Iterator[EncodedPacket]:
         """Sound and pictures in the order of their times, for ever or for so many seconds of them."""
@@ -90,12 +83,14 @@ class Broadcast:
         return float(packet.dts * self._time_bases[packet.kind])
 
     def play(self, *sinks: LiveSink, until: Callable[[], object], speed: float = 1) -> int:
-        """Feeds the sinks at the stream's speed, or a multiple, until something is so. Returns how many pictures."""
-        began = time.monotonic()
-        pictures = 0
-        for packet in self.packets():
-            due = began + self._time(packet) / speed
-            time.sleep(max(0.0, due - time.monotonic()))
+        """Feeds the sinks at the stream's speed, or a multiple, until something is so. Returns how many pictures.
+
+        It goes on where the last call stopped, so times always increase.
+        """
+        began, first, pictures = time.monotonic(), 0.0, 0
+        for packet in self._on_air:
+            first = first or self._time(packet)
+            time.sleep(max(0.0, began + (self._time(packet) - first) / speed - time.monotonic()))
             assert time.monotonic() < began + LIMIT_SECONDS, [sink.status() for sink in sinks]
             for sink in sinks:
                 sink.offer(packet)
@@ -242,68 +237,3 @@ def nginx(tmp_path: Path) -> Iterator[Nginx]:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-class WhipServer:
-    """aiortc behind a few lines of HTTP. It counts the pictures that it decodes; `offers` are the requests' headers."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.offers: list[str] = []
-        self.port = 0
-        self._peers: list[aiortc.RTCPeerConnection] = []
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
-        self._thread.start()
-        assert self._ready.wait(LIMIT_SECONDS)
-
-    async def _serve(self) -> None:
-        self._ended = asyncio.Event()
-        async with await asyncio.start_server(self._answer, "127.0.0.1", 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            self._ready.set()
-            await self._ended.wait()
-            for peer in self._peers:
-                await peer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        answer = b""
-        if head.startswith("POST"):
-            self.offers.append(head)
-            length = int(re.search(r"(?i)content-length: *(\d+)", head)[1])
-            answer = (await self._accept((await reader.readexactly(length)).decode())).encode()
-        writer.write(
-            b"HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nConnection: close\r\n"
-            b"Location: http://127.0.0.1:%d/it\r\nContent-Length: %d\r\n\r\n%s" % (self.port, len(answer), answer)
-        )
-        await writer.drain()
-        writer.close()
-
-    async def _accept(self, offer: str) -> str:
-        peer = aiortc.RTCPeerConnection()
-        self._peers.append(peer)
-        peer.on("track", lambda track: asyncio.ensure_future(self._count(track)))
-        await peer.setRemoteDescription(aiortc.RTCSessionDescription(offer, "offer"))
-        await peer.setLocalDescription(await peer.createAnswer())
-        return peer.localDescription.sdp
-
-    async def _count(self, track: aiortc.MediaStreamTrack) -> None:
-        with contextlib.suppress(aiortc.mediastreams.MediaStreamError):  # how it says that there is no more
-            while await track.recv():
-                self.frames += 1
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join()
-        self._loop.close()
-
-
-@pytest.fixture
-def whip_server() -> Iterator[WhipServer]:
-    if aiortc is None:
-        pytest.skip("aiortc is not installed")
-    server = WhipServer()
-    yield server
-    server.close()

@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lipt_stream.live.outlet import Outlet
-    from tests.live.sinks.conftest import Broadcast, Nginx, RtspServer, WhipServer
+    from tests.live.sinks.conftest import Broadcast, Nginx, RtspServer
 
     Begin = Callable[..., RtspServer]
     Open = Callable[..., Outlet]
@@ -69,9 +69,8 @@ def test_a_server_that_was_killed_is_found_again(
     assert sink.status().restarts >= 1
 
 
-@pytest.mark.parametrize("text", ["rtsp://127.0.0.1:{}/publish", "rtmp://127.0.0.1:{}/live/a"])
-def test_a_refused_connection_is_tried_again(broadcast: Broadcast, port: int, sink_to: Open, text: str) -> None:
-    sink = sink_to(text.format(port))
+def test_a_refused_connection_is_tried_again(broadcast: Broadcast, port: int, sink_to: Open) -> None:
+    sink = sink_to(f"rtmp://127.0.0.1:{port}/live/a")
     broadcast.play(sink, until=lambda: sink.status().restarts)
     status = sink.status()
     assert status.state == "retrying"
@@ -120,15 +119,6 @@ def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path
         assert seen.streams.audio[0].codec_context.name == "aac"
         seconds = sum(float(length) for length in re.findall(r"#EXTINF:([\d.]+)", playlist))
         assert sum(1 for _ in seen.decode(video=0)) == round(30 * seconds)
-
-
-def test_whip_server_decodes_what_is_published(broadcast: Broadcast, whip_server: WhipServer, sink_to: Open) -> None:
-    sink = sink_to(f"whip:http://pass%20word@127.0.0.1:{whip_server.port}/studio")
-    broadcast.play(sink, until=lambda: whip_server.frames >= 30)
-    assert sink.status().detail == "without sound: whip takes no aac"
-    sink.close(10)
-    assert sink.status().state == "closed"
-    assert "Authorization: Bearer pass word" in whip_server.offers[0]
 
 
 def test_udp_is_received(broadcast: Broadcast, port: int, sink_to: Open) -> None:
