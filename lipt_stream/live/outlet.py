@@ -13,9 +13,10 @@ from lipt_stream.live.mux_process import MuxProcess, SinkTrouble
 from lipt_stream.live.null_sink import NullSink
 from lipt_stream.live.packet_queue import PacketQueue
 from lipt_stream.live.sink import LiveSink, SinkState, SinkStatus
-from lipt_stream.live.targets import Target, redact
+from lipt_stream.live.targets import Target
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
 from lipt_stream.media.mux_wire import MuxJob, Report
+from lipt_stream.media.redact import redact
 
 _QUEUE_BYTES: Final = 64 * 2**20
 _LISTEN_SECONDS: Final = 0.25

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Place
+from lipt_stream.media.redact import redact
 from lipt_stream.media.virtual_camera import find_virtual_camera
 from lipt_stream.media.whip_certificate import require_cryptography
 
@@ -142,12 +143,6 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
     if "://" not in text:
         return _file(name, Path(text), segment_seconds)
     raise SettingsError(f"Live streams do not go to {name}", _nearest_form(word))
-
-
-def redact(text: str) -> str:
-    """`text` without the names, passwords and queries of the addresses in it."""
-    text = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/]*@", r"\1***@", text)
-    return re.sub(r"(://[^\s?]*)\?[^\s]+", r"\1?***", text)
 
 
 def _without_key(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.errors import SettingsError
-from lipt_stream.live.targets import parse_target, parse_targets, redact
+from lipt_stream.live.targets import parse_target, parse_targets
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_unknown_forms_are_refused_with_the_nearest(text: str, hint: str) -> Non
 
 def test_no_name_holds_a_secret() -> None:
     secrets = {
-        "rtsp://me:hush@host/a?token=hush": "rtsp://***@host/a?***",
+        "rtsp://me:hush@host/a?token=hush": "rtsp://***@host/a?token=***",
         "rtmp://host/app/hush": "rtmp://host/app/***",
         "whip:https://hush@host/a": "whip:https://***@host/a",
         "ftp://me:hu@sh@host/a": "ftp://***@host/a",
@@ -68,7 +68,6 @@ def test_no_name_holds_a_secret() -> None:
         else:
             assert parse_target(text).name == shown
             assert "hush" not in repr(parse_target(text))
-    assert redact("cannot open rtsp://me:hush@host/a now") == "cannot open rtsp://***@host/a now"
 
 
 def test_segments_are_for_files() -> None:
