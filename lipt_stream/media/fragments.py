@@ -77,7 +77,7 @@ class FragmentMuxer:
         if packet.duration:
             track.duration = round(packet.duration * ticks)
         elif track.last_dts is not None:
-            track.duration = dts - track.last_dts
+            track.duration = max(0, dts - track.last_dts)
         elif track.stream.frame_rate:
             track.duration = round(track.timescale / track.stream.frame_rate)
         track.last_dts = dts
