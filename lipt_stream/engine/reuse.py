@@ -11,8 +11,8 @@ Where much changes, tiles cost more than the whole frame, because of their halos
 which the changed tiles would have read more pixels than the frame has, frames are computed whole, and after PATIENCE
 frames in a row in which they would have read less than half of it, in tiles again. Both changes recompute everything,
 and change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all
-over (a keyframe of a camera's encoder) is computed in tiles, at PIXELS_READ times the price. A frame in which nothing
-at all has changed is never computed, in either way.
+over (a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all
+has changed is never computed, in either way.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ STEP_SECONDS: Final = 10.0  # from any step to the next one up
 CALM_SECONDS: Final = 3.0  # that there must have been room before a step up
 PROVEN_SECONDS: Final = 60.0  # on a rung, after which its failures are forgotten
 LONGEST_WAIT_SECONDS: Final = 640.0
-LONGEST_FRAME_SECONDS: Final = 0.3  # for a whole frame of a rung to climb to: its first has nothing to reuse
+LONGEST_FRAME_SECONDS: Final = 0.5  # for a whole frame of a rung to climb to: its first has nothing to reuse
 LEAST_SHARE: Final = 0.1  # of a frame, below which its time says too little of a whole one
 
 
@@ -62,10 +62,12 @@ class Ladder:
         """Begins on the best rung that should hold a frame every `interval_seconds`, or on the last.
 
         `rungs`: best first. `warm_up`: the seconds that a whole frame took, by name, on at least one of them; the more
-        of them, the better the estimates.
+        of them, the better the estimates. ValueError where there is none.
         """
         self._rungs = tuple(rungs)
         known = [name for name in self._names if name in warm_up]
+        if not known:
+            raise ValueError("no rung was warmed up")
         pace = sum(warm_up[name] for name in known) / sum(self._rungs[self._index(name)].cost for name in known)
         self._costs = [_Cost(warm_up.get(rung.name, rung.cost * pace)) for rung in rungs]
         affordable = (i for i, cost in enumerate(self._costs) if cost.promised <= ROOM * interval_seconds)
