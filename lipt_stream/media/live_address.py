@@ -22,7 +22,7 @@ LiveKind: TypeAlias = Literal["webcam", "screen", "rtsp", "rtmp", "http", "udp",
 _SCHEMES: Final[Mapping[str, LiveKind]] = MappingProxyType(
     {"rtsp": "rtsp", "rtsps": "rtsp", "rtmp": "rtmp", "rtmps": "rtmp", "http": "http", "https": "http", "udp": "udp"}
 )
-_FORMS: Final = ("webcam", "screen", "test", *(f"{scheme}://" for scheme in _SCHEMES), "a file")
+_FORMS: Final = ("webcam", "screen", "test", *(f"{scheme}://" for scheme in _SCHEMES))
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25?[\w.-]+)?\]|[\w.-]*)(?::(?P<port>\d*))?")
 _TEST: Final = re.compile(r"(\d+)x(\d+)(?:@(\d+(?:\.\d+|/[1-9]\d*)?))?")

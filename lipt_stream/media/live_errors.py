@@ -17,7 +17,6 @@ from av.error import (
     ConnectionRefusedError,
     EOFError,
     ExitError,
-    FFmpegError,
     HTTPBadRequestError,
     HTTPForbiddenError,
     HTTPNotFoundError,
@@ -39,8 +38,10 @@ _PASSWORD_HINT: Final = "Write scheme://name:password@host, with %40 for @, %2F 
 _Told: TypeAlias = tuple[type[InputError], str, str]  # kind, words and hint
 
 
-def live_error(error: BaseException, address: LiveAddress) -> InputError:
-    kind, words, hint = _explain(error, address)
+def live_error(error: BaseException, address: LiveAddress, *, is_open: bool) -> InputError:
+    """`is_open`: whether it was open before and broke off. Where not, the network may be asked for the reason."""
+    told = None if is_open or getattr(error, "errno", None) != errno.EIO else _explain_silence(address)
+    kind, words, hint = told or _explain(error, address)
     return kind(f"Cannot read {address.shown}: {words}", hint)
 
 
@@ -48,7 +49,7 @@ def _explain(error: BaseException, address: LiveAddress) -> _Told:
     if address.kind in ("webcam", "screen"):
         told = _explain_device(getattr(error, "errno", None) or 0, address)
     else:
-        told = _explain_network(error, address)
+        told = None if address.kind == "file" else _explain_network(error, address)
     return told or (InputError, redact(reason(error)), "")
 
 
@@ -93,25 +94,25 @@ def _explain_network(error: BaseException, address: LiveAddress) -> _Told | None
         case InvalidDataError() if address.kind == "http":
             return AddressError, "no video, or a playlist of what it may not name", "Is it the address of a stream?"
         case InvalidDataError():
-            return AbsentError, "the answer makes no sense", "Is it switched on, and a camera?"
+            return AbsentError, "no sensible answer", "Is it switched on, and a camera?"
         case ArgumentError() if address.kind == "http":
             return AddressError, "of a kind that is not opened from the network", "Name the stream itself."
         case _ if number in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return AbsentError, "no way leads there", "Check the cable and the network."
-        case _ if number in (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
+        case _ if number in (errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED):
             return AbsentError, "the connection broke", ""
         case _ if number in (errno.EADDRINUSE, errno.EACCES):
             return AddressError, "another program has the port, or it may not be used", "Choose another one."
         case _ if number == errno.EADDRNOTAVAIL:
             return AddressError, "this machine has no such address", "0.0.0.0 listens on all it has."
-        case FFmpegError() if number == errno.EIO:
-            return _explain_silence(address)
         case _:
             return None
 
 
 def _explain_silence(address: LiveAddress) -> _Told | None:
     """FFmpeg says "input/output error" of an unknown host, of a redirection and of silence: they are told apart."""
+    if address.kind not in ("rtsp", "rtmp", "http", "udp"):
+        return None
     if address.kind == "udp":
         return AbsentError, "nothing arrives", "Does the sender send to this machine and port?"
     parts = urlsplit(address.url)
@@ -124,7 +125,7 @@ def _explain_silence(address: LiveAddress) -> _Told | None:
     elsewhere = _redirection(parts) if address.kind == "http" else None
     if elsewhere:
         return AddressError, f"the server sends on to {redact(elsewhere)}", "Name that one if you trust it."
-    return AbsentError, "the connection broke", ""
+    return None
 
 
 def _redirection(parts: SplitResult) -> str | None:

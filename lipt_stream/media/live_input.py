@@ -8,8 +8,8 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -99,11 +99,12 @@ class LiveInput:
     def _open(self) -> None:
         address = self._address
         try:
-            with self._reading():
-                is_file = address.kind == "file"
-                self._container = open_film(Path(address.url)) if is_file else _connect(address, self._timeouts)
+            is_file = address.kind == "file"
+            self._container = open_film(Path(address.url)) if is_file else _connect(address, self._timeouts)
         except InputError as error:
-            raise (AddressError(error.message, error.hint) if address.kind == "file" else error) from error
+            raise AddressError(error.message, error.hint) from error
+        except AV_ERRORS as error:
+            raise live_error(error, address, is_open=False) from error
         try:
             self._video = main_video(self._container, address.shown)
         except InputError as error:
@@ -111,13 +112,6 @@ class LiveInput:
             raise AddressError(error.message, "Name something with pictures.") from error
         self._sound = next((stream for stream in self._container.streams.audio if _is_known(stream)), None)
         self.audio = _encoded_stream(self._sound) if self._sound else None
-
-    @contextmanager
-    def _reading(self) -> Generator[None]:
-        try:
-            yield
-        except AV_ERRORS as error:
-            raise live_error(error, self._address) from error
 
     def _configure_decoder(self) -> None:
         """Threads by frame and reordering cost pictures of delay, which only what is held back anyway can afford."""
@@ -218,7 +212,7 @@ class LiveInput:
                 errors_in_a_row += 1
                 self.damaged += errors_in_a_row == 1
                 if self._address.kind != "file" or errors_in_a_row == _GIVE_UP_AFTER:
-                    raise live_error(error, self._address) from error
+                    raise live_error(error, self._address, is_open=True) from error
 
     def _decoded(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         try:

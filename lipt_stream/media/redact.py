@@ -31,7 +31,9 @@ def redact(text: str) -> str:
 def _clean(word: str) -> str:
     clean = _PAIR.sub(_clean_pair, _USER.sub(rf"\1{HIDDEN}@", word))
     scheme, mark, rest = clean.partition("://")
-    return clean if _is_clean_inside(rest) else scheme + mark + HIDDEN
+    if _is_clean_inside(rest if mark else clean):
+        return clean
+    return scheme + mark + HIDDEN if mark else HIDDEN
 
 
 def _clean_pair(pair: re.Match[str]) -> str:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipt_stream.media.redact import redact
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rtsp://user:pass@cam:554/a?b=c", "rtsp://***@cam:554/a?b=c"),
+        (
+            "[Errno 5] Input/output error: 'rtsp://us%25er:p@ss/w@cam/x'",
+            "[Errno 5] Input/output error: 'rtsp://***@cam/x'",
+        ),
+        ("rtsp://user@[fe80::1%25eth0]:554/x", "rtsp://***@[fe80::1%25eth0]:554/x"),
+        ("http://a:b@one/x, then https://c:d@two/y", "http://***@one/x, then https://***@two/y"),
+        ("http://cam/video.cgi?usr=admin&pwd=a%40b&res=2", "http://cam/video.cgi?usr=***&pwd=***&res=2"),
+        ("http://cam/x?%74oken=abc&n=1", "http://cam/x?%74oken=***&n=1"),
+        ("http://proxy/?url=rtsp%3A%2F%2Fu%3Ap%40cam&n=1", "http://proxy/?url=***&n=1"),
+        ("http://proxy/?url=http%253A%252F%252Fu%253Ap%2540cam", "http://proxy/?url=***"),
+        ("http://proxy/rtsp%3A%2F%2Fu%3Ap%40cam/", "http://***"),
+        ("rtsp%3A%2F%2Fu%3Ap%40cam", "***"),
+        ("http://h/?next=%26token%3Dabc", "http://h/?next=***"),
+        ("Authorization: Basic dXNlcjpwYXNz", "Authorization: ***"),
+        ("Set-Cookie: id=1; path=/", "Set-Cookie: ***"),
+    ],
+)
+def test_what_is_secret_is_hidden_and_the_rest_stays(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Connection refused",
+        "udp://@239.0.0.1:5000",
+        "rtsp://cam:554/live/ch0?res=2#x",
+        "http://h/?to=a%40b.c",
+        "50% at 10:30",
+    ],
+)
+def test_what_is_not_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=16)
+
+
+@given(
+    secret=SECRETS,
+    is_encoded=st.booleans(),
+    form=st.sampled_from(["{}@cam/x", "admin:{}@cam:80/x", "{}:@[::1]/x?y=z@w"]),
+)
+def test_no_password_of_printable_characters_comes_through(secret: str, is_encoded: bool, form: str) -> None:
+    written = quote(secret, safe="") if is_encoded else secret
+    text = f"cannot open 'rtsp://{form.format(written)}' or http://u:{written}@b/c: refused"
+    assert written not in redact(text)
+    assert "refused" in redact(text)
