@@ -34,15 +34,17 @@ class Broadcast:
         sound: LiveSound | None,
         preview: PreviewSink | None,
         spec: LiveSpec,
+        *,
+        is_baseline: bool = False,
     ) -> None:
-        """Raises SettingsError for an encoder or its options, OutputError for a size that it cannot hold."""
+        """`is_baseline`: some sink takes H.264's baseline profile alone, and so all get it. Raises SettingsError for an encoder or its options, OutputError for a size that it cannot hold."""
         self._target, self._spec = target, spec
         self._live_sound = sound
         self._sound = [sound.stream] if sound else []
         self._lock = threading.Lock()  # of whoever adds and removes; the tuples are replaced, never changed
         self._sinks: tuple[LiveSink, ...] = ()
         self._raw_sinks: tuple[LiveSink, ...] = ()
-        self._encoder = self._new_encoder(target)
+        self._encoder = self._new_encoder(target, is_baseline=is_baseline)
         self._raw = RawPictures(target)
         self._preview = preview
         if preview is not None:
@@ -106,7 +108,7 @@ class Broadcast:
         for thread in threads:
             thread.join(max(0.0, until + 0.5 - time.monotonic()))
 
-    def _new_encoder(self, format: VideoFormat) -> LiveEncoder:
+    def _new_encoder(self, format: VideoFormat, *, is_baseline: bool = False) -> LiveEncoder:
         bitrate = self._spec.bitrate_kbps
         return LiveEncoder(
             format,
@@ -114,6 +116,7 @@ class Broadcast:
             crf=self._spec.crf,
             bitrate=1000 * bitrate if bitrate else None,
             keyframe_seconds=self._spec.keyframe_seconds,
+            is_baseline=is_baseline,
         )
 
 

@@ -55,7 +55,14 @@ class Works:
         self.pilot = LadderPilot(self.engine, rungs, self.interval_seconds, on_step)
         if spec.model != "auto":
             self.pilot.pin(spec.model)
-        self.broadcast = Broadcast(source, self.engine.target, _live_sound(sound, first_sound), preview, spec)
+        self.broadcast = Broadcast(
+            source,
+            self.engine.target,
+            _live_sound(sound, first_sound),
+            preview,
+            spec,
+            is_baseline=any(target.wants_baseline for target in targets),
+        )
         for target in targets:
             self.broadcast.add(make_sink(target), raw=target.takes_raw_pictures)
         self.journey = Journey(
