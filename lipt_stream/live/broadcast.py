@@ -37,7 +37,10 @@ class Broadcast:
         *,
         is_baseline: bool = False,
     ) -> None:
-        """`is_baseline`: some sink takes H.264's baseline profile alone, and so all get it. Raises SettingsError for an encoder or its options, OutputError for a size that it cannot hold."""
+        """`is_baseline`: some sink takes H.264's baseline profile alone, and so all get it.
+
+        Raises SettingsError for an encoder or its options, OutputError for a size that it cannot hold.
+        """
         self._target, self._spec = target, spec
         self._live_sound = sound
         self._sound = [sound.stream] if sound else []
