@@ -51,7 +51,7 @@ class Server:
     @property
     def url(self) -> str:
         """The page's address with its token: a secret."""
-        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self.host, self.host)
+        host = _address_in_network() if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self._token}"
 
     def start(self) -> None:
@@ -124,6 +124,16 @@ def _keep_the_backlog_short(listener: socket.socket) -> None:
     and not in the kernel; and a viewer that takes nothing is cut, however often it acknowledges (tcp(7))."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+
+
+def _address_in_network() -> str:
+    """This machine's address as others see it: what it would send from. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # set aside for documentation (RFC 5737)
+        except OSError:
+            return "127.0.0.1"  # no network
+        return str(probe.getsockname()[0])
 
 
 def _binding_error(error: OSError, host: str, port: int) -> SettingsError:

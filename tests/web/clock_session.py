@@ -32,6 +32,27 @@ CELL: Final = 16  # side of a square in the result; the source's are half as lar
 FPS: Final = 30
 SAMPLE_RATE: Final = 48_000
 
+READ_CLOCK: Final = f"""
+(count) => new Promise((done) => {{
+  const canvas = document.getElementById('screen'), video = document.getElementById('video');
+  const context = canvas.getContext('2d'), seen = [];
+  const read = (left) => {{
+    const {{ data }} = context.getImageData(left, {CELL // 2}, {CELL * CLOCK_BITS}, 1);
+    let value = 0;
+    for (let bit = 0; bit < {CLOCK_BITS}; bit++) if (data[(bit * {CELL} + {CELL // 2}) * 4] > 128) value |= 1 << bit;
+    return value;
+  }};
+  const look = () => requestAnimationFrame(() => {{
+    const time = read(canvas.width / 2);
+    seen.push({{ time, age: (Date.now() - time) & 65535, agree: read(0) === time }});
+    if (seen.length < count) video.requestVideoFrameCallback(look);
+    else done(seen);
+  }});
+  video.requestVideoFrameCallback(look);
+}})"""
+"""JavaScript for the page: for `count` pictures how old (ms) each was in the animation frame after it was drawn, which
+is when it reaches the screen, and whether both sides told the same time."""
+
 
 class ClockSession:
     """Controls over a thread that captures, "upscales" (repeats pixels), composes, encodes and offers to `preview`."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from clock_session import CELL, CLOCK_BITS, ClockSession
+from clock_session import CELL, READ_CLOCK, ClockSession
 from PIL import Image
 
 from lipt_stream.web.server import Server
@@ -19,26 +19,6 @@ Visit = Callable[..., Any]
 MOVING = "document.getElementById('veil').hidden"
 STATE = "document.getElementById('state-text').textContent"
 PRESENT_MS = 10_000  # no test is timed: this only tells a picture of now from one that hangs, on the busiest machine
-
-# For `count` pictures: how old (ms) each was when it was on the canvas, and whether both sides told the same time.
-READ_CLOCK = f"""
-(count) => new Promise((done) => {{
-  const canvas = document.getElementById('screen'), video = document.getElementById('video');
-  const context = canvas.getContext('2d'), seen = [];
-  const read = (left) => {{
-    const {{ data }} = context.getImageData(left, {CELL // 2}, {CELL * CLOCK_BITS}, 1);
-    let value = 0;
-    for (let bit = 0; bit < {CLOCK_BITS}; bit++) if (data[(bit * {CELL} + {CELL // 2}) * 4] > 128) value |= 1 << bit;
-    return value;
-  }};
-  const look = () => requestAnimationFrame(() => {{
-    const time = read(canvas.width / 2);
-    seen.push({{ time, age: (Date.now() - time) & 65535, agree: read(0) === time }});
-    if (seen.length < count) video.requestVideoFrameCallback(look);
-    else done(seen);
-  }});
-  video.requestVideoFrameCallback(look);
-}})"""
 
 # The share of the canvas's width that shows the source, whose last rows are black; the result's are white.
 READ_DIVIDER = f"""

@@ -4,24 +4,24 @@ const at = (id) => document.getElementById(id);
 
 export class Buttons {
   /** `say(text, isError)` shows one line; `listen()` begins the picture anew, with sound where `listening`. */
-  constructor({ screen, stage, say, listen }) {
+  constructor({ screen, full, say, listen }) {
     this.say = say;
     this.listen = listen;
     this.stats = undefined;
     this.listening = false;
     const actions = {
-      pause: () => this.#ask('/pause', { paused: !this.stats?.paused }),
+      pause: () => this.#pause(),
       snapshot: () => this.#snapshot(),
       record: () => this.#record(),
       sound: () => {
         this.listening = !this.listening;
         this.listen();
       },
-      fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()),
+      fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : full.requestFullscreen()),
     };
     for (const [id, act] of Object.entries(actions)) at(id).addEventListener('click', act);
     at('fullscreen').hidden = !document.fullscreenEnabled;
-    at('model').addEventListener('change', ({ target }) => this.#ask('/model', { name: target.value }));
+    at('model').addEventListener('change', () => this.#choose());
     document.addEventListener('keydown', (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest('select')) return;
       const button = document.querySelector(`[aria-keyshortcuts="${CSS.escape(event.key.toLowerCase())}"]`);
@@ -43,8 +43,11 @@ export class Buttons {
     press('pause', stats.paused, stats.paused ? 'Resume' : 'Pause');
     press('record', stats.recording !== null, stats.recording === null ? 'Record' : 'Stop');
     at('record').title = stats.recording ?? '';
-    const chosen = stats.pinned ? stats.rung : 'auto';
-    if (document.activeElement !== at('model')) at('model').value = chosen;
+    if (document.activeElement !== at('model')) this.#showChosen();
+  }
+
+  #showChosen() {
+    at('model').value = this.stats?.pinned ? this.stats.rung : 'auto';
   }
 
   /** Whether the picture that begins has sound, or could have. */
@@ -55,10 +58,20 @@ export class Buttons {
     press('sound', sound, 'Sound');
   }
 
+  async #choose() {
+    if (!(await this.#ask('/model', { name: at('model').value }))) this.#showChosen();
+  }
+
+  async #pause() {
+    const answer = await this.#ask('/pause', { paused: !this.stats?.paused });
+    if (answer) this.show({ ...this.stats, paused: answer.paused });
+  }
+
   async #record() {
-    const recording = this.stats?.recording === null;
-    const answer = await this.#ask('/record', { recording });
-    if (answer) this.say(answer.file ? `Recording to ${answer.file}` : 'The recording is finished');
+    const answer = await this.#ask('/record', { recording: this.stats?.recording === null });
+    if (!answer) return;
+    this.show({ ...this.stats, recording: answer.file });
+    this.say(answer.file ? `Recording to ${answer.file}` : 'The recording is finished');
   }
 
   async #snapshot() {

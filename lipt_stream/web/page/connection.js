@@ -4,7 +4,7 @@ const FIRST_RETRY_MS = 400, LAST_RETRY_MS = 4000;
 const SILENCE_MS = 4000; // statistics come every second; without them the connection is lost, whatever the browser thinks
 
 export class Connection {
-  /** Calls `opened()`, `told(message)`, `fed(bytes)`, and `lost({ reason, forbidden })` before every new attempt. */
+  /** Calls `opened()`, `told(message)`, `fed(bytes)`, `lost(reason)`, and `forbidden()` where the server knows us not. */
   constructor(listener) {
     this.listener = listener;
     this.attempts = 0;
@@ -42,28 +42,30 @@ export class Connection {
     if (this.socket && performance.now() - this.heardAt > SILENCE_MS) this.#lose('');
   }
 
-  async #lose(reason) {
+  #lose(reason) {
     const socket = this.socket;
     this.socket = undefined; // its events are not heard any more
     socket.close();
     const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 1.6 ** this.attempts) * (0.8 + 0.4 * Math.random());
     this.attempts += 1;
     this.timer = setTimeout(() => this.#open(), wait);
-    this.listener.lost({ reason, forbidden: await isForbidden() });
+    this.listener.lost(reason);
+    this.#askWhy();
+  }
+
+  /** A refused WebSocket does not say why, so the page itself is asked for. */
+  async #askWhy() {
+    try {
+      const { status } = await fetch('/', { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(SILENCE_MS) });
+      if (status === 401 && !this.isOpen) this.listener.forbidden();
+    } catch {
+      // No server there: lost, not forbidden, and that is said already.
+    }
   }
 
   #hurry() {
     if (this.socket) return;
     clearTimeout(this.timer);
     this.#open();
-  }
-}
-
-/** A refused WebSocket does not say why, so the page itself is asked for: does the server know us? */
-async function isForbidden() {
-  try {
-    return (await fetch('/', { method: 'HEAD', cache: 'no-store' })).status === 401;
-  } catch {
-    return false; // no server there: lost, not forbidden
   }
 }

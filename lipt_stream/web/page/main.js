@@ -23,21 +23,24 @@ const player = new Player(video, {
   broken: () => setTimeout(beginAnew, 1000),
   refused: () => cover('Ready', 'Click the picture to play it.'),
 });
-const buttons = new Buttons({ screen, stage, say, listen: beginAnew });
+const buttons = new Buttons({ screen, full: at('full'), say, listen: beginAnew });
 const connection = new Connection({
-  opened: () => { if (buttons.listening) beginAnew(); },
+  opened: () => {
+    if (!veil.hidden) cover('Waiting for the picture', '');
+    if (buttons.listening) beginAnew();
+  },
   told: (message) => ({ session: greet, picture: begin, stats: show })[message.type](message),
   fed: (bytes) => {
     fedAt = performance.now();
     player.append(bytes);
   },
-  lost: ({ reason, forbidden }) => {
+  lost: (reason) => {
     setState('Connection lost', 'bad');
-    if (forbidden) cover('This page is locked out', 'Open the address that lipt-stream printed when it started.');
-    else cover('Connection lost', `${reason || 'The server does not answer.'} Trying again…`);
+    cover('Connection lost', `${reason || 'The server does not answer.'} Trying again…`);
   },
+  forbidden: () => cover('This page is locked out', 'Open the address that lipt-stream printed when it started.'),
 });
-stage.addEventListener('click', () => { if (video.paused && player.source) player.play(); });
+stage.addEventListener('click', () => { if (video.paused) player.play(); });
 
 function greet({ models, history }) {
   buttons.showModels(models);
@@ -54,7 +57,7 @@ function begin(picture) {
   screen.compose(picture);
   buttons.showSound(picture);
   video.muted = !(picture.sound && buttons.listening);
-  player.start(picture.mime, picture.tail_seconds);
+  player.start(picture);
   const { source, result, scale } = picture;
   at('before-label').textContent = `Source ${source.width}×${source.height}, bicubic`;
   at('after-size').textContent = `${result.width}×${result.height}, ×${scale}`;

@@ -1,12 +1,13 @@
 // Fragments into a <video> by Media Source Extensions, always at the live edge.
 //
-// The clock of the video runs freely; what matters is by how much each picture comes before it is due, its slack. The
-// least slack of the last seconds is kept at SLACK_SECONDS, by playing a little faster or slower: enough that no picture
-// comes too late to be shown, and not more, because all of it is latency.
+// The clock of the video runs freely. What matters is by how much each picture comes before it is due, its slack. That
+// of nearly all of the last pictures is kept at a few hundredths of a second, by playing a little faster or slower:
+// enough that few come too late to be shown, and not more, because all of it is latency.
 
-const SLACK_SECONDS = 0.02;
-const DEAD_BAND_SECONDS = 0.01; // no change of pace for less
-const SLOWEST = 0.9, FASTEST = 1.2;
+const SLACK_SECONDS = 0.03;
+const SLACK_WITH_SOUND_SECONDS = 0.2; // with 0.1 s of sound ahead, Chromium stops again and again
+const SLOWEST = 0.8, FASTEST = 1.25, STEP = 0.05; // of the pace, which is changed in steps because a change costs time
+const GAIN = 1.5; // change of pace for a second too much
 const WINDOW_SECONDS = 2; // of pictures whose slack is looked at
 const LATE_SHARE = 0.1; // of them may come too late
 const JUMP_SECONDS = 0.7; // further off than this: jump
@@ -30,12 +31,13 @@ export class Player {
   }
 
   /**
-   * Begins anew. What follows by `append` is an initialisation segment and fragments of `mime`. Each picture is stated
-   * to last `tail` seconds, so that the clock runs on where the next one comes late or was dropped.
+   * Begins anew. What follows by `append` is an initialisation segment and fragments of `mime`. What is buffered ends
+   * `tail_seconds` after the beginning of the newest picture.
    */
-  start(mime, tail) {
+  start({ mime, tail_seconds: tail, sound }) {
     this.stop();
     this.tail = tail;
+    this.target = sound ? SLACK_WITH_SOUND_SECONDS : SLACK_SECONDS;
     this.slacks = [];
     const source = new (window.ManagedMediaSource ?? window.MediaSource)(); // the former: iPhones
     this.source = source;
@@ -43,7 +45,11 @@ export class Player {
     source.addEventListener('sourceopen', () => {
       if (this.source !== source) return;
       this.buffer = source.addSourceBuffer(mime);
-      this.buffer.addEventListener('updateend', () => { if (this.source === source) this.#advance(); });
+      this.buffer.addEventListener('updateend', () => {
+        if (this.source !== source) return;
+        this.#keepUp();
+        this.#advance();
+      });
       this.buffer.addEventListener('error', () => { if (this.source === source) this.#fail(); });
       this.#advance();
     }, { once: true });
@@ -76,12 +82,10 @@ export class Player {
   }
 
   #advance() {
-    if (!this.buffer || this.buffer.updating || this.source.readyState !== 'open') return;
+    if (!this.buffer || this.buffer.updating || !this.pending.length || this.source.readyState !== 'open') return;
+    const bytes = joined(this.pending);
+    this.pending = [];
     try {
-      this.#keepUp();
-      if (this.buffer.updating || !this.pending.length) return;
-      const bytes = joined(this.pending);
-      this.pending = [];
       this.buffer.appendBuffer(bytes);
     } catch (error) {
       console.info('The picture starts anew:', error.message);
@@ -89,23 +93,25 @@ export class Player {
     }
   }
 
+  /** Something was appended, or let go: is the picture that is shown where it should be? */
   #keepUp() {
-    const { video, slacks } = this;
+    const { video, slacks, target } = this;
     const { buffered } = video;
     if (!buffered.length) return;
     const first = buffered.start(buffered.length - 1), newest = buffered.end(buffered.length - 1) - this.tail;
     const slack = newest - video.currentTime, now = performance.now() / 1000;
-    if (!this.playing || slack > JUMP_SECONDS || slack < -JUMP_SECONDS) {
+    if (!this.playing || Math.abs(slack - target) > JUMP_SECONDS) {
       this.playing = true;
       slacks.length = 0;
-      video.currentTime = Math.max(first, newest - SLACK_SECONDS);
+      video.currentTime = Math.max(first, newest - target);
       video.playbackRate = 1;
       if (video.paused) this.play();
     } else {
       slacks.push({ at: now, slack });
       while (slacks[0].at < now - WINDOW_SECONDS) slacks.shift();
-      const excess = this.slack - SLACK_SECONDS;
-      video.playbackRate = Math.abs(excess) < DEAD_BAND_SECONDS ? 1 : Math.min(FASTEST, Math.max(SLOWEST, 1 + excess));
+      const pace = 1 + GAIN * (this.slack - target);
+      const rate = Math.round(Math.min(FASTEST, Math.max(SLOWEST, pace)) / STEP) * STEP;
+      if (Math.abs(rate - video.playbackRate) > STEP / 2) video.playbackRate = rate;
     }
     if (buffered.start(0) < video.currentTime - 2 * KEEP_SECONDS) {
       this.buffer.remove(0, video.currentTime - KEEP_SECONDS);
