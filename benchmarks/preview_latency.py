@@ -71,7 +71,8 @@ def one_round(browser: Browser, width: int, height: int, sound: bool, seconds: i
     try:
         page.goto(server.url)
         while not page.evaluate("document.getElementById('veil').hidden"):
-            page.wait_for_timeout(50)
+            page.wait_for_timeout(10)
+        first_picture_ms = page.evaluate("performance.now()")  # since the page was asked for
         if sound:
             page.click("#sound")
         page.wait_for_timeout(SETTLING_MS)
@@ -87,6 +88,7 @@ def one_round(browser: Browser, width: int, height: int, sound: bool, seconds: i
         "p50_ms": int(np.percentile(ages, 50)),
         "p95_ms": int(np.percentile(ages, 95)),
         "most_ms": int(ages.max()),
+        "first_picture_ms": round(first_picture_ms),
         "shown_share": round(len({picture["time"] for picture in seen}) / made, 3),
         "agree_share": sum(picture["agree"] for picture in seen) / len(seen),
         "load_average": round(os.getloadavg()[0], 1),

@@ -77,7 +77,7 @@ def _pace(stats: Mapping[str, Any]) -> Iterable[Metric]:
 
 
 def _source(source: Mapping[str, Any]) -> Iterable[Metric]:
-    yield _gauge("source_up", "1 while the source delivers.", [({}, source["state"] == "ok")])
+    yield _gauge("source_up", "1 while the source delivers.", [({}, source["state"] == "live")])
     yield _counter("source_faults", "Times that the source failed.", [({}, source["faults"])])
     yield _counter("source_reconnects", "Times that the source came back.", [({}, source["reconnects"])])
 

@@ -59,9 +59,11 @@ class Feed:
         if is_picture:
             self._mind_gap(packet, viewers)
             packet = replace(packet, duration=self._stated_duration)
-        fragment = Item(self._muxer.add(packet), is_picture)
+        fragment = self._muxer.add(packet)
+        if not fragment:  # from before the session's beginning
+            return
         for viewer in viewers:
-            viewer.put(fragment, is_picture and packet.is_keyframe, self._opening)
+            viewer.put(Item(fragment, is_picture), is_picture and packet.is_keyframe, self._opening)
 
     def _mind_gap(self, packet: EncodedPacket, viewers: Sequence[Viewer]) -> None:
         """Browsers drop what follows a gap until a keyframe: so let them ask for one."""
@@ -104,6 +106,7 @@ class Preview:
 
     @property
     def viewers(self) -> tuple[Viewer, ...]:
+        """Those who watch, in the order in which they came."""
         return self._viewers
 
     def open(self, streams: Sequence[EncodedStream]) -> None:

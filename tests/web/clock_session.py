@@ -153,7 +153,7 @@ class ClockSession:
             "recording": "out/live.mkv" if self._recording else None,
             "reused": 0.42,
             "rss_mb": 611.5,
-            "source": {"name": "test:320x180@30", "state": "ok", "detail": "", "faults": 1, "reconnects": 1},
+            "source": {"name": "test:320x180@30", "state": "live", "detail": "", "faults": 1, "reconnects": 1},
             "sinks": [asdict(self.preview.status())],
             "gpu": None,
         }

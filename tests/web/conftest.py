@@ -61,8 +61,9 @@ def served() -> Generator[tuple[ClockSession, Server]]:
         yield both
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Any]:
+    """Not for longer than a module: while Playwright runs, this thread has a running event loop."""
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}")
     if importlib.util.find_spec("playwright") is None:

@@ -128,7 +128,7 @@ def test_sound_is_for_those_who_want_it() -> None:
             preview.offer(packet)
         first, second = await take_all(silent), await take_all(hearing)
         assert len(first) == 3
-        assert len(second) == 3 + len(sounds)
+        assert len(second) == 3 + sum(packet.dts >= 0 for packet in sounds), "AAC begins before the session does"
         assert [json.loads(items[0].data)["sound"] for items in (first, second)] == [False, True]
         assert "mp4a" in json.loads(second[0].data)["mime"]
         assert sum(item.is_picture for item in second) == 1

@@ -1,7 +1,7 @@
 // The figures, the source and the sinks, in words and numbers.
 
-const GOOD = new Set(['ok', 'live', 'running', 'recording']);
-const BAD = new Set(['failed', 'lost', 'error', 'stalled']);
+const GOOD = new Set(['live', 'ok']);
+const BAD = new Set(['gone', 'failed']);
 
 const at = (id) => document.getElementById(id);
 

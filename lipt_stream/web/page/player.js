@@ -5,7 +5,7 @@
 // enough that few come too late to be shown, and not more, because all of it is latency.
 
 const SLACK_SECONDS = 0.03;
-const SLACK_WITH_SOUND_SECONDS = 0.2; // with 0.1 s of sound ahead, Chromium stops again and again
+const SLACK_WITH_SOUND_SECONDS = 0.2; // with less than 0.13 s of sound ahead, Chromium stops the picture too
 const SLOWEST = 0.8, FASTEST = 1.25, STEP = 0.05; // of the pace, which is changed in steps because a change costs time
 const GAIN = 1.5; // change of pace for a second too much
 const WINDOW_SECONDS = 2; // of pictures whose slack is looked at
