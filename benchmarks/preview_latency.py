@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=["320x180", "640x360"], help="sizes before upscaling")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="the median round is reported, and all of them")
+    parser.add_argument("--note", default="", help="what must be said of how it was run")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
@@ -47,7 +48,8 @@ def main() -> None:
             for sound in (False, True)
         ]
         browser.close()
-    write_result(arguments.out, browser=f"Chromium {version}, headless, no GPU", fps=FPS, results=results)
+    chromium = f"Chromium {version}, headless, no GPU"
+    write_result(arguments.out, browser=chromium, fps=FPS, note=arguments.note, results=results)
 
 
 def measured(browser: Browser, source: str, sound: bool, seconds: int, rounds: int) -> dict[str, Any]:
