@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from lipt_stream.errors import AbsentError, AddressError, InputError
+from lipt_stream.errors import AbsentError, AddressError, InputError, LiptError
 from lipt_stream.frame import End, VideoFormat
 from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.connection import Connection
@@ -150,8 +150,8 @@ class Feed:
             connection.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        self._enter("connecting")
         try:
+            self._enter("connecting")
             while not self._stopping.is_set():
                 try:
                     self._follow()
@@ -160,7 +160,10 @@ class Feed:
                     if not self._comes_back_after(fault):
                         return
         except BaseException as error:
-            self._enter("failed", last_fault=f"{type(error).__name__}: a defect in lipt-stream")
+            known = isinstance(error, LiptError)
+            self._enter(
+                "failed", last_fault=str(error) if known else f"{type(error).__name__}: a defect in lipt-stream"
+            )
             raise
         self._enter("ended")
 

@@ -24,10 +24,10 @@ class LiveClock:
     """Maps a source's times to seconds since the session began, by one offset for picture and sound alike.
 
     No picture is timed after its arrival, and the one that came quickest on its way is timed at it. So a jump in either
-    direction anchors the times anew at the arrival; a burst is timed when it was taken, as far as that was after the
-    last picture; a late picture keeps its time. The offset sinks at once where a picture comes before its time, and
-    rises by 2 ms a second where all come behind theirs, so that two clocks may drift for weeks; where all are more
-    than 250 ms late for a second it follows at once.
+    direction anchors the times anew at the arrival, and so do the pictures that a camera had in store when it was
+    connected; a late picture, and the burst behind a stall, keep the times at which they were taken. The offset sinks
+    at once where a picture comes before its time, and rises by 2 ms a second where all come behind theirs, so that two
+    clocks may drift for weeks; where all are more than 250 ms late for a second it follows at once.
 
     Sound that cannot be in step is not timed: on the far side of a jump that the picture has still to pass, or
     behind sound that was timed already. `sounds_dropped` counts it.

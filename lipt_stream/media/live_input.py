@@ -170,17 +170,15 @@ class LiveInput:
         deadline = time.monotonic() + _FIRST_PICTURE_SECONDS
         has_begun = False
         for packet in self._looped_packets():
+            if not has_begun and time.monotonic() > deadline:
+                seconds = f"{_FIRST_PICTURE_SECONDS} s"
+                raise AbsentError(f"Cannot read {self._address.shown}: it sends, but no picture in {seconds}")
             if isinstance(packet.stream, AudioStream):
                 yield self._sound_of(packet)
                 continue
             for picture in self._decoded(packet):
                 has_begun = True
                 yield self._timed(picture)
-            if not has_begun and time.monotonic() > deadline:
-                raise AbsentError(
-                    f"Cannot read {self._address.shown}: packets arrive, but in {_FIRST_PICTURE_SECONDS} s none gave a "
-                    "picture"
-                )
 
     def _looped_packets(self) -> Iterator[Packet[Any]]:
         """Packets, the decoder's draining at the end of a file, and the file again where it loops."""
