@@ -67,7 +67,7 @@ def _pace(stats: Mapping[str, Any]) -> Iterable[Metric]:
     yield _counter(
         "dropped_frames",
         "Pictures that were let go, by reason.",
-        [({"reason": reason}, count) for reason, count in stats["dropped"].items()],
+        [({"reason": reason}, count) for reason, count in stats["dropped_by_reason"].items()],
     )
     yield _gauge("reused_tiles_ratio", "Share of tiles that were not computed anew.", [({}, stats["reused"])])
     yield _gauge("pinned", "1 where the rung was chosen by hand.", [({}, stats["pinned"])])

@@ -21,8 +21,8 @@ export function showFigures(stats) {
   at('fps').dataset.tone = short ? 'warn' : '';
   write('rung', stats.rung ?? '–');
   write('rung-detail', stats.pinned ? 'chosen by hand' : stats.rung_reason);
-  const dropped = Object.entries(stats.dropped);
-  write('dropped', count(dropped.reduce((sum, [, frames]) => sum + frames, 0)));
+  const dropped = Object.entries(stats.dropped_by_reason);
+  write('dropped', count(stats.dropped));
   write('dropped-detail', dropped.filter(([, frames]) => frames).map(([reason, frames]) => `${reason} ${count(frames)}`).join(', ') || 'none');
   write('reused', number(stats.reused * 100));
   write('memory', count(Math.round(stats.rss_mb)));
