@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("untimed", deadline=None, print_blob=True)  # machines are noisy: no test is timed
+# Machines are noisy: no test is timed, nor is the making of its examples.
+settings.register_profile("untimed", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
