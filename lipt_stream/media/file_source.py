@@ -90,7 +90,7 @@ class FileSource:
             raise self._nothing_to_show()
         self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
         self.format = self._format_of(first.decoded)
-        self._reader = PlaneReader(self.format, threads)
+        self._reader = PlaneReader(self.format)
         self._describe_losses(first.decoded)
         self.frame_count_estimate = self._estimate_frame_count()
 

@@ -13,7 +13,6 @@ from lipt_stream.media.av_errors import AV_ERRORS, reason
 from lipt_stream.media.color import color_tags
 from lipt_stream.media.pixels import PlaneReader, is_full_range, plan_delivery
 
-_THREADS: Final = 1  # swscale of FFmpeg 8.1 now and then leaves lines unwritten where several turn RGB into 10 bits
 _KEPT_SCALERS: Final = 4  # of a source that changes to and fro
 
 
@@ -55,7 +54,7 @@ class Fit:
                 f"pictures of {picture.width}x{picture.height} are scaled to {format.width}x{format.height}{bars}"
             )
         inner = dataclasses.replace(format, width=width, height=height)
-        return _Placed(PlaneReader(inner, _THREADS, source_matrix=matrix), inner, left, top)
+        return _Placed(PlaneReader(inner, source_matrix=matrix), inner, left, top)
 
     def _note(self, *texts: str) -> None:
         self.notes += [text for text in texts if text not in self.notes]

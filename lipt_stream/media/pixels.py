@@ -62,9 +62,8 @@ class PlaneReader:
     RGB becomes YUV by `format`'s matrix and range.
     """
 
-    def __init__(self, format: VideoFormat, threads: int | None, *, source_matrix: int | None = None) -> None:
+    def __init__(self, format: VideoFormat, *, source_matrix: int | None = None) -> None:
         self._format = format
-        self._threads = threads or 0
         self._source_matrix = format.color_space if source_matrix is None else source_matrix
         self._scaler = VideoReformatter()
 
@@ -105,7 +104,7 @@ class PlaneReader:
             interpolation=_SCALER,
             src_color_range=source_range,
             dst_color_range=target_range,
-            threads=self._threads,
+            threads=1,  # several now and then leave lines unwritten, RGB to 10 bits (FFmpeg 8.1)
         )
 
 

@@ -61,7 +61,7 @@ def round_trip(pictures: Sequence[Planes], video: VideoFormat, coding: Coding) -
 
 def _decoded(pictures: Sequence[Planes], video: VideoFormat, coding: Coding) -> Iterator[Planes]:
     encoder, decoder = _encoder(video, coding), _decoder(coding.encoder)
-    reader = PlaneReader(video, threads=1)
+    reader = PlaneReader(video)
     for picture in chain(_pictures(pictures, video), [None]):  # None: what the encoder still holds
         for packet in encoder.encode(picture):
             yield from (_planes(back, reader, video) for back in decoder.decode(packet))
