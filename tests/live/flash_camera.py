@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import base64
 import http.server
-import itertools
 import math
 import socket
 import threading
@@ -83,15 +82,18 @@ def _play_chapter(pipe: _Pipe, chapter: Chapter, began: float, over: threading.E
         video.width, video.height, video.pix_fmt = *chapter.size, chapter.pix_fmt
         video.gop_size = chapter.rate
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-        samples = 0
-        for n in itertools.takewhile(lambda n: n < chapter.seconds * chapter.rate, itertools.count()):
-            due = began + n / chapter.rate
-            if over.wait(max(0.0, due - time.monotonic())):
+        n = samples = 0
+        while n < chapter.seconds * chapter.rate:
+            late = time.monotonic() - began - n / chapter.rate
+            if late > 1:  # it was stopped: nothing was taken meanwhile
+                n, samples = n + round(late * chapter.rate), samples + round(late * SAMPLE_RATE)
+            if over.wait(max(0.0, -late)):
                 return
             container.mux(video.encode(_picture(chapter, n)))
             while samples < (n + 1) * SAMPLE_RATE / chapter.rate:
                 container.mux(audio.encode(_sound(chapter, samples)))
                 samples += 1024
+            n += 1
 
 
 def _is_flash(seconds: float | np.ndarray) -> Any:
@@ -185,7 +187,7 @@ def serve_by_http(
                 self.send_response(200)
                 self.send_header("Content-Type", "video/mp2t")
                 self.end_headers()
-                with suppress(OSError):  # whoever watched has left
+                with suppress(OSError, av.FFmpegError):  # whoever watched has left
                     play(self.wfile.write, chapters, threading.Event())
 
         def log_message(self, format: str, *args: object) -> None:
@@ -207,10 +209,11 @@ def main() -> None:
     parts = urlsplit(arguments.url)
     host, port, chapters = parts.hostname or "127.0.0.1", parts.port or 0, arguments.chapter or [Chapter()]
     if parts.scheme == "udp":
+        print("READY", flush=True)  # noqa: T201
         send_by_udp(host, port, chapters, threading.Event())
     else:
         server = serve_by_http(host, port, parts.path, chapters, arguments.password)
-        print("READY", server.server_address[1], flush=True)
+        print("READY", server.server_address[1], flush=True)  # noqa: T201
         server.serve_forever()
 
 
