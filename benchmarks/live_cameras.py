@@ -96,7 +96,7 @@ class Camera:
         self._cable = cable
         self._process: subprocess.Popen[str] | None = None
         host = cable.far if cable else "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port()
         user = f"{PASSWORD}@"
         self.arguments = {
             "RTSP over TCP": [f"rtsp://{user}{host}:{self.port}/camera"],
@@ -151,7 +151,7 @@ def _drain(pipe: object) -> None:
         pass
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
