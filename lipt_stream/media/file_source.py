@@ -66,11 +66,11 @@ class FileSource:
             opened.callback(self._decoder.close)
             self._witness = Witness(self.path)
             opened.callback(self._witness.close)
-            self._start(threads)
+            self._start()
             self._opened = opened.pop_all()
             self._is_open = True
 
-    def _start(self, threads: int | None) -> None:
+    def _start(self) -> None:
         stream = self._decoder.stream
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._origin = origin_seconds(stream)
