@@ -106,7 +106,7 @@ def upscale_file(
         tracker = _Tracker(source.format, source.frame_count_estimate, progress)
         try:
             upscaler = upscaler or load_upscaler(spec)
-            engine = Engine(upscaler, source.format, spec.depth)
+            engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
             written = _finish(sink, Path(output_path), counts)
