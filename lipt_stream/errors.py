@@ -72,7 +72,7 @@ class TrainingError(LiptError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint for a mistyped name: its nearest neighbours, or all names when nothing is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     if close:
         return "Did you mean " + " or ".join(close) + "?"
     return "Known: " + ", ".join(names)

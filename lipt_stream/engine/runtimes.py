@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
-from typing import Final, Literal, Protocol, TypeAlias, cast
+from typing import Final, Literal, Protocol, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor
@@ -62,9 +62,12 @@ def make_runtime(
         threads: for the network on a CPU, None for the library's own choice. Torch's are set for the whole process.
 
     Raises:
-        SettingsError: the combination makes no sense, or OpenVINO is asked for and not installed.
+        SettingsError: a word is unknown, the combination makes no sense, or OpenVINO is asked for and not installed.
         DeviceError: the CPU lacks the precision.
     """
+    for word, known in ((precision, get_args(Precision)), (runtime, get_args(RuntimeName))):
+        if word not in known:
+            raise SettingsError(f"There is no {word!r}", f"Use {', '.join(known)}")
     if threads is not None and threads < 1:
         raise SettingsError(f"threads is {threads}", "Use at least 1")
     if device.type == "cpu" and precision == "float16":

@@ -51,7 +51,7 @@ class Upscaler:
         cls,
         name_or_path: str | Path,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: Precision = "auto",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
@@ -64,7 +64,7 @@ class Upscaler:
         file's own. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N". `threads`: for the network
         on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory allows.
         """
-        target = pick_device(device)
+        target = pick_device(str(device))
         network, info = load_weights(find_weights(name_or_path, scale))
         run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
         return cls(network, info, device=target, runtime=run, tile=tile)
@@ -96,7 +96,7 @@ class Upscaler:
             result = self.run(moved.float() / 255).mul(255).round().clamp(0, 255)
         else:
             result = self.run(moved.float())
-        return result.to(images.device, images.dtype)
+        return result.to(images.device, images.dtype).contiguous()
 
     def run(self, images: Tensor, at_once: int = 1) -> Tensor:
         """The bare network, tiled where needed: `(N, 3, H, W)` float in 0..1 on `device` -> float, about 0..1.
@@ -144,6 +144,8 @@ class Upscaler:
         if tile == "auto":
             bytes_per_pixel = BYTES_PER_PIXEL_CHANNEL * self.config.channels
             return max(int(_free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel / self.at_once), 1)
+        if not isinstance(tile, int):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+            raise SettingsError(f"tile is {tile!r}", "Use auto or a side in pixels")
         least = smallest_tile(self.config.receptive_field, self.config.window)
         if tile < least:
             raise SettingsError(

@@ -91,6 +91,8 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
         (["upscale", "{clip}", "x.mp4", "-e", "slow"], 2, ["-e key=value"]),
         (["upscale", "{clip}", "x.mp4", "--preset", "slow"], 2, ["-e preset=slow"]),
         (["upscale", "{clip}", "x.mp4", "--start", "soon"], 2, ["H:MM:SS"]),
+        (["upscale", "{clip}", "x.mp4", "--start", "nan"], 2, ["H:MM:SS"]),
+        (["upscale", "{clip}", "x.mp4", "--end", "1e999"], 2, ["H:MM:SS"]),
         (["upscale", "{clip}", "x.mp4", "--start", "2", "--end", "1"], 2, ["not after"]),
         (["upscale", "{clip}", "x.mp4", "--tile", "8", "--model", "nano"], 2, ["--tile"]),
         (["eval", "--data", "nowhere"], 1, ["nowhere"]),

@@ -209,6 +209,28 @@ def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
         Upscaler.load(tmp_path / "none.safetensors", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"precision": "fp32"}, "'fp32'. Use auto, float32"),
+        ({"runtime": "onnx"}, "'onnx'. Use auto, torch"),
+        ({"tile": "huge"}, "'huge'. Use auto or"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_none_is_refused(setting: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Upscaler.load("nano-x2", **({"device": torch.device("cpu")} | setting))  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_results_are_contiguous_whatever_came_in() -> None:
+    upscaler = Upscaler.load("nano-x2", device=torch.device("cpu"))
+    for images in (torch.rand(1, 3, 13, 7), torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last)):
+        assert upscaler(images).is_contiguous()
+
+
 def test_devices_are_named_plainly() -> None:
     assert pick_device("cpu") == torch.device("cpu")
     for word in ("gpu", "cuda:x", "cpu:0", "mps", ""):
