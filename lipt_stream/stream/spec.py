@@ -77,6 +77,14 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
+_IN_WORDS: Final[dict[type, str]] = {
+    str: "a word",
+    int: "a whole number",
+    type(None): "left out",
+    Mapping: "a table of words",
+}
+
+
 def preset_names() -> tuple[str, ...]:
     """Names of the presets that come with the package."""
     return tuple(sorted(path.stem for path in _presets_folder().glob("*.toml")))
@@ -107,8 +115,10 @@ def _preset_file(name_or_path: str | Path) -> Path:
         return Path(name_or_path)
     if str(name_or_path) not in preset_names():
         hint = nearest(str(name_or_path), preset_names())
+        end = "" if hint.endswith("?") else "."
         raise SettingsError(
-            f"There is no preset {name_or_path}", f"{hint} An encoder's own preset is given as -e preset={name_or_path}"
+            f"There is no preset {name_or_path}",
+            f"{hint}{end} An encoder's own preset is given as -e preset={name_or_path}",
         )
     return _presets_folder() / f"{name_or_path}.toml"
 
@@ -128,7 +138,7 @@ def _check_field(name: str, value: object) -> None:
         right = right and (isinstance(value, int) or value == "auto")
     if isinstance(value, Mapping):
         right = right and all(isinstance(item, str) for item in value.values())  # pyright: ignore[reportUnknownVariableType]
-    _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(t.__name__ for t in types))
+    _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(_IN_WORDS[kind] for kind in types))
 
 
 def _check(condition: bool, message: str, hint: str) -> None:

@@ -97,6 +97,8 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
         (["upscale", "{clip}", "x.mp4", "--tile", "8", "--model", "nano"], 2, ["--tile"]),
         (["eval", "--data", "nowhere"], 1, ["nowhere"]),
         (["bench", "-r", "9p"], 2, ["9p", "WIDTHxHEIGHT"]),
+        (["bench", "-r", "64x48", "--rate", "nan"], 2, ["positive numbers"]),
+        (["bench", "{clip}", "-r", "360p"], 2, ["flower.mp4 has its own size"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("upscale", "eval", "bench") else "",
 )
