@@ -203,7 +203,7 @@ def test_models_lists_what_ships() -> None:
         check=True,
         env=os.environ | {"COLUMNS": "40"},
     )
-    assert "\u2026" not in narrow.stdout, "a name that is cut off cannot be typed"
+    assert "\u2026" not in done.stdout, "a name that is cut off cannot be typed"
     entries = json.loads(lipt("models", "--json").stdout)
     assert {entry["name"] for entry in entries} >= {"nano-x2", "tiny-x2"}
 
