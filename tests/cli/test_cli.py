@@ -195,14 +195,8 @@ def test_eval_of_all_is_a_table_of_every_weights_at_its_scale_on_every_set(tmp_p
 
 def test_models_lists_what_ships() -> None:
     assert "nano-x2" in lipt("models").stdout
-    narrow = subprocess.run(
-        [*PROGRAM, "models"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=True,
-        env=os.environ | {"COLUMNS": "40"},
-    )
+    command, narrow = [*PROGRAM, "models"], os.environ | {"COLUMNS": "40"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env=narrow)
     assert "\u2026" not in done.stdout, "a name that is cut off cannot be typed"
     entries = json.loads(lipt("models", "--json").stdout)
     assert {entry["name"] for entry in entries} >= {"nano-x2", "tiny-x2"}
