@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -133,7 +133,7 @@ class Engine:
             self._idle.put(self._frames)
             for _ in range(at_once - 1):
                 self._idle.put(PlanesUpscaler(source, upscaler.scale, self._device))
-            self._workers = ThreadPoolExecutor(at_once, "lipt-network") if at_once > 1 else None
+            self._workers: ThreadPoolExecutor | None = None
             self._reuse = None if reuse_threshold is None else ChangedTiles(self._frames, reuse_threshold)
             self._streams = {name: self._new_stream() for name in STAGES}
             self.slots = [self._new_slot() for _ in range(depth)]
@@ -175,9 +175,10 @@ class Engine:
 
         Returns at once on a GPU, and where several frames are computed at the same time; else when it is done.
         """
-        if self._workers is None:
+        if self._at_once == 1:
             self._carry(slot, self.upscaler, at_once=1)
         else:
+            self._workers = self._workers or ThreadPoolExecutor(self._at_once, "lipt-network")
             slot.running = self._workers.submit(self._carry, slot, self.upscaler, at_once=self._at_once)
 
     def process(self, slot: Slot) -> None:
@@ -187,8 +188,11 @@ class Engine:
         slot.wait()
 
     def drain(self) -> None:
-        """Wait until nothing is in flight and every slot may be used again. What failed in between is not raised."""
-        wait([slot.running for slot in self.slots if slot.running is not None])
+        """Wait until nothing is in flight, no thread works, and every slot may be used again. What failed in between is
+        not raised."""
+        if self._workers is not None:
+            self._workers.shutdown()
+            self._workers = None
         for stream in self._streams.values():
             if stream is not None:
                 stream.synchronize()

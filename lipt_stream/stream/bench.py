@@ -188,6 +188,7 @@ class _Bench:
                 samples[stage].append(statistics.fmean(slot.events[stage].seconds for slot in taken) / at_once)
 
         _median_ms(once, self._plan.seconds)
+        self._engine.drain()
         return {stage: statistics.median(times[WARM_UP_FRAMES:]) * 1000 for stage, times in samples.items()}
 
     def _encode_alone(self) -> float:

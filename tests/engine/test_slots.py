@@ -91,6 +91,7 @@ def test_an_error_is_raised_to_whoever_waits_for_the_frame_and_drained_away() ->
     for slot in engine.slots:
         engine.submit(slot)
     engine.drain()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-network")]
     assert all(slot.running is not None and slot.running.done() for slot in engine.slots)
     failures = 0
     for slot in engine.slots:
