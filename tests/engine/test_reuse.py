@@ -16,7 +16,7 @@ from lipt_stream.engine import reuse
 from lipt_stream.engine.color import make_colors
 from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler
-from lipt_stream.engine.reuse import ALIGN, CORE, HALO, PATIENCE, WholeOrTiles
+from lipt_stream.engine.reuse import ALIGN, CORE, HALO, PATIENCE, WholeOrTiles, Work
 from lipt_stream.engine.slots import Engine, Slot
 from lipt_stream.engine.tiling import fixed_plan, window
 from lipt_stream.engine.upscaler import Upscaler
@@ -233,6 +233,24 @@ def test_what_moves_all_over_is_computed_whole(nano: Upscaler) -> None:
         assert (work.changed is None) == (seed >= PATIENCE), "one new frame is no reason, several are"
         assert work.reused == 0
         assert work.share == 1 if work.changed is None else work.share > 1
+
+
+def test_from_tiles_to_whole_frames_and_back(nano: Upscaler) -> None:
+    """What was computed whole does not pass for tiles: the first frame in tiles again computes all of them."""
+    video = VideoFormat(width=130, height=90)
+    planes = picture(video)
+    engine = in_tiles(nano, video, planes)
+    for seed in range(1, PATIENCE + 2):
+        planes = picture(video, seed)
+        submit(engine, planes)
+    works: list[Work] = []
+    for column in range(PATIENCE + 2):
+        planes[0][3, column] ^= 1
+        slot = submit(engine, planes)
+        works.append(slot.work)
+    assert [work.changed is None for work in works] == [True] * (PATIENCE - 1) + [False] * 3
+    assert [work.reused for work in works[-3:]] == [0, works[0].tiles - 1, works[0].tiles - 1]
+    assert_equal(slot.host_out, every_tile(nano, video, planes))
 
 
 shares = st.lists(st.floats(0, 2), max_size=60)
