@@ -7,12 +7,12 @@ tiled against whole results over halos and tile sizes. Tiles begin on window bou
 With a threshold of 0 the result is, to the bit, what computing every tile of every frame anew would give. Above 0 it is
 that of a canvas (engine/canvas.py), a picture that is nowhere further than the threshold from the frame.
 
-Where much changes, tiles cost more than the whole frame, because of their halos. So after PATIENCE frames in a row in
-which the changed tiles would have read more pixels than the frame has, frames are computed whole, and after PATIENCE
-frames in a row in which they would have read less than half of it, in tiles again. Both changes recompute everything,
-and change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all
-over (a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all
-has changed is never computed, in either way.
+Where much changes, tiles cost more than the whole frame: for their halos, and for being many. So after PATIENCE frames
+in a row in which the changed tiles read more than MOST of what the frame has, frames are computed whole, and after
+PATIENCE frames in a row in which they would read less than LITTLE of it, in tiles again. Both recompute everything, and
+change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all over
+(a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all has
+changed is never computed, in either way.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ CORE: Final = 48
 HALO: Final = 8
 ALIGN: Final = 8  # the window of every network that ships
 PATIENCE: Final = 4
+MOST: Final = 0.75
+LITTLE: Final = 0.4
 BATCH: Final = {"cuda": 16, "cpu": 1}
 """Tiles that a device computes at a time. A CPU gains nothing from more (benchmarks/tile_reuse.py)."""
 
@@ -61,7 +63,7 @@ class WholeOrTiles:
 
     def in_tiles(self, share: float) -> bool:
         """Whether to compute in tiles, given the share that the changed tiles of this frame would read."""
-        is_against = share > 1 if self._in_tiles else share < 0.5
+        is_against = share > MOST if self._in_tiles else share < LITTLE
         self._frames_against = self._frames_against + 1 if is_against else 0
         if self._frames_against == PATIENCE:
             self._in_tiles = not self._in_tiles

@@ -16,7 +16,7 @@ from lipt_stream.engine import reuse
 from lipt_stream.engine.color import make_colors
 from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler
-from lipt_stream.engine.reuse import ALIGN, CORE, HALO, PATIENCE, WholeOrTiles, Work
+from lipt_stream.engine.reuse import ALIGN, CORE, HALO, LITTLE, MOST, PATIENCE, WholeOrTiles, Work
 from lipt_stream.engine.slots import Engine, Slot
 from lipt_stream.engine.tiling import fixed_plan, window
 from lipt_stream.engine.upscaler import Upscaler
@@ -265,7 +265,7 @@ def test_the_choice_between_whole_and_tiles_changes_only_after_patience(sequence
         if now != was:
             recent = sequence[count - PATIENCE : count]
             assert count - since >= PATIENCE
-            assert all(share < 0.5 for share in recent) if now else all(share > 1 for share in recent)
+            assert all(share < LITTLE for share in recent) if now else all(share > MOST for share in recent)
             since = count
         was = now
 
