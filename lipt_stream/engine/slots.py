@@ -210,7 +210,7 @@ class Engine:
             with translated("upscaling a frame"), torch.inference_mode():
                 with self._stage("upload"):
                     upload.began.record()
-                    slot.work = self._reuse.plan(slot.host_in) if self._reuse else whole_frame(self.source.height)
+                    slot.work = self._plan(upscaler, slot)
                     for rows in slot.work.rows:
                         self._copy(slot.staged_in, slot.device_in, rows)
                     upload.ended.record()
@@ -227,6 +227,11 @@ class Engine:
                     download.ended.record()
         finally:
             self._idle.put(frames)
+
+    def _plan(self, upscaler: ImageUpscaler, slot: Slot) -> Work:
+        if self._reuse is None:
+            return whole_frame(self.source.height)
+        return self._reuse.plan(upscaler, slot.host_in)
 
     def _copy(self, planes: DevicePlanes, result: DevicePlanes, rows: slice) -> None:
         if self._on_gpu:

@@ -88,15 +88,20 @@ class Ladder:
         return self._is_pinned
 
     def computed(
-        self, now_seconds: float, busy_seconds: float, interval_seconds: float, share: float = 1.0
+        self,
+        now_seconds: float,
+        busy_seconds: float,
+        interval_seconds: float,
+        share: float = 1.0,
+        network_share: float = 1.0,
     ) -> Step | None:
         """A frame was done now, on the present rung. `busy_seconds`: how long it kept what computes frames busy.
-        `interval_seconds`: between frames of the source. `share`: what part of it was computed (`Work.share`)."""
+        `interval_seconds`: between frames of the source. The shares are those of its `Work`."""
         if self._settled_at is None:
             self._settled_at = now_seconds + SETTLE_SECONDS
         if now_seconds < self._settled_at:
             return None
-        self._window.computed(now_seconds, busy_seconds, interval_seconds, share)
+        self._window.computed(now_seconds, busy_seconds, interval_seconds, share, network_share)
         return self._judged(now_seconds)
 
     def dropped(self, now_seconds: float, interval_seconds: float) -> Step | None:
@@ -153,7 +158,7 @@ class Ladder:
             return None
         interval = frames.interval_seconds
         whole_seconds = self._whole_seconds[better] * self._slowness
-        seconds = whole_seconds * frames.share
+        seconds = whole_seconds * frames.network_share
         has_room = seconds <= ROOM * interval and whole_seconds <= max(LONGEST_FRAME_SECONDS, interval)
         if not has_room or frames.dropped:
             self._room_since = None
