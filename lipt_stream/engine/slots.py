@@ -30,7 +30,7 @@ from lipt_stream.frame import Frame, Planes, VideoFormat
 
 STAGES = ("upload", "network", "download")
 WARM_UP_CALLS = 5
-WARM_UP_SECONDS = 0.3  # after which a slow upscaler is not called again
+WARM_UP_SECONDS = 0.5  # after which a slow upscaler is not called again
 
 
 class Event(Protocol):
