@@ -92,8 +92,8 @@ class Ladder:
         now_seconds: float,
         busy_seconds: float,
         interval_seconds: float,
-        share: float = 1.0,
-        network_share: float = 1.0,
+        share: float,
+        network_share: float,
     ) -> Step | None:
         """A frame was done now, on the present rung. `busy_seconds`: how long it kept what computes frames busy.
         `interval_seconds`: between frames of the source. The shares are those of its `Work`."""

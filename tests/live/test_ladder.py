@@ -278,7 +278,7 @@ def test_dropped_frames_are_a_reason_though_the_rung_looks_fast() -> None:
     ladder = Ladder(RUNGS, {"nano": 0.002}, 0.0, 1 / 30)
     steps: list[Step | None] = []
     for k in range(60):
-        report = ladder.dropped(k / 30, 1 / 30) if k % 5 == 4 else ladder.computed(k / 30, 0.01, 1 / 30)
+        report = ladder.dropped(k / 30, 1 / 30) if k % 5 == 4 else ladder.computed(k / 30, 0.01, 1 / 30, 1, 1)
         steps.append(report)
     (step,) = (step for step in steps if step)
     assert (step.from_rung, step.to_rung) == ("tiny", "nano")
@@ -300,7 +300,7 @@ def test_a_source_that_stood_still_says_nothing() -> None:
     """A minute without a frame, and a slow one when they come again."""
     ladder = Ladder(RUNGS, {"tiny": 0.019}, 0.0, 1 / 30)
     assert feed(ladder, 0.0, 5.0, 0.019) == []
-    assert ladder.computed(65.0, 0.3, 1 / 30) is None
+    assert ladder.computed(65.0, 0.3, 1 / 30, 1, 1) is None
     assert feed(ladder, 65.1, 5.0, 0.019) == []
 
 
