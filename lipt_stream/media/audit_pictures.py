@@ -114,7 +114,8 @@ class PictureReader:
             self._stream = main_picture(self._container, self.path)
             if self._stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
                 raise InputError(f"Cannot audit {self.path}: there is no decoder for its video")
-            self._stream.thread_type = "AUTO"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+            # Threads by frames lose good pictures behind a damaged one at the very end.
+            self._stream.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:

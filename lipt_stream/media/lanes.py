@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 from av.bitstream import BitStreamFilterContext
-from av.error import InvalidDataError
+from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
@@ -24,12 +24,15 @@ _GOES_ON_SECONDS: Final = Fraction(1, 2)
 
 @dataclass(slots=True)
 class Lane:
-    """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written."""
+    """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written;
+    `changes` those from which on the stream's codec has another header than at its beginning."""
 
     target: Stream
+    header: bytes = b""
     converter: SubtitleConverter | None = None
     header_remover: BitStreamFilterContext | None = None
     damaged: int = 0
+    changes: int = 0
     _last_dts: int | None = None
     _offset: Fraction = Fraction(0)
     _end: Fraction | None = None  # of the last packet, on the file's own clock
@@ -56,12 +59,16 @@ class Lane:
         """The packet as the target's codec wants it; None for one without words. Raises what av raises."""
         if self.converter is not None:
             return self.converter.convert(packet)
-        if self.header_remover is None:
-            return packet
+        if packet.has_sidedata("new_extradata"):
+            self.changes += bytes(packet.get_sidedata("new_extradata")) != self.header
+            packet = _without_header(packet)
+        return packet if self.header_remover is None else self._bare(self.header_remover, packet)
+
+    def _bare(self, header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> Packet[Stream] | None:
         unit = packet.time_base  # the filter takes all that the packet holds
         try:
-            bare: Packet[Stream] = self.header_remover.filter(packet)[0]
-        except InvalidDataError:
+            bare: Packet[Stream] = header_remover.filter(packet)[0]
+        except FFmpegError:
             self.damaged += 1
             return None
         bare.time_base = unit
@@ -89,6 +96,18 @@ class Lane:
         self._last_dts = dts
         packet.stream = self.target
         return packet
+
+
+def _without_header(packet: Packet[Stream]) -> Packet[Stream]:
+    """The packet without its codec's header, which some readers hand on with it wherever it comes in the file: a muxer
+    would take it for another one, and Matroska's then writes its tracks twice."""
+    bare: Packet[Stream] = Packet(bytes(packet))
+    bare.pts, bare.dts, bare.duration, bare.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+    bare.is_keyframe = packet.is_keyframe
+    for side in packet.iter_sidedata():
+        if side.data_type != "new_extradata":
+            bare.set_sidedata(side)
+    return bare
 
 
 def adts_header_remover(stream: Stream) -> BitStreamFilterContext | None:

@@ -11,10 +11,18 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from lipt_stream.frame import BT709, BT2020_NCL, PixFmt, Planes, Samples, VideoFormat
+from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, PixFmt, Planes, Samples, VideoFormat
 
 _DIRECT: Final = frozenset({"yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le"})
 _GRAYS: Final[dict[PixFmt, str]] = {"yuv420p": "gray", "yuv420p10le": "gray10le", "yuv420p12le": "gray12le"}
+_SWSCALE_MATRICES: Final[dict[int, Colorspace]] = {
+    BT709: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    BT470BG: Colorspace.ITU601,
+    SMPTE170M: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    BT2020_NCL: Colorspace.BT2020,
+}
 _SCALER: Final = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
@@ -55,10 +63,25 @@ def is_full_range(picture: VideoFrame) -> bool:
     return picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
 
 
+def color_of(picture: VideoFrame, format: VideoFormat) -> tuple[int, Literal["studio", "full"]]:
+    """Matrix (H.273) and range of `picture`, a later one of a stream of `format`: its own where they are stated and can
+    be converted, else those of the stream."""
+    if plan_delivery(picture.format).is_rgb:
+        return format.color_space, format.color_range
+    matrix, range = int(picture.colorspace), format.color_range
+    if _SWSCALE_MATRICES.get(matrix, _swscale_matrix(format.color_space)) == _swscale_matrix(format.color_space):
+        matrix = format.color_space  # unstated, or the same by another name
+    if is_full_range(picture):
+        range = "full"
+    elif picture.color_range == ColorRange.MPEG:
+        range = "studio"
+    return matrix, range
+
+
 class PlaneReader:
     """Copies decoded pictures into planes of one VideoFormat, converting where the picture is of another kind.
 
-    Matrix and range of YUV are never changed. RGB becomes YUV by `format`'s matrix and range.
+    Matrix and range of YUV change only where the picture's differ from `format`'s. RGB becomes YUV by `format`'s.
     """
 
     def __init__(self, format: VideoFormat, threads: int | None) -> None:
@@ -70,8 +93,10 @@ class PlaneReader:
         """Raises what swscale raises (av.FFmpegError, ValueError) for formats that it cannot convert."""
         format = self._format
         same_size = (picture.width, picture.height) == (format.width, format.height)
+        same_color = color_of(picture, format) == (format.color_space, format.color_range)
         delivery = plan_delivery(picture.format)
-        if not (same_size and picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt):
+        is_direct = picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt
+        if not (same_size and same_color and is_direct):
             picture = self._converted(picture, delivery)
         for plane, target in zip(picture.planes, into, strict=False):
             np.copyto(target, np.from_dlpack(plane))
@@ -87,18 +112,17 @@ class PlaneReader:
                 picture, format.width, format.height, _GRAYS[format.pix_fmt], interpolation=_SCALER
             )
         target_range = ColorRange.JPEG if format.color_range == "full" else ColorRange.MPEG
+        matrix, range = color_of(picture, format)
+        source_range = ColorRange.JPEG if range == "full" else ColorRange.MPEG
         if delivery.is_rgb:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
-        else:
-            source_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
-        matrix = _swscale_matrix(format.color_space)
         return self._scaler.reformat(
             picture,
             format.width,
             format.height,
             format.pix_fmt,
-            src_colorspace=None if delivery.is_rgb else matrix,
-            dst_colorspace=matrix,
+            src_colorspace=None if delivery.is_rgb else _swscale_matrix(matrix),
+            dst_colorspace=_swscale_matrix(format.color_space),
             interpolation=_SCALER,
             src_color_range=source_range,
             dst_color_range=target_range,
@@ -107,9 +131,7 @@ class PlaneReader:
 
 
 def _swscale_matrix(color_space: int) -> Colorspace:
-    if color_space == BT709:
-        return Colorspace.ITU709
-    return Colorspace.BT2020 if color_space == BT2020_NCL else Colorspace.ITU601
+    return _SWSCALE_MATRICES.get(color_space, Colorspace.ITU601)
 
 
 class PictureWriter:

@@ -21,7 +21,7 @@ from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
 from lipt_stream.media.container_fit import ContainerFit, codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.covers import Cover, read_cover
-from lipt_stream.media.decoder import DAMAGE, is_cover, main_video, origin_seconds
+from lipt_stream.media.decoder import DAMAGE, has_jumps, is_cover, main_video, origin_seconds, show
 from lipt_stream.media.lanes import Lane, adts_header_remover
 from lipt_stream.media.subtitles import TEXT_CODEC_OF, SubtitleConverter
 from lipt_stream.media.timeline import Cut, FileClock
@@ -178,7 +178,8 @@ class StreamCopy:
             target = container.add_stream_from_template(stream, opaque=True)
         target.metadata.update(_kept(stream.metadata))
         target.disposition = stream.disposition
-        self._lanes[stream.index] = Lane(target, converter, adts_header_remover(stream))
+        header = bytes(stream.codec_context.extradata or b"")
+        self._lanes[stream.index] = Lane(target, header, converter, adts_header_remover(stream))
 
     def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""
@@ -227,14 +228,13 @@ class StreamCopy:
         wanted = [stream for stream in self._source.streams if stream.index in self._lanes]
         if not wanted:
             return
-        if self._cut.start is not None:
+        if self._cut.start is not None and not has_jumps(self._source_path):
             with reading(self._source_path):
                 self._source.seek(int((self._origin + self._cut.start) * av.time_base))
         clock = FileClock(self._source.format.name)
         for packet in _undamaged(self._source, [*wanted, self._video], self.notes):
             if packet.stream_index == self._video.index:
-                if packet.dts is not None:
-                    clock.saw(packet.dts * packet.time_base, (packet.duration or 0) * packet.time_base)
+                show(clock, packet)
                 continue
             lane = self._lanes[packet.stream_index]
             if not lane.set_clock(packet, clock):
@@ -263,10 +263,11 @@ class StreamCopy:
 
     def close(self) -> None:
         for stream in self._streams:
-            damaged = self._lanes[stream.index].damaged if stream.index in self._lanes else 0
-            if damaged:
-                what = f"{stream.type} of codec {codec_name(stream)}"
-                self._note(f"{damaged} damaged packets of the {what} are left out")
+            lane, what = self._lanes.get(stream.index), f"{stream.type} of codec {codec_name(stream)}"
+            if lane and lane.damaged:
+                self._note(f"{lane.damaged} damaged packets of the {what} are left out")
+            if lane and lane.changes:
+                self._note(f"the {what} changes within the film; players may not play on from there")
         self._source.close()
 
 
