@@ -43,7 +43,7 @@ class VideoDecoder:
 
     def _configured(self, stream: VideoStream) -> VideoStream:
         with reading(self.path):
-            # Not by frames: an error in one of the frames in flight, met when the decoder is drained at the end of a film
+            # Not by frames: an error in one of those in flight, met when the decoder is drained at the end of a film
             # cut short, loses the good ones behind it, for PyAV then asks no further.
             stream.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
             stream.thread_count = self._threads or 0

@@ -4,6 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -15,11 +16,13 @@ from av.packet import Packet
 from av.stream import Stream
 
 from lipt_stream.media.container_fit import codec_name
+from lipt_stream.media.decoder import show
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.timeline import FileClock
 
 _LONGEST_DURATION: Final = 2**31 - 1
 _GOES_ON_SECONDS: Final = Fraction(1, 2)
+_LONGEST_WAIT: Final = 500  # packets
 
 
 @dataclass(slots=True)
@@ -35,20 +38,32 @@ class Lane:
     changes: int = 0
     _last_dts: int | None = None
     _offset: Fraction = Fraction(0)
+    _jumps: int = 0  # of the file's clock, when the offset was taken from it
     _end: Fraction | None = None  # of the last packet, on the file's own clock
+
+    def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
+        """Whether the packet goes back in time, and the picture has not done so yet."""
+        time = packet.dts if packet.dts is not None else packet.pts
+        if time is None or self._end is None or self._jumps < clock.jumps:
+            return False
+        return time * packet.time_base < self._end - _GOES_ON_SECONDS
 
     def set_clock(self, packet: Packet[Stream], clock: FileClock) -> bool:
         """Moves the packet's times to where they are after the jumps of the file's clock. False: it has no time.
 
         Near a jump the streams of a file are mixed: a packet that goes on where its stream's last one ended still
-        belongs to what came before.
+        belongs to what came before. One that goes back though the picture never does is put behind that end.
         """
         time = packet.dts if packet.dts is not None else packet.pts
         if time is None:
             return False
         seconds = time * packet.time_base
-        if self._end is None or abs(seconds - self._end) > _GOES_ON_SECONDS:
-            self._offset = clock.offset
+        if self._end is None:
+            self._offset, self._jumps = clock.offset, clock.jumps
+        elif self.has_jumped_first(packet, clock):
+            self._offset += self._end - seconds
+        elif abs(seconds - self._end) > _GOES_ON_SECONDS:
+            self._offset, self._jumps = clock.offset, clock.jumps
         self._end = seconds + (packet.duration or 0) * packet.time_base
         ticks = round(self._offset / packet.time_base)
         packet.dts = None if packet.dts is None else packet.dts + ticks
@@ -96,6 +111,36 @@ class Lane:
         self._last_dts = dts
         packet.stream = self.target
         return packet
+
+
+def on_one_clock(
+    packets: Iterator[Packet[Stream]], picture: int, lanes: Mapping[int, Lane], clock: FileClock
+) -> Iterator[tuple[Packet[Stream], Lane]]:
+    """The packets that have a lane and a time, on a clock that goes on; `picture` and `lanes` by index of stream.
+
+    Where a recording begins in mid-air, its sound is read before any picture tells that the clock has jumped, and how
+    far: it waits for one.
+    """
+    waiting: list[Packet[Stream]] = []
+
+    def released() -> Iterator[tuple[Packet[Stream], Lane]]:
+        for packet in waiting:
+            if lanes[packet.stream_index].set_clock(packet, clock):
+                yield packet, lanes[packet.stream_index]
+        waiting.clear()
+
+    jumps = clock.jumps
+    for packet in packets:
+        if packet.stream_index == picture:
+            show(clock, packet)
+        elif waiting or lanes[packet.stream_index].has_jumped_first(packet, clock):
+            waiting.append(packet)
+        elif lanes[packet.stream_index].set_clock(packet, clock):
+            yield packet, lanes[packet.stream_index]
+        if clock.jumps > jumps or len(waiting) > _LONGEST_WAIT:
+            jumps = clock.jumps
+            yield from released()
+    yield from released()
 
 
 def _without_header(packet: Packet[Stream]) -> Packet[Stream]:

@@ -21,8 +21,8 @@ from lipt_stream.media.av_errors import AV_ERRORS, reading, reason
 from lipt_stream.media.container_fit import ContainerFit, codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.covers import Cover, read_cover
-from lipt_stream.media.decoder import DAMAGE, has_jumps, is_cover, main_video, origin_seconds, show
-from lipt_stream.media.lanes import Lane, adts_header_remover
+from lipt_stream.media.decoder import DAMAGE, has_jumps, is_cover, main_video, origin_seconds
+from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.subtitles import TEXT_CODEC_OF, SubtitleConverter
 from lipt_stream.media.timeline import Cut, FileClock
 
@@ -232,13 +232,8 @@ class StreamCopy:
             with reading(self._source_path):
                 self._source.seek(int((self._origin + self._cut.start) * av.time_base))
         clock = FileClock(self._source.format.name)
-        for packet in _undamaged(self._source, [*wanted, self._video], self.notes):
-            if packet.stream_index == self._video.index:
-                show(clock, packet)
-                continue
-            lane = self._lanes[packet.stream_index]
-            if not lane.set_clock(packet, clock):
-                continue
+        packets = _undamaged(self._source, [*wanted, self._video], self.notes)
+        for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
             time = packet.pts if packet.pts is not None else packet.dts
             start = (time or 0) * packet.time_base - self._origin
             if self._cut.is_after(start):

@@ -131,6 +131,23 @@ def test_a_cut_counts_through_the_joint(record: Record, tmp_path: Path, first: i
         assert times(tmp_path / "out.mkv", kind) == pytest.approx(wanted, abs=0.0021)
 
 
+def test_sound_that_comes_before_the_first_picture_of_its_part_stays_with_it(record: Record, tmp_path: Path) -> None:
+    """Where the second part begins in mid-air, its sound is read before any picture tells that the clock has jumped."""
+    second = [recording[n : n + PACKET] for recording in [record(seconds=2)] for n in range(0, len(recording), PACKET)]
+    pids = [int.from_bytes(packet[1:3], "big") & 0x1FFF for packet in second]
+    video, sound = pids[3], next(pid for pid in pids[3:] if pid not in (0, pids[3]))
+    begins = [n for n, packet in enumerate(second) if pids[n] == video and packet[1] & 0x40 and n > pids.index(sound)]
+    film = tmp_path / "film.ts"
+    kept = [packet for n, packet in enumerate(second) if pids[n] != video or n >= begins[0]]
+    film.write_bytes(record(seconds=2) + b"".join(kept))
+    through(film, tmp_path / "out.mkv")
+    shown, heard = times(tmp_path / "out.mkv", "video"), times(tmp_path / "out.mkv", "audio")
+    assert heard[-1] == pytest.approx(shown[-1], abs=0.1)
+    assert max(later - earlier for earlier, later in pairwise(heard)) < 0.1
+    checks = {check.name: check.detail for check in verify(film, tmp_path / "out.mkv").failed}
+    assert checks == {}
+
+
 def test_a_joint_in_matroska_keeps_sound_and_picture_together(tmp_path: Path) -> None:
     """FFmpeg loses the decoding delay there, so that only presentation times tell where the first part ends."""
     write_part(tmp_path / "part.mkv")
