@@ -14,6 +14,7 @@ from typing import Final
 import av
 from av.container import InputContainer
 from av.error import ArgumentError
+from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, input_error, reading
@@ -60,6 +61,18 @@ def open_film(path: Path) -> InputContainer:
         ) from error
     except AV_ERRORS as error:
         raise input_error(error, path) from error
+
+
+def share_decoding(stream: VideoStream, threads: int | None) -> None:
+    """Lets `threads` (None: as many as there are cores) decode the slices of a picture; but H.264 one alone.
+
+    Not pictures beside each other: an error in one of those in flight, met when the decoder is drained at the end of a
+    film cut short, loses the good ones behind it, for PyAV then asks no further. And damaged pictures of H.264 are
+    concealed only where no threads share them. Before the decoder is opened.
+    """
+    stream.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+    is_h264 = stream.codec_context.codec.canonical_name == "h264"
+    stream.thread_count = 1 if is_h264 else threads or 0
 
 
 def refuse_address(name: str) -> None:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import reading, reason
-from lipt_stream.media.containers import open_film
+from lipt_stream.media.containers import open_film, share_decoding
 from lipt_stream.media.timeline import FileClock, may_be_joined
 
 DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
@@ -43,10 +43,7 @@ class VideoDecoder:
 
     def _configured(self, stream: VideoStream) -> VideoStream:
         with reading(self.path):
-            # Not by frames: an error in one of those in flight, met when the decoder is drained at the end of a film
-            # cut short, loses the good ones behind it, for PyAV then asks no further.
-            stream.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
-            stream.thread_count = self._threads or 0
+            share_decoding(stream, self._threads)
         return stream
 
     @property

@@ -66,7 +66,7 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     last_durations = matcher.source_end_duration, matcher.result_end_duration
     yield compare_durations(matcher.source_times, matcher.result_times, last_durations, tolerance)
     yield Check("pictures", alignment.ok, str(len(matcher.source_times)), str(len(matcher.matches)), str(alignment))
-    yield from _colors(matcher)
+    yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)
     yield from compare_pictures(source.facts, result.facts, scale)
     origins = _origin(matcher.source_times[0]), _origin(matcher.result_times[0])
@@ -109,9 +109,9 @@ def _frames(matcher: PictureMatcher, alignment: Alignment) -> Check:
     return Check("frames", not reason, str(before), str(after), reason)
 
 
-def _colors(matcher: PictureMatcher) -> Iterator[Check]:
+def _colors(matcher: PictureMatcher, pixels: int) -> Iterator[Check]:
     if not matcher.colors.is_empty:
-        difference = matcher.colors.difference()
+        difference = matcher.colors.difference(pixels)
         yield Check("colour", not difference.faults, NONE, str(difference), "; ".join(difference.faults))
     unlike = f"pictures {ranges(matcher.unlike)} show nothing that is near them in the source" if matcher.unlike else ""
     yield Check("likeness", not unlike, NONE, f"{matcher.worst_rms:.1f} rms at worst", unlike)

@@ -247,5 +247,28 @@ def test_a_film_cut_within_its_last_picture_keeps_those_before_it(tmp_path: Path
     for share in (0.41, 0.52, 0.57, 0.66, 0.73):
         (tmp_path / "cut.mp4").write_bytes(whole[: int(len(whole) * share)])
         source = FileSource(tmp_path / "cut.mp4")
-        assert len(frames_of(source)) == plain_count(tmp_path / "cut.mp4")
-        source.close()
+        frames = frames_of(source)
+        assert len(frames) == plain_count(tmp_path / "cut.mp4")
+
+
+def test_what_is_lost_of_a_picture_is_concealed(tmp_path: Path) -> None:
+    """Not left black: FFmpeg fills it from the picture before, where one thread decodes alone."""
+    with av.open(str(tmp_path / "whole.h264"), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"bf": "0", "x264-params": "scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for n in range(10):
+            samples = np.random.default_rng(n).integers(100, 200, (144, 128), np.uint8)
+            picture = av.VideoFrame.from_ndarray(samples, format="yuv420p")
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    whole = (tmp_path / "whole.h264").read_bytes()
+    (tmp_path / "cut.h264").write_bytes(whole[: whole.rindex(b"\0\0\1") + 300])
+    source = FileSource(tmp_path / "cut.h264")
+    planes, last = source.format.new_planes(), None
+    while (frame := source.read(planes)) is not END:
+        last = frame
+    source.close()
+    assert last is not None
+    assert last.concealed
+    assert planes[0].min() > 60

@@ -448,9 +448,17 @@ def test_a_mistake_in_colour_is_called_by_its_name(name: str, change: ColorChang
     sums = ColorSums()
     for image in images:
         sums.add(image, change.apply(image))
-    difference = sums.difference()
+    difference = sums.difference(1_000_000)
     assert difference.mistake == name
     assert name in "; ".join(difference.faults)
     unchanged = ColorSums()
     unchanged.add(images[0], images[0])
-    assert unchanged.difference().faults == ()
+    assert unchanged.difference(1_000_000).faults == ()
+
+
+@pytest.mark.parametrize(("pixels", "is_fault"), [(49, False), (1_000_000, True)])
+def test_pictures_of_few_pixels_may_differ_more(pixels: int, is_fault: bool) -> None:
+    image = np.random.default_rng(1).uniform(60, 190, (7, 7, 3)).astype(np.float32)
+    sums = ColorSums()
+    sums.add(image, image + np.array([2, -2, 5], np.float32))
+    assert bool(sums.difference(pixels).faults) == is_fault
