@@ -61,8 +61,10 @@ class PacketTrack:
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """A stream that is copied. `tick_seconds` is its time base; `dispositions` the names of its flags."""
+    """A stream that is copied, the `index`-th of its file. `tick_seconds` is its time base; `dispositions` the names of
+    its flags."""
 
+    index: int
     kind: CopiedKind
     codec: str
     language: str
@@ -218,6 +220,7 @@ def _plain_text(data: bytes) -> bytes:
 def _stream_facts(stream: Stream, packets: PacketTrack) -> StreamFacts:
     language = stream.language or ""
     return StreamFacts(
+        index=stream.index,
         kind="audio" if stream.type == "audio" else "subtitle",
         codec=codec_name(stream),
         language="" if language == "und" else language,

@@ -11,12 +11,13 @@ from math import ceil
 from typing import Final
 
 from av.bitstream import BitStreamFilterContext
-from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
+from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.container_fit import codec_name
 from lipt_stream.media.decoder import show
+from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.timeline import FileClock
 
@@ -32,7 +33,7 @@ class Lane:
 
     target: Stream
     header: bytes = b""
-    converter: SubtitleConverter | None = None
+    converter: SubtitleConverter | PcmConverter | None = None
     header_remover: BitStreamFilterContext | None = None
     damaged: int = 0
     changes: int = 0
@@ -70,24 +71,26 @@ class Lane:
         packet.pts = None if packet.pts is None else packet.pts + ticks
         return True
 
-    def converted(self, packet: Packet[Stream]) -> Packet[Stream] | None:
-        """The packet as the target's codec wants it; None for one without words. Raises what av raises."""
-        if self.converter is not None:
-            return self.converter.convert(packet)
-        if packet.has_sidedata("new_extradata"):
-            self.changes += bytes(packet.get_sidedata("new_extradata")) != self.header
-            packet = _without_header(packet)
-        return packet if self.header_remover is None else self._bare(self.header_remover, packet)
-
-    def _bare(self, header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> Packet[Stream] | None:
-        unit = packet.time_base  # the filter takes all that the packet holds
+    def converted(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """The packet as the target's codec wants it; nothing of one without words, or one that is damaged."""
         try:
-            bare: Packet[Stream] = header_remover.filter(packet)[0]
-        except FFmpegError:
+            if self.converter is not None:
+                return self.converter.convert(packet)
+            if packet.has_sidedata("new_extradata"):
+                self.changes += bytes(packet.get_sidedata("new_extradata")) != self.header
+                packet = _without_header(packet)
+            return [packet] if self.header_remover is None else _bare(self.header_remover, packet)
+        except AV_ERRORS:
             self.damaged += 1
-            return None
-        bare.time_base = unit
-        return bare
+            return []
+
+    def rest(self) -> list[Packet[Stream]]:
+        """What a decoder still holds when all packets were converted."""
+        try:
+            return [] if self.converter is None else self.converter.convert(None)
+        except AV_ERRORS:
+            self.damaged += 1
+            return []
 
     def address(self, packet: Packet[Stream], shift_seconds: Fraction, *, is_cut: bool) -> Packet[Stream]:
         """The packet on the result's clock, `shift_seconds` earlier, with decoding times that increase."""
@@ -141,6 +144,14 @@ def on_one_clock(
             jumps = clock.jumps
             yield from released()
     yield from released()
+
+
+def _bare(header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> list[Packet[Stream]]:
+    unit = packet.time_base  # the filter takes all that the packet holds
+    bare: list[Packet[Stream]] = header_remover.filter(packet)
+    for each in bare:
+        each.time_base = unit
+    return bare
 
 
 def _without_header(packet: Packet[Stream]) -> Packet[Stream]:

@@ -101,6 +101,7 @@ def upscale_file(
             end_seconds=end_seconds,
             overwrite=overwrite,
             threads=spec.encoder_threads,
+            unfit=spec.unfit,
         )
         timings = StageTimings()
         tracker = _Tracker(source.format, source.frame_count_estimate, progress)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, OutputError
 from lipt_stream.frame import END, Frame, VideoFormat
 from lipt_stream.media.completeness import Gaps, Witness
 from lipt_stream.media.containers import open_film, refuse_address
@@ -264,11 +264,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         open_film(tmp_path / "pipe.mp4")
 
 
-def test_sound_that_nothing_can_hold_is_left_out_in_words(clip: Path, tmp_path: Path) -> None:
-    """A codec that FFmpeg does not know would fit no container, so that a refusal had no way out."""
+def test_sound_that_nothing_can_hold_is_left_out_only_when_asked(clip: Path, tmp_path: Path) -> None:
+    """A codec that FFmpeg does not know fits no container, and nothing decodes it."""
     strange = tmp_path / "strange.mp4"
     strange.write_bytes(clip.read_bytes().replace(b"mp4a\x00\x00", b"zzzz\x00\x00").replace(b"esds", b"none"))
     for suffix in (".mp4", ".mkv"):
-        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        with pytest.raises(OutputError, match=r"audio of codec unknown\. Leave it out with --unfit drop\."):
+            StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None), unfit="drop")
         copy.close()
-        assert [note for note in copy.notes if "audio of codec unknown" in note and "left out" in note]
+        assert [note for note in copy.notes if "audio of codec unknown" in note and "left out, as asked" in note]
