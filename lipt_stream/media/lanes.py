@@ -24,6 +24,7 @@ from lipt_stream.media.timeline import FileClock
 _LONGEST_DURATION: Final = 2**31 - 1
 _GOES_ON_SECONDS: Final = Fraction(1, 2)
 _LONGEST_WAIT: Final = 500  # packets
+_PAUSE: Final = bytes(2)  # mov_text of no length, between one line and the next, which FFmpeg's muxer adds by itself
 
 
 @dataclass(slots=True)
@@ -76,6 +77,8 @@ class Lane:
         try:
             if self.converter is not None:
                 return self.converter.convert(packet)
+            if codec_name(self.target) == "mov_text" and bytes(packet) == _PAUSE:
+                return []
             if packet.has_sidedata("new_extradata"):
                 self.changes += bytes(packet.get_sidedata("new_extradata")) != self.header
                 packet = _without_header(packet)
