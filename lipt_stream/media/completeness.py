@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import av
@@ -20,6 +22,8 @@ _TOLERATED_SECONDS: Final = Fraction(1, 5)
 _SOUND_MAY_GO_ON_SECONDS: Final = Fraction(1, 2)  # where only the length of all streams together is stated
 # Formats with the length in their header. Of others FFmpeg finds it at the end of what is there.
 _STATING_LENGTH: Final = frozenset({"matroska", "flv", "asf", "rm", "mxf"})
+_ALL_PICTURES: Final = frozenset({"yuv4mpegpipe", "dv"})  # to the last byte
+_TAIL_BYTES: Final = 128 * 1024  # an Ogg page is up to 64 KiB long
 _MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -85,6 +89,22 @@ def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
     return f"the file states {whole / av.time_base:.2f} s, but its pictures end at {float(end_seconds):.2f} s"
 
 
+def _ends_ogg(tail: bytes) -> bool:
+    """RFC 3533, section 6: the last page of a stream has a flag of 4 in its sixth byte."""
+    page = tail.rfind(b"OggS")
+    return 0 <= page < len(tail) - 5 and bool(tail[page + 5] & 4)
+
+
+_END_MARKS: Final[Mapping[str, Callable[[bytes], bool]]] = MappingProxyType(
+    {
+        "ogg": _ends_ogg,
+        "gif": lambda tail: tail.rstrip(b"\0").endswith(b";"),  # GIF89a, section 27
+        "apng": lambda tail: b"IEND" in tail,
+        "nut": lambda tail: b"NX\xdd\x67\x2f\x23\xe6\x4e" in tail,  # its index
+    }
+)
+
+
 def _counts_repeats(stream: VideoStream) -> bool:
     """AVI's time is the number of chunks, of which those that repeat a picture are empty."""
     return stream.container.format.name == "avi"
@@ -131,6 +151,22 @@ class Witness:
         if now.st_mtime_ns != self._before.st_mtime_ns:
             return "the file was written to while it was being read: what came late or changed may be missing"
         return None
+
+    def missing_end(self, container_name: str, read_to: int | None) -> str | None:
+        """The note on a file that does not end as files of FFmpeg's format `container_name` do.
+
+        `read_to`: the byte at which its last packet ends. Raises InputError.
+        """
+        if self._file.closed:
+            return None
+        size, has_end = self._before.st_size, _END_MARKS.get(container_name)
+        if container_name in _ALL_PICTURES and read_to not in (None, size):  # FFmpeg fills the last one of DV up
+            return "the file ends within a picture: it was cut short"
+        with reading(self._path):
+            self._file.seek(max(0, size - _TAIL_BYTES))
+            if has_end is None or has_end(self._file.read()):
+                return None
+        return "the file lacks its end mark: it may have been cut short"
 
     def close(self) -> None:
         self._file.close()

@@ -33,6 +33,9 @@ class VideoDecoder:
         self.path = path
         self.damaged = 0
         self.last_damage = ""
+        self.read_to: int | None = None  # the byte at which the last packet ends, where the format tells
+        self._has_keyframe = False
+        self._before_keyframe = 0
         self._threads = threads
         self._open()
 
@@ -49,6 +52,11 @@ class VideoDecoder:
     @property
     def container(self) -> InputContainer:
         return self._container
+
+    @property
+    def lead_in(self) -> int:
+        """Packets read before the first keyframe."""
+        return self._before_keyframe if self._has_keyframe else 0
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Every picture that the decoder yields, the ones it still holds at the end of the file included."""
@@ -97,6 +105,7 @@ class VideoDecoder:
                 for packet in self._container.demux(self.stream):
                     if packet.size:  # an empty one would tell the decoder that the film is over
                         errors_in_a_row = 0
+                        self._note_place(packet)
                         self._set_clock(packet)
                         yield packet
                 return
@@ -104,6 +113,11 @@ class VideoDecoder:
                 errors_in_a_row += 1
                 if errors_in_a_row == 1:
                     self._count_damage(error)
+
+    def _note_place(self, packet: Packet[VideoStream]) -> None:
+        self._has_keyframe = self._has_keyframe or packet.is_keyframe
+        self._before_keyframe += not self._has_keyframe
+        self.read_to = None if packet.pos is None else packet.pos + packet.size
 
     def _set_clock(self, packet: Packet[VideoStream]) -> None:
         """Moves the packet's times to where they are after the jumps of the file's clock."""

@@ -91,6 +91,8 @@ class FileSource:
         first = next(timed, None)
         if first is None:
             raise self._nothing_to_show()
+        # Where the first picture is a keyframe, what was read before it was not decodable without one.
+        self._lead_in = self._decoder.lead_in if first.decoded.key_frame and self._cut.start is None else 0
         self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
         self.format = self._format_of(first.decoded)
         self._reader = PlaneReader(self.format, threads)
@@ -242,9 +244,14 @@ class FileSource:
         stream, is_whole = self._decoder.stream, self._cut == Cut(None, None)
         shown_seconds = self._end_seconds - self._origin
         fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole else None
-        early = early_end(stream, self._end_seconds) if self._cut.end is None else None
-        for note in filter(None, (fewer, early, self._gaps.note)):
+        early = cut_off = None
+        if self._cut.end is None:
+            early = early_end(stream, self._end_seconds)
+            cut_off = self._witness.missing_end(self._decoder.container.format.name, self._decoder.read_to)
+        for note in filter(None, (fewer, early, cut_off, self._gaps.note)):
             self._note(note)
+        if self._lead_in:
+            self._note(f"{self._lead_in} packets before the first keyframe cannot be decoded: the beginning is cut off")
         if self._decoder.clock.jumps:
             times = "once" if self._decoder.clock.jumps == 1 else f"{self._decoder.clock.jumps} times"
             self._note(f"the file's clock jumps {times}; what follows is put behind what came before")

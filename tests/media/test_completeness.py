@@ -202,6 +202,51 @@ def test_a_film_whose_header_states_more_is_said(tmp_path: Path, name: str, code
     assert [note for note in read_all(film)[1] if note.startswith("the file states 3.0")]
 
 
+ENDS = {
+    "a.ogv": ("libvpx", "yuv420p", "lacks its end mark"),
+    "a.nut": ("ffv1", "yuv420p", "lacks its end mark"),
+    "a.gif": ("gif", "rgb8", "lacks its end mark"),
+    "a.apng": ("apng", "rgb24", "lacks its end mark"),
+    "a.y4m": ("rawvideo", "yuv420p", "ends within a picture"),
+    "a.dv": ("dvvideo", "yuv420p", "ends within a picture"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_film_that_lacks_its_end_is_said(tmp_path: Path, name: str) -> None:
+    codec, pix_fmt, words = ENDS[name]
+    film, random = tmp_path / name, np.random.default_rng(2)
+    with av.open(str(film), "w", format="ogg" if name == "a.ogv" else None) as target:
+        stream = target.add_stream(codec, 25)
+        stream.width, stream.height, stream.pix_fmt = (720, 576, pix_fmt) if name == "a.dv" else (64, 48, pix_fmt)
+        for number in range(6):
+            noise = random.integers(0, 255, (stream.height, stream.width, 3), np.uint8)
+            picture = av.VideoFrame.from_ndarray(noise).reformat(format=pix_fmt)
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    assert not [note for note in read_all(film)[1] if "end" in note]
+    os.truncate(film, film.stat().st_size * 3 // 4 + 7)
+    assert [note for note in read_all(film)[1] if words in note]
+
+
+def test_a_film_that_begins_within_a_group_of_pictures_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
+    write_film("whole.mkv", encoder=choose_encoder("libx264", options={"g": "5", "bf": "0"}))
+    for dropped in (0, 3):
+        with av.open(str(tmp_path / "whole.mkv")) as source, av.open(str(tmp_path / "cut.ts"), "w") as target:
+            copied = target.add_stream_from_template(source.streams.video[0])
+            for number, packet in enumerate(source.demux(video=0)):
+                if packet.size and number >= dropped:
+                    packet.stream = copied
+                    target.mux(packet)
+        pictures, notes = read_all(tmp_path / "cut.ts")
+        said = [note for note in notes if "the beginning is cut off" in note]
+        assert pictures == (10 if not dropped else 5)
+        assert said == (
+            ["2 packets before the first keyframe cannot be decoded: the beginning is cut off"] if dropped else []
+        )
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_file_cut_while_it_is_read_is_an_error(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
     large = VideoFormat(width=640, height=480, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))
