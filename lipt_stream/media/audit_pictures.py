@@ -149,6 +149,17 @@ class PictureReader:
             self._avi_shown = frame.dts - self._avi_first[0] + self._avi_first[1]
         return self._avi_shown
 
+    @property
+    def track_seconds(self) -> float | None:
+        """How long MP4 and MOV say that all pictures are shown; None for other formats.
+
+        There a picture's own duration is a step of decoding time, and that of the last one need not be right.
+        """
+        stream = self._stream
+        if "mp4" not in self._container.format.name.split(",") or not stream.duration or not stream.time_base:
+            return None
+        return float(stream.duration * stream.time_base)
+
     def close(self) -> None:
         self._container.close()
 
