@@ -107,9 +107,9 @@ def rgb_from_ycbcr(matrix: int) -> NDArray[np.float64]:
 
 
 def full_range(frame: VideoFrame) -> bool | None:
-    if frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj"):
-        return True
-    return False if frame.color_range == ColorRange.MPEG else None
+    if frame.color_range in (ColorRange.JPEG, ColorRange.MPEG):
+        return frame.color_range == ColorRange.JPEG
+    return True if frame.format.name.startswith("yuvj") else None
 
 
 def is_yuv(pixel_format: PixelFormat) -> bool:

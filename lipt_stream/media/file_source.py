@@ -18,11 +18,12 @@ from av.video.stream import VideoStream
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
-from lipt_stream.media.color import UNSTATED, color_tags, name_of_matrix
+from lipt_stream.media.changes import changes_within
+from lipt_stream.media.color import color_tags
 from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
-from lipt_stream.media.pixels import PlaneReader, color_of, plan_delivery
+from lipt_stream.media.pixels import PlaneReader, plan_delivery
 from lipt_stream.media.siting import stated_siting
 from lipt_stream.media.timeline import Cut, PtsClock
 
@@ -91,6 +92,7 @@ class FileSource:
         first = next(timed, None)
         if first is None:
             raise self._nothing_to_show()
+        self._bitstream_aspect = stream.codec_context.sample_aspect_ratio
         # Where the first picture is a keyframe, what was read before it was not decodable without one.
         self._lead_in = self._decoder.lead_in if first.decoded.key_frame and self._cut.start is None else 0
         self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
@@ -209,25 +211,14 @@ class FileSource:
         return frame
 
     def _note_change(self, picture: VideoFrame) -> None:
-        if (picture.width, picture.height) != (self.format.width, self.format.height):
-            self._note(f"the size changes within the film; all is scaled to {self.format.width}x{self.format.height}")
-        elif (delivery := plan_delivery(picture.format)).pix_fmt != self.format.pix_fmt:
-            self._note(f"the pixel format changes within the film; all is converted to {self.format.pix_fmt}")
-        elif self.format.gray and not delivery.is_gray:
-            self._note("the film begins in gray, and so it stays; colours that come later are lost")
-        self._note_change_of_tags(picture)
+        for note in changes_within(picture, self.format):
+            self._note(note)
+        if self._decoder.stream.codec_context.sample_aspect_ratio != self._bitstream_aspect:
+            self._note("the shape of the pixels changes within the film; that of its first picture is written")
         if picture.interlaced_frame and self._deinterlace == "off":
             self._note("the video is interlaced and stays so, as asked")
         elif picture.interlaced_frame:
             self._note("the video is interlaced; each frame is deinterlaced (bwdif) into one picture")
-
-    def _note_change_of_tags(self, picture: VideoFrame) -> None:
-        if color_of(picture, self.format) != (self.format.color_space, self.format.color_range):
-            kept = f"{name_of_matrix(self.format.color_space)}, {self.format.color_range} range"
-            self._note(f"the colour matrix or range changes within the film; all is converted to {kept}")
-        tags = (int(picture.color_primaries), self.format.primaries), (int(picture.color_trc), self.format.transfer)
-        if any(now != first and not {now, first} & UNSTATED for now, first in tags):
-            self._note("the primaries or the transfer change within the film; those of its first picture are written")
 
     def _describe_end(self) -> None:
         changed = self._witness.confirm()

@@ -60,7 +60,11 @@ def plan_delivery(pixel_format: PixelFormat) -> Delivery:
 
 
 def is_full_range(picture: VideoFrame) -> bool:
-    return picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+    """By its tag; by the name of its format (yuvj420p and its kin) where there is no tag. After a change within a film
+    the name may be that of what came before."""
+    return picture.color_range == ColorRange.JPEG or (
+        picture.color_range != ColorRange.MPEG and picture.format.name.startswith("yuvj")
+    )
 
 
 def color_of(picture: VideoFrame, format: VideoFormat) -> tuple[int, Literal["studio", "full"]]:
@@ -113,6 +117,8 @@ class PlaneReader:
             )
         target_range = ColorRange.JPEG if format.color_range == "full" else ColorRange.MPEG
         matrix, range = color_of(picture, format)
+        if range == "studio" and picture.format.name.startswith("yuvj"):
+            picture = _under_plain_name(picture)
         source_range = ColorRange.JPEG if range == "full" else ColorRange.MPEG
         if delivery.is_rgb:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
@@ -128,6 +134,14 @@ class PlaneReader:
             dst_color_range=target_range,
             threads=self._threads,
         )
+
+
+def _under_plain_name(picture: VideoFrame) -> VideoFrame:
+    """yuvj420p as yuv420p, and so on: swscale takes the former for full range, whatever it is told."""
+    plain = VideoFrame(picture.width, picture.height, picture.format.name.replace("yuvj", "yuv"))
+    for plane, target in zip(picture.planes, plain.planes, strict=True):
+        np.copyto(_samples(target, np.uint8), np.from_dlpack(plane))
+    return plain
 
 
 def _swscale_matrix(color_space: int) -> Colorspace:
@@ -147,7 +161,7 @@ class PictureWriter:
         """The picture, valid until the next call. Encoders that still hold the last one keep their own copy."""
         self._picture.make_writable()
         for plane, samples in zip(self._picture.planes, planes, strict=True):
-            np.copyto(_writable(plane, self._format), samples)
+            np.copyto(_samples(plane, self._format.dtype), samples)
         if self._encoder_pix_fmt == self._format.pix_fmt:
             return self._picture
         matrix = _swscale_matrix(self._format.color_space)
@@ -163,9 +177,8 @@ class PictureWriter:
         )
 
 
-def _writable(plane: VideoPlane, format: VideoFormat) -> Samples:
-    """The plane's samples (H, W) as a view; `np.from_dlpack` would be read-only."""
+def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Samples:
+    """The plane's samples (H, W) as a view that can be written to; `np.from_dlpack` would be read-only."""
     raw = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
     lines = raw.reshape(plane.height, plane.line_size)
-    samples: Samples = lines if format.bit_depth == 8 else lines.view(np.uint16)
-    return samples[:, : plane.width]
+    return lines.view(dtype)[:, : plane.width]

@@ -31,7 +31,7 @@ _VISIBLE_RMS: Final = 0.5  # below this, on 0..255, no mistake is asserted
 _EXPLAINED: Final = 0.5  # a mistake explains a difference if it leaves less than half of it
 _POOL: Final = 4
 _PRIOR_VARIANCE: Final = 16.0  # how much variance of colour outweighs the belief that nothing has changed
-_FLAT_VARIANCE: Final = 25.0  # a channel that varies less has no gain that anyone would see
+_FLAT_VARIANCE: Final = 100.0  # a channel that varies less has no gain that would show: 8 % of 10 is 0.8
 _FREEDOM: Final = 40.0
 """What a network makes of single pixels is averaged out over many: each shift may be larger by this, divided by the
 root of their number. Films of 1x1, 2x2, 7x7 and 64x1 pixels shifted by 8.9, 0.9, 5.1 and 1.5."""

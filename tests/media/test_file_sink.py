@@ -174,6 +174,19 @@ def test_every_size_comes_out_exactly_or_is_refused_in_words(
         assert max(abs(a - b) for a, b in zip(values, (180, 100, 140), strict=True)) <= 4
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("film.mp4", "Give --encoder libx265."), ("film.mkv", "Give --encoder libx265 or ffv1.")],
+)
+def test_a_size_that_is_too_large_is_refused_with_the_encoder_that_takes_it(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    wide = dataclasses.replace(SMALL, width=16400, height=32)
+    with pytest.raises(OutputError, match="libx264 does not take pictures of 16400x32") as refusal:
+        FileSink(tmp_path / name, wide, encoder=choose_encoder("libx264"), copy_from=None)
+    assert words in str(refusal.value)
+
+
 def test_twelve_bits_are_kept_where_the_encoder_can_and_said_where_not(write_film: WriteFilm, tmp_path: Path) -> None:
     deep = dataclasses.replace(SMALL, pix_fmt="yuv420p12le")
     write_film("a.mkv", deep, encoder=choose_encoder("libx265", bit_depth=12))
