@@ -81,6 +81,8 @@ def refuse_address(name: str) -> None:
     with reading(Path(name)):
         if match is None or Path(name).exists():
             return
+    if match["scheme"].lower() == "file":
+        raise InputError(f"Cannot read {name}: addresses are not read", "Give the path of the file alone.")
     host = match["rest"].lstrip("/").partition("?")[0].rpartition("@")[2]  # no password is ever shown
     raise InputError(
         f"Cannot read {match['scheme']}://{host}: addresses are not read, only local files",

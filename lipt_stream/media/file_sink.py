@@ -107,6 +107,8 @@ class FileSink:
     def _check_target(self, copy_from: Path | None) -> None:
         if self.path.is_dir():
             raise OutputError(f"Cannot write {self.path}: it is a directory", "Name a file.")
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError(f"Cannot write {self.path}: it is a pipe or a device", "Name a file.")
         if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
             raise OutputError(f"Cannot write {self.path}: it is the source itself", "Choose another name.")
         self._refuse_existing()

@@ -185,6 +185,22 @@ def test_a_missing_path(upscale: Command, name: str) -> None:
     assert f"{name}: there is no such file. Check the path" in done.line
 
 
+def test_links_that_lead_in_a_circle(upscale: Command, tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    done = upscale(tmp_path / "loop.mp4", "x.mkv", *CPU)
+    assert done.code == 1
+    assert "its links lead in a circle. Check where they lead" in done.line
+
+
+def test_names_that_are_empty_or_of_two_lines(upscale: Command) -> None:
+    assert "An input has an empty name" in upscale("", "x.mkv", *CPU).line
+    assert "Cannot read two\\nlines.mp4: there is no such file" in upscale("two\nlines.mp4", "x.mkv", *CPU).line
+
+
+def test_a_local_address_is_told_from_others(upscale: Command, clip: Path) -> None:
+    assert "Give the path of the file alone" in upscale(f"file://{clip}", "x.mkv", *CPU).line
+
+
 def test_a_directory(upscale: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = upscale(tmp_path / "empty", *CPU)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -232,6 +233,8 @@ def test_refusals_before_any_work(tmp_path: Path, clip: Path) -> None:
     refused(tmp_path / "film", "no container for ''")
     refused(tmp_path / "nowhere" / "film.mp4", "folder does not exist")
     refused(tmp_path / "film.webm", "webm does not hold h264 video from libx264. Write to .m4v or .mkv")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    refused(tmp_path / "pipe.mp4", "it is a pipe or a device", overwrite=True)
     (tmp_path / "folder.mp4").mkdir()
     refused(tmp_path / "folder.mp4", "it is a directory")
     own = tmp_path / "own.mp4"
@@ -239,7 +242,7 @@ def test_refusals_before_any_work(tmp_path: Path, clip: Path) -> None:
     refused(own, "it is the source itself", copy_from=own, overwrite=True)
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file" / "film.mp4", "not a folder")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.mp4", "own.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.mp4", "own.mp4", "pipe.mp4"]
 
 
 def test_closing_without_a_picture_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
