@@ -230,6 +230,30 @@ def test_a_film_that_lacks_its_end_is_said(tmp_path: Path, name: str) -> None:
     assert [note for note in read_all(film)[1] if words in note]
 
 
+@pytest.mark.parametrize("name", ["film.mkv", "live.mkv", "film.mp4", "fragments.mp4"])
+def test_a_file_that_lacks_even_its_last_bytes_is_said(tmp_path: Path, name: str) -> None:
+    """Matroska's segment and MP4's boxes say how long they are."""
+    options = {"film.mkv": {}, "live.mkv": {"live": "1"}, "film.mp4": {"movflags": "faststart"}}
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(tmp_path / name), "w", options=options.get(name, fragments)) as target:
+        stream = target.add_stream("libx264", 25, options={"g": "4", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(12):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    size = (tmp_path / name).stat().st_size
+    assert not [note for note in read_all(tmp_path / name)[1] if "lacks" in note]
+    with (tmp_path / name).open("ab") as film:
+        film.write(b"something that follows it, as some programs leave it")
+    assert not [note for note in read_all(tmp_path / name)[1] if "lacks" in note]
+    os.truncate(tmp_path / name, size - 5)
+    if name == "live.mkv":
+        return  # which does not know its length
+    assert "the file lacks its last 5 bytes: it was cut short" in read_all(tmp_path / name)[1]
+
+
 def test_a_film_that_begins_within_a_group_of_pictures_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
     write_film("whole.mkv", encoder=choose_encoder("libx264", options={"g": "5", "bf": "0"}))
     for dropped in (0, 3):
