@@ -33,6 +33,7 @@ class VideoDecoder:
         self.path = path
         self.damaged = 0
         self.last_damage = ""
+        self.packets = 0
         self.read_to: int | None = None  # the byte at which the last packet ends, where the format tells
         self._has_keyframe = False
         self._before_keyframe = 0
@@ -115,6 +116,7 @@ class VideoDecoder:
                     self._count_damage(error)
 
     def _note_place(self, packet: Packet[VideoStream]) -> None:
+        self.packets += 1
         self._has_keyframe = self._has_keyframe or packet.is_keyframe
         self._before_keyframe += not self._has_keyframe
         self.read_to = None if packet.pos is None else packet.pos + packet.size

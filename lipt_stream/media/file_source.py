@@ -234,7 +234,11 @@ class FileSource:
         self._describe_fields()
         stream, is_whole = self._decoder.stream, self._cut == Cut(None, None)
         shown_seconds = self._end_seconds - self._origin
-        fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole else None
+        # Fields that lie in the file one by one make one picture of two packets.
+        are_fields = (
+            self._deinterlacer.seen > 0 and self._decoder.packets >= stream.frames and not self._decoder.damaged
+        )
+        fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole and not are_fields else None
         early = cut_off = None
         if self._cut.end is None:
             early = early_end(stream, self._end_seconds)
