@@ -33,7 +33,10 @@ CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIG
 _LOST_SIDE_DATA: Final = {
     "A53_CC": "closed captions inside the picture are not carried over",
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata is not carried over",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata is not carried over",
     "DOVI_METADATA": "Dolby Vision metadata is not carried over",
+    "SPHERICAL": "that the video is spherical (360 degrees) is not carried over",
+    "ICC_PROFILE": "the colour profile (ICC) is not carried over",
     "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
 }
 _FASTEST_BELIEVABLE_FPS: Final = 1000
@@ -98,7 +101,7 @@ class FileSource:
         self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
         self.format = self._format_of(first.decoded)
         self._reader = PlaneReader(self.format, threads)
-        self._describe_losses(first.decoded)
+        self._describe_losses()
         self.frame_count_estimate = self._estimate_frame_count()
 
     def _nothing_to_show(self) -> InputError:
@@ -161,10 +164,9 @@ class FileSource:
             gray=delivery.is_gray,
         )
 
-    def _describe_losses(self, picture: VideoFrame) -> None:
+    def _describe_losses(self) -> None:
         if self._decoder.container.format.name.endswith("_pipe"):  # FFmpeg's names for bare images
             self.notes.append("this is a still picture; the result is a film of one picture")
-        self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
         if self._decoder.stream.metadata.get("alpha_mode") == "1":
             self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
@@ -199,13 +201,16 @@ class FileSource:
             self._note_change(picture)
             self._reader.copy(item.shown, into)
         self._corrupt += picture.is_corrupt
+        side_data = _side_data(picture)
+        for lost in _LOST_SIDE_DATA.keys() & side_data.keys():
+            self._note(_LOST_SIDE_DATA[lost])
         frame = Frame(
             index=self._next_index,
             pts=item.pts - self._shift,
             duration=picture.duration,
             planes=into,
             concealed=picture.is_corrupt,
-            side_data={name: data for name, data in _side_data(picture).items() if name in CARRIED_SIDE_DATA},
+            side_data={name: data for name, data in side_data.items() if name in CARRIED_SIDE_DATA},
         )
         self._next_index += 1
         return frame
