@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,6 +140,13 @@ def test_hdr10_metadata_survives(write_film: WriteFilm, tmp_path: Path, shared: 
     assert abs(got.max_luminance - wanted.max_luminance) <= Fraction(1, 100)
     assert abs(got.min_luminance - wanted.min_luminance) <= Fraction(1, 1_000)
     assert frames[0].side_data["CONTENT_LIGHT_LEVEL"] == frame.side_data["CONTENT_LIGHT_LEVEL"]
+
+
+def test_hdr10_metadata_that_an_encoder_cannot_write_is_said(write_film: WriteFilm) -> None:
+    light = {"CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
+    words = "ffv1 cannot write HDR metadata (mastering display, content light)"
+    assert words in write_film("a.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10), side_data=light).notes
+    assert words not in write_film("b.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10)).notes
 
 
 SIZES = [(1, 1), (2, 2), (3, 3), (1, 7), (5, 4), (16, 16), (17, 31), (97, 61), (128, 96)]
