@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -100,8 +101,11 @@ class _Planner:
             ways.append("have it decoded to PCM with --unfit convert")
         ways.append("leave it out with --unfit drop")
         hint = ", or ".join(ways)
+        what = f"{stream.type} of codec {codec_name(stream)}"
+        if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
+            what += " whose sample rate cannot be told (it may be damaged)"
         return OutputError(
-            f"Cannot write {self._target}: {self._format} cannot hold {stream.type} of codec {codec_name(stream)}",
+            f"Cannot write {self._target}: {self._format} cannot hold {what}",
             f"{hint[0].upper()}{hint[1:]}.",
         )
 
