@@ -44,9 +44,9 @@ class Lane:
     _end: Fraction | None = None  # of the last packet, on the file's own clock
 
     def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
-        """Whether the packet goes back in time, and the picture has not done so yet."""
+        """Whether this sound goes back in time, and the picture has not done so yet. Subtitles may overlap."""
         time = packet.dts if packet.dts is not None else packet.pts
-        if time is None or self._end is None or self._jumps < clock.jumps:
+        if time is None or self._end is None or self._jumps < clock.jumps or self.target.type != "audio":
             return False
         return time * packet.time_base < self._end - _GOES_ON_SECONDS
 

@@ -140,6 +140,14 @@ def test_any_times(tmp_path_factory: pytest.TempPathFactory, gaps: list[tuple[in
     assert all(a[0] < b[0] for a, b in pairwise(expected))
 
 
+def test_lines_may_overlap(tmp_path: Path) -> None:
+    lines = [(0, 900, "long"), (100, 100, "one"), (100, 100, "two"), (700, 100, "three")]
+    copy_into(write_subtitles(tmp_path / "source.mkv", "subrip", lines), tmp_path / "out.mkv", ticks=1)
+    assert [(round(1000 * start), round(1000 * (end - start))) for start, end, _ in shown(tmp_path / "out.mkv")] == [
+        (start, length) for start, length, _ in lines
+    ]
+
+
 def test_pauses_between_lines_are_not_doubled(tmp_path: Path) -> None:
     """MP4 fills them with empty samples, which the reader hands on and the writer makes anew."""
     source = write_subtitles(tmp_path / "source.mp4", "mov_text", [(0, 300, "one"), (500, 200, "two")])
