@@ -32,7 +32,8 @@ class LiptError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        text = f"{self.message}. {self.hint}" if self.hint else self.message
+        return text.replace("\n", "\\n")  # of the name of a file
 
 
 class InputError(LiptError):
