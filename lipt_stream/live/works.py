@@ -87,7 +87,7 @@ class Works:
 
 
 def live_format(source: VideoFormat) -> VideoFormat:
-    """What a session carries of a source: 8 bits, in colour, which a gray one may turn to at night's end, and of an even
+    """What a session carries of a source: 8 bits, in colour, which a gray one may turn to by day, and of an even
     size, which H.264 in 4:2:0 demands at any scale."""
     width, height = (max(2, side - side % 2) for side in (source.width, source.height))
     return dataclasses.replace(
