@@ -63,6 +63,8 @@ def main() -> None:
 
 
 def measure(upscaler: Upscaler, video: VideoFormat, depth: int, seconds: float) -> dict[str, Any]:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     engine = Engine(upscaler, video, depth)
     source = SyntheticSource(video, depth)
     for slot in engine.slots:

@@ -109,7 +109,6 @@ def read_plainly(path: Path) -> Reading:
     try:
         with av.open(f"file:{path}", metadata_errors="surrogateescape") as container:
             stream = next(s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic)
-            stream.thread_type = "AUTO"
             _decode_plainly(container, stream, reading)
             stated = stream.frames
             if stated > reading.pictures and container.format.name != "avi":  # which counts repeated pictures, too

@@ -65,7 +65,7 @@ def psnr(a: Iterable[np.ndarray], b: Iterable[np.ndarray], peak: float) -> float
 # --- how near tiles are to the whole
 
 
-def agreement(name: str, clips: list[Path]) -> list[dict[str, Any]]:
+def agreement(name: str, clips: list[Path], cores: tuple[int, ...]) -> list[dict[str, Any]]:
     """Of RGB before it is rounded, by halo and core; the worst clip counts as much as the mean."""
     upscaler = Upscaler.load(name, device="cpu", precision="float32")
     rows: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -75,7 +75,7 @@ def agreement(name: str, clips: list[Path]) -> list[dict[str, Any]]:
         y, u, v = (torch.from_numpy(plane) for plane in planes)
         make_colors(video, video, CPU).to_rgb((y, u, v), rgb)
         whole = upscaler.run(rgb).clamp(0, 1).numpy()
-        for core in CORES:
+        for core in cores:
             for halo in HALOS:
                 plan = fixed_plan(HEIGHT, WIDTH, core, halo, reuse.ALIGN)
                 tiled = apply_tiled(upscaler.run, rgb, plan, 2).clamp(0, 1).numpy()
@@ -305,9 +305,13 @@ def main() -> None:
         "moving_square": still_scene(nano, stills[0], arguments.frames),
         "at_the_switch": [at_the_switch(name, films) for name in arguments.models],
         "thresholds": [row for clip in stills for row in thresholds(nano, clip, arguments.frames)],
-        "agreement": [row for name in arguments.models for row in agreement(name, films)],
+        "agreement": [
+            row
+            for name, cores in zip(arguments.models, (CORES, (reuse.CORE,)), strict=False)  # the second is slow
+            for row in agreement(name, films, cores)
+        ],
     }
-    chosen = {"core": reuse.CORE, "halo": reuse.HALO, "patience": reuse.PATIENCE}
+    chosen = {name: getattr(reuse, name) for name in ("CORE", "HALO", "PATIENCE", "MOST", "LITTLE")}
     load = os.getloadavg()[1]
     write_result(arguments.out, runtime=nano.runtime, chosen=chosen, load_average=load, **figures)
 

@@ -32,7 +32,8 @@ class LiptError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        text = f"{self.message}. {self.hint}" if self.hint else self.message
+        return text.replace("\n", "\\n")  # of the name of a file
 
 
 class InputError(LiptError):
@@ -72,7 +73,7 @@ class TrainingError(LiptError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint for a mistyped name: its nearest neighbours, or all names when nothing is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     if close:
         return "Did you mean " + " or ".join(close) + "?"
     return "Known: " + ", ".join(names)

@@ -35,6 +35,7 @@ class VideoFormat:
     crosses that line and a player would guess differently for it than for its source.
     `frame_rate` is a hint for encoders and progress, None where the stream states none; time is told by pts alone.
     `rotation` is the display rotation in degrees, counter-clockwise, carried and never applied.
+    `gray`: chroma is neutral in every frame, and is neutral in what is made of them.
     """
 
     width: int
@@ -49,6 +50,7 @@ class VideoFormat:
     time_base: Fraction = Fraction(1, 90_000)
     sample_aspect_ratio: Fraction = Fraction(1, 1)
     rotation: int = 0
+    gray: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:

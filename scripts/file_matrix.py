@@ -171,7 +171,6 @@ def count_pictures(film: Path, end_seconds: float | None) -> int:
         stream = main_picture(container)
         if stream is None:
             return 0
-        stream.thread_type = "AUTO"
         start = float((stream.start_time or 0) * stream.time_base)
         for picture in pictures(container, stream):
             if end_seconds is not None and picture.time is not None and picture.time - start >= end_seconds - 1e-6:

@@ -25,8 +25,10 @@ from lipt_stream.train.evaluate import Scores, evaluate
 
 INDEX = catalog.CHECKOUT / "index.toml"
 HEADER = """\
-# The weights that come with the package: one table a file, written by scripts/publish_weights.py. `psnr` (Y-PSNR in dB)
-# and `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32.
+# The weights that come with the package: one table a file, written by scripts/publish_weights.py. Trained by this
+# project on freely licensed photographs, never on a test image. Each file says the same of itself in its metadata, with
+# its config; all are in the deployed form: every RepConv is one 3x3 convolution. `psnr` (Y-PSNR in dB) and
+# `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32.
 """
 
 

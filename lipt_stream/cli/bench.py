@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -60,8 +61,10 @@ def bench(
 
     Exit code 3 where a target given with --target is missed at any resolution.
     """
-    if seconds <= 0 or rate <= 0 or any(fps <= 0 for fps in target or ()):
+    if not all(0 < number < math.inf for number in (seconds, rate, *(target or ()))):
         raise SettingsError("--seconds, --rate and --target are positive numbers")
+    if film and resolution:
+        raise SettingsError(f"{film} has its own size", "Leave --resolution out, or measure synthetic films without it")
     if chart and importlib.util.find_spec("matplotlib") is None:
         raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
     sizes = [parse_resolution(text) for text in resolution or DEFAULT_RESOLUTIONS]

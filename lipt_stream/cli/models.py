@@ -23,7 +23,7 @@ def models(as_json: options.Json = False) -> None:
     datasets = sorted({name for entry in entries for name in entry.psnr})
     table = Table(title="Weights (Y-PSNR in dB)")
     for column in ("name", "task", "made for", "scale", *datasets):
-        table.add_column(column, justify="right" if column in (*datasets, "scale") else "left")
+        table.add_column(column, justify="right" if column in (*datasets, "scale") else "left", overflow="fold")
     for entry in entries:
         figures = (f"{entry.psnr[name]:.2f}" if name in entry.psnr else "" for name in datasets)
         table.add_row(entry.name, entry.task, entry.content, f"x{entry.scale}", *figures)

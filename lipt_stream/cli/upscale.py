@@ -54,6 +54,14 @@ def upscale(
         str | None,
         typer.Option(help="auto, off or on: what is done to interlaced video.", show_default="auto: where flagged"),
     ] = None,
+    unfit: Annotated[
+        str | None,
+        typer.Option(
+            help="What becomes of sound and subtitles that the container cannot hold: refuse the film, convert (sound "
+            "is decoded to PCM), or drop.",
+            show_default="refuse",
+        ),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Begin at this time: seconds, M:SS or H:MM:SS.")] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
@@ -71,6 +79,7 @@ def upscale(
         "depth": depth,
         "tile": tile,
         "deinterlace": deinterlace,
+        "unfit": unfit,
         "encoder": encoder,
         "crf": crf,
     }

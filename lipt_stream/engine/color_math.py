@@ -106,6 +106,8 @@ def to_planes_constants(video: VideoFormat) -> ToPlanes:
     kr, kb = _luma_weights(video)
     kg = 1.0 - kr - kb
     luma_gain, black, chroma_gain, zero = _code_range(video)
+    if video.gray:
+        chroma_gain = 0.0  # a network's output is never quite gray
     per_u, per_v = chroma_gain / (2.0 * (1.0 - kb)), chroma_gain / (2.0 * (1.0 - kr))
     cosited_x, cosited_y = cosited(video)
     return ToPlanes(

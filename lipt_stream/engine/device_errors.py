@@ -9,13 +9,21 @@ import torch
 
 from lipt_stream.errors import DeviceError
 
+_WORDS_OF_MEMORY = (
+    "not enough memory",  # torch on a CPU, and OpenVINO
+    "can't allocate memory",
+    "cuda error: out of memory",  # of the driver itself: a context, a kernel's first use, pinned memory
+    "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+)
+
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out: on a GPU (its own class) or on a CPU (only words tell)."""
+    """Whether `error` says that memory ran out: by its class, or, on a CPU and in NVIDIA's libraries, its words."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("not enough memory" in words or "can't allocate memory" in words)
+    return isinstance(error, RuntimeError) and any(known in words for known in _WORDS_OF_MEMORY)
 
 
 @contextmanager
@@ -23,16 +31,16 @@ def translated(doing: str) -> Generator[None]:
     """Turn what torch raises on a device into a DeviceError that says what was being done."""
     try:
         yield
-    except torch.AcceleratorError as error:
-        raise DeviceError(
-            f"The GPU failed while {doing} ({_first_line(error)})",
-            "Run `lipt-stream doctor`; --device cpu works without it",
-        ) from error
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             raise DeviceError(
                 f"Out of memory while {doing} ({_first_line(error)})",
                 "Use a smaller --depth or --tile, a smaller --model, or --device cpu",
+            ) from error
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceError(
+                f"The GPU failed while {doing} ({_first_line(error)})",
+                "Run `lipt-stream doctor`; --device cpu works without it",
             ) from error
         raise
 

@@ -47,8 +47,9 @@ class LanczosUpscaler:
         self._between = make_phases(scale, is_cosited=False)
         self._on_even = make_phases(scale, is_cosited=True)
 
-    def run(self, images: Tensor) -> Tensor:
+    def run(self, images: Tensor, at_once: int = 1) -> Tensor:
         """`(N, 3, H, W)` float on `device` -> `(N, 3, scale*H, scale*W)` float32, not clamped."""
+        del at_once  # each call keeps to the threads it was given
         n, c, h, w = images.shape
         result = torch.empty((n, c, self.scale * h, self.scale * w), device=images.device)
         with torch.inference_mode(), self._threads():

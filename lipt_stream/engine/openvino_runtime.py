@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from queue import SimpleQueue
 from typing import Any, Final, Literal
 
 import torch
@@ -15,8 +16,15 @@ from lipt_stream.engine.openvino_import import ov
 from lipt_stream.errors import DeviceError
 from lipt_stream.model.lipt import LIPT, pad_by_reflection
 
-MAX_COMPILED: Final = 2
-"""Sizes kept compiled. A video has one; each holds its own activations, so more would only cost memory."""
+MAX_COMPILED: Final = 4
+"""Sizes kept compiled: a video has one, or in tiles up to four, where its sides are no multiples of the window. Each
+holds its own activations, so more would only cost memory."""
+
+AT_ONCE: Final = 2
+"""Frames of a stream that are computed at the same time, each on half of the cores. Threads that share one frame wait
+for each other at the end of every operation, and for whichever of them shares its core with an encoder; two frames
+wait for nothing (benchmarks/overlap.py). More of them would cost more memory and time from decoder to encoder.
+"""
 
 
 class OpenVinoRuntime:
@@ -24,13 +32,14 @@ class OpenVinoRuntime:
 
     Called with (N, 3, H, W) float on the CPU, 0..1, any size; gives (N, 3, scale H, scale W) float32, not clamped.
     Input and output are read and written in torch's memory; the images of a batch go one by one. May be called from
-    any thread, one call at a time; Python's lock is free meanwhile. DeviceError where OpenVINO fails; MemoryError or
-    RuntimeError where memory runs out, as torch has it.
+    any thread; calls for which there is no room yet wait. Python's lock is free meanwhile. DeviceError where OpenVINO
+    fails; MemoryError or RuntimeError where memory runs out, as torch has it.
     """
 
     def __init__(self, network: LIPT, precision: Literal["float32", "bfloat16"], threads: int | None) -> None:
         self.name: Final = "openvino"
         self.precision: Final = precision
+        self.at_once: Final = min(AT_ONCE, threads or torch.get_num_threads())
         self._network = network
         self._core: Any = ov.Core()
         self._options: dict[str, Any] = {
@@ -41,26 +50,29 @@ class OpenVinoRuntime:
         }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
-        self._requests: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._idle: OrderedDict[tuple[int, int, int], SimpleQueue[Any]] = OrderedDict()  # requests by size and streams
         self._lock = threading.Lock()
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
         height, width = images.shape[-2:]
         scale = self._network.config.scale
         x = pad_by_reflection(images.detach().float(), self._network.config.window).contiguous()
         y = torch.empty((x.shape[0], 3, scale * x.shape[2], scale * x.shape[3]))
-        with self._lock:
-            for index in range(x.shape[0]):
-                self._infer(x[index : index + 1], y[index : index + 1])
+        for index in range(x.shape[0]):
+            self._infer(x[index : index + 1], y[index : index + 1], at_once)
         return y[..., : scale * height, : scale * width]
 
-    def _infer(self, image: Tensor, result: Tensor) -> None:
+    def _infer(self, image: Tensor, result: Tensor, at_once: int) -> None:
         height, width = image.shape[-2:]
         try:
-            request = self._request(height, width)
-            request.set_input_tensor(ov.Tensor(image.numpy(), shared_memory=True))
-            request.set_output_tensor(ov.Tensor(result.numpy(), shared_memory=True))
-            request.infer()
+            idle = self._compiled(height, width, at_once)
+            request = idle.get()
+            try:
+                request.set_input_tensor(ov.Tensor(image.numpy(), shared_memory=True))
+                request.set_output_tensor(ov.Tensor(result.numpy(), shared_memory=True))
+                request.infer()
+            finally:
+                idle.put(request)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
@@ -68,17 +80,21 @@ class OpenVinoRuntime:
                 f"OpenVINO failed on {width}x{height} pixels ({_last_line(error)})", "Use --runtime torch"
             ) from error
 
-    def _request(self, height: int, width: int) -> Any:
-        """The compiled network's request for this size, compiled now if need be; the longest unused one is dropped."""
-        size = height, width
-        if size in self._requests:
-            self._requests.move_to_end(size)
-            return self._requests[size]
-        while len(self._requests) >= MAX_COMPILED:
-            self._requests.popitem(last=False)
-        compiled = self._core.compile_model(build_graph(self._network, height, width), "CPU", self._options)
-        self._requests[size] = compiled.create_infer_request()
-        return self._requests[size]
+    def _compiled(self, height: int, width: int, at_once: int) -> SimpleQueue[Any]:
+        """The idle ones of `at_once` requests for this size, compiled now if need be; the longest unused size goes."""
+        key = height, width, at_once
+        with self._lock:
+            if key in self._idle:
+                self._idle.move_to_end(key)
+                return self._idle[key]
+            while len(self._idle) >= MAX_COMPILED:
+                self._idle.popitem(last=False)
+            graph = build_graph(self._network, height, width)
+            compiled = self._core.compile_model(graph, "CPU", self._options | {"NUM_STREAMS": at_once})
+            self._idle[key] = SimpleQueue()
+            for _ in range(at_once):
+                self._idle[key].put(compiled.create_infer_request())
+            return self._idle[key]
 
 
 def has_bfloat16() -> bool:

@@ -25,8 +25,10 @@ class ImageUpscaler(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def run(self, images: Tensor) -> Tensor:
-        """`(N, 3, H, W)` float in 0..1 on `device` -> `(N, 3, scale*H, scale*W)` float, about 0..1, not clamped."""
+    def run(self, images: Tensor, at_once: int = 1) -> Tensor:
+        """`(N, 3, H, W)` float in 0..1 on `device` -> `(N, 3, scale*H, scale*W)` float, about 0..1, not clamped.
+
+        One of `at_once` calls that go on at the same time."""
         ...
 
 
@@ -46,15 +48,23 @@ class PlanesUpscaler:
         self._colors: Colors = make_colors(self.source, self.target, device)
         self._rgb = torch.zeros((batch, 3, source.height, source.width), device=device)
 
-    def run(self, upscaler: ImageUpscaler, pictures: Sequence[DevicePlanes], results: Sequence[DevicePlanes]) -> None:
-        """Fill `results` (of the target's format) from `pictures` (of the source's), at most `batch` of them."""
+    def run(
+        self,
+        upscaler: ImageUpscaler,
+        pictures: Sequence[DevicePlanes],
+        results: Sequence[DevicePlanes],
+        at_once: int = 1,
+    ) -> None:
+        """Fill `results` (of the target's format) from `pictures` (of the source's), at most `batch` of them.
+
+        One of `at_once` calls that go on at the same time, each on a PlanesUpscaler of its own."""
         if isinstance(upscaler, LanczosUpscaler):
             for planes, result in zip(pictures, results, strict=True):
                 upscaler.run_planes(self.source, planes, result)
             return
         for k, planes in enumerate(pictures):
             self._colors.to_rgb(planes, self._rgb[k : k + 1])
-        enlarged = upscaler.run(self._rgb)
+        enlarged = upscaler.run(self._rgb, at_once)
         for k, result in enumerate(results):
             self._colors.to_planes(enlarged[k : k + 1], result)
 

@@ -7,12 +7,12 @@ tiled against whole results over halos and tile sizes. Tiles begin on window bou
 With a threshold of 0 the result is, to the bit, what computing every tile of every frame anew would give. Above 0 it is
 that of a canvas (engine/canvas.py), a picture that is nowhere further than the threshold from the frame.
 
-Where much changes, tiles cost more than the whole frame, because of their halos. So after PATIENCE frames in a row in
-which the changed tiles would have read more pixels than the frame has, frames are computed whole, and after PATIENCE
-frames in a row in which they would have read less than half of it, in tiles again. Both changes recompute everything,
-and change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all
-over (a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all
-has changed is never computed, in either way.
+Where much changes, tiles cost more than the whole frame: for their halos, and for being many. So after PATIENCE frames
+in a row in which the changed tiles read more than MOST of what the frame has, frames are computed whole, and after
+PATIENCE frames in a row in which they would read less than LITTLE of it, in tiles again. Both recompute everything, and
+change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all over
+(a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all has
+changed is never computed, in either way; any other is computed whole by Lanczos.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 
 from lipt_stream.engine.canvas import Canvas, Mask, places, tiles_reading
 from lipt_stream.engine.color_math import DevicePlanes
+from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler, PlanesUpscaler, copy_planes, new_planes, part
 from lipt_stream.engine.tiling import Span, fixed_plan, window
 from lipt_stream.frame import Planes
@@ -32,24 +33,30 @@ CORE: Final = 48
 HALO: Final = 8
 ALIGN: Final = 8  # the window of every network that ships
 PATIENCE: Final = 4
+MOST: Final = 0.75
+LITTLE: Final = 0.4
 BATCH: Final = {"cuda": 16, "cpu": 1}
 """Tiles that a device computes at a time. A CPU gains nothing from more (benchmarks/tile_reuse.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do for one frame. `changed` says which tiles are computed, None that the frame is, whole."""
+    """What there is to do for one frame. `changed` says which tiles are computed, None that the frame is, whole.
+
+    Shares are pixels that are read / pixels of the frame: 0 where nothing changed, above 1 with many halos.
+    """
 
     tiles: int
     reused: int
-    share: float  # pixels that the network reads / pixels of the frame: 0 where nothing changed, above 1 with halos
+    share: float  # that is computed
+    network_share: float  # that a network would compute: another one only for Lanczos
     rows: tuple[slice, ...]  # of luma, that are read
     changed: Mask | None
 
 
-def whole_frame(height: int, tiles: int = 1) -> Work:
+def whole_frame(height: int, tiles: int = 1, network_share: float = 1.0) -> Work:
     """The work for a frame of so many rows that is computed whole, though it has so many tiles."""
-    return Work(tiles, 0, 1.0, (slice(0, height),), None)
+    return Work(tiles, 0, 1.0, network_share, (slice(0, height),), None)
 
 
 class WholeOrTiles:
@@ -61,7 +68,7 @@ class WholeOrTiles:
 
     def in_tiles(self, share: float) -> bool:
         """Whether to compute in tiles, given the share that the changed tiles of this frame would read."""
-        is_against = share > 1 if self._in_tiles else share < 0.5
+        is_against = share > MOST if self._in_tiles else share < LITTLE
         self._frames_against = self._frames_against + 1 if is_against else 0
         if self._frames_against == PATIENCE:
             self._in_tiles = not self._in_tiles
@@ -101,7 +108,7 @@ class ChangedTiles:
         """Compute everything in the next frame: the upscaler is another one, or the last frame failed."""
         self._is_valid = False
 
-    def plan(self, planes: Planes) -> Work:
+    def plan(self, upscaler: ImageUpscaler, planes: Planes) -> Work:
         """What of a frame has to be computed. `run` must follow on the same frame; where it fails, all is forgotten.
 
         Where tiles are to be computed, and the threshold is not 0, `planes` become the canvas.
@@ -110,14 +117,18 @@ class ChangedTiles:
         blocks |= not self._is_valid
         self._is_valid = False  # until it has run
         changed = tiles_reading(blocks, self._plan)
-        in_tiles = self._choice.in_tiles(self._share(changed))
+        share = self._share(changed)
+        in_tiles = self._choice.in_tiles(share)
         if not changed.any():
             return self._work(changed)
+        if isinstance(upscaler, LanczosUpscaler):  # a few tiles take as long as all of it, and give the same result
+            self._canvas.take(planes)
+            return self._whole_frame(share if in_tiles else 1.0)
         if in_tiles and self._is_tiled:
             self._canvas.take_blocks(planes, blocks)
             return self._work(changed)
         self._canvas.take(planes)
-        return self._work(np.ones_like(changed)) if in_tiles else whole_frame(self._source.height, self._plan.count)
+        return self._work(np.ones_like(changed)) if in_tiles else self._whole_frame(1.0)
 
     def run(self, upscaler: ImageUpscaler, work: Work, planes: DevicePlanes, result: DevicePlanes) -> None:
         """Fill `result` with the upscaled frame: what `work` asks for from `planes`, the rest from memory."""
@@ -145,7 +156,11 @@ class ChangedTiles:
     def _work(self, changed: Mask) -> Work:
         reused = self._plan.count - int(np.count_nonzero(changed))
         rows = tuple(self._plan.rows[row].read for row in sorted({row for row, _ in places(changed)}))
-        return Work(self._plan.count, reused, self._share(changed), rows, changed)
+        share = self._share(changed)
+        return Work(self._plan.count, reused, share, share, rows, changed)
+
+    def _whole_frame(self, network_share: float) -> Work:
+        return whole_frame(self._source.height, self._plan.count, network_share)
 
     def _share(self, changed: Mask) -> float:
         """Pixels that these tiles read, of the frame's."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Final, Literal, Protocol, TypeAlias, cast
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Final, Literal, Protocol, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor
@@ -26,7 +28,7 @@ _BFLOAT16_INSTRUCTIONS: Final = ("avx512_bf16", "amx_bf16", "bf16")  # the last 
 class Runtime(Protocol):
     """The network on a device: (N, 3, H, W) float there, 0..1 -> (N, 3, scale H, scale W) float32, not clamped.
 
-    Any size. One call at a time, from any thread. The result is the caller's; it need not be contiguous.
+    Any size, from any thread. The result is the caller's; it need not be contiguous.
     """
 
     @property
@@ -39,7 +41,14 @@ class Runtime(Protocol):
         """What it mostly computes in: "float32", "float16" or "bfloat16"."""
         ...
 
-    def __call__(self, images: Tensor) -> Tensor: ...
+    @property
+    def at_once(self) -> int:
+        """How many calls may go on at the same time and gain by it."""
+        ...
+
+    def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
+        """One of `at_once` calls that go on at the same time, each with its part of the cores: by itself, with all."""
+        ...
 
 
 def make_runtime(
@@ -53,9 +62,12 @@ def make_runtime(
         threads: for the network on a CPU, None for the library's own choice. Torch's are set for the whole process.
 
     Raises:
-        SettingsError: the combination makes no sense, or OpenVINO is asked for and not installed.
+        SettingsError: a word is unknown, the combination makes no sense, or OpenVINO is asked for and not installed.
         DeviceError: the CPU lacks the precision.
     """
+    for word, known in ((precision, get_args(Precision)), (runtime, get_args(RuntimeName))):
+        if word not in known:
+            raise SettingsError(f"There is no {word!r}", f"Use {', '.join(known)}")
     if threads is not None and threads < 1:
         raise SettingsError(f"threads is {threads}", "Use at least 1")
     if device.type == "cpu" and precision == "float16":
@@ -76,20 +88,36 @@ def make_runtime(
 
 
 class TorchRuntime:
-    """The floor that always works: the network itself, channels last, without gradients."""
+    """The floor that always works: the network itself, channels last, without gradients.
+
+    float32 is float32: torch would let cuDNN round the factors of convolutions to 10 bits (TF32) on a GPU.
+    """
 
     def __init__(self, network: LIPT, device: torch.device, precision: _Computed) -> None:
         self.name: Final = "torch"
         self.precision: Final = precision
+        self.at_once: Final = 1
         # Channels last by a loop: `Module.to(memory_format=)` is not in torch's typed signature.
         self._network = network.to(device, _DTYPES[precision]).eval()
         for parameter in self._network.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        with torch.inference_mode():
+    def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
+        del at_once  # torch has one pool of threads, and a GPU one stream
+        exact = self.precision == "float32" and images.device.type == "cuda"
+        with torch.inference_mode(), _without_tf32() if exact else nullcontext():
             return self._network(images).float()
+
+
+@contextmanager
+def _without_tf32() -> Generator[None]:
+    """cuDNN multiplies all bits of float32; its other switches stay as they are."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+    ):
+        yield
 
 
 def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openvino"]:

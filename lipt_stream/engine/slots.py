@@ -3,15 +3,18 @@
 A slot is owned by one stage at a time (decode, the main thread, encode) and handed on through queues; nothing here
 locks. On a GPU the three copies and computations of a frame are enqueued on three streams, chained by events, and no
 host thread waits for the device except the encode thread, for its own frame's download. On a CPU host and device
-buffers are the same memory, the copies vanish, and the events only note the time.
+buffers are the same memory, the copies vanish, and the events only note the time; where a runtime gains by computing
+two frames at the same time, worker threads do there what a GPU's streams do.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +29,8 @@ from lipt_stream.engine.tiling import window
 from lipt_stream.frame import Frame, Planes, VideoFormat
 
 STAGES = ("upload", "network", "download")
+WARM_UP_CALLS = 5
+WARM_UP_SECONDS = 0.5  # after which a slow upscaler is not called again
 
 
 class Event(Protocol):
@@ -84,9 +89,12 @@ class Slot:
     work: Work
     frame: Frame | None = None
     read_at: float = field(default=0.0)  # perf_counter seconds when decoding of this frame began: for its latency
+    running: Future[None] | None = None  # where a worker thread computes it
 
     def wait(self) -> None:
-        """Block until the upscaled planes are in `host_out`. Raises DeviceError for what failed on the device."""
+        """Block until the upscaled planes are in `host_out`. Raises what failed, on the device a DeviceError."""
+        if self.running is not None:
+            self.running.result()
         with translated("upscaling a frame"):
             self.events["download"].ended.synchronize()
 
@@ -95,14 +103,26 @@ class Engine:
     """Carries frames of one format through an upscaler: `depth` slots, three streams on a GPU.
 
     Memory held: depth x (1 + scale^2) x source frame bytes on the host and, on a GPU, again on the device, plus one
-    RGB frame of the source (float) and what the network needs for one frame; with reuse one more upscaled frame.
+    RGB frame of the source (float) and what the network needs for one frame, both `at_once` times; with reuse one more
+    upscaled frame.
     """
 
     def __init__(
-        self, upscaler: ImageUpscaler, source: VideoFormat, depth: int, *, reuse_threshold: int | None = None
+        self,
+        upscaler: ImageUpscaler,
+        source: VideoFormat,
+        depth: int,
+        *,
+        reuse_threshold: int | None = None,
+        at_once: int = 1,
     ) -> None:
         """`reuse_threshold`: None computes every frame whole; a number computes only tiles in which a sample has moved
-        by more than that, in codes of 8 bits (engine/reuse.py); above 0, `submit` may change `host_in` by as much."""
+        by more than that, in codes of 8 bits (engine/reuse.py); above 0, `submit` may change `host_in` by as much.
+        `at_once`: frames computed at the same time, each with its part of the cores: up to the upscaler's own number
+        more frames a second, each of which takes longer. Not with reuse, where a frame follows from the last.
+        """
+        if at_once > 1 and reuse_threshold is not None:
+            raise ValueError("frames that reuse the last one's result are computed one by one")
         self.upscaler = upscaler
         self.source = source
         self.target = source.scaled(upscaler.scale)
@@ -110,6 +130,12 @@ class Engine:
         self._on_gpu = self._device.type == "cuda"
         with translated("reserving frame buffers"):
             self._frames = PlanesUpscaler(source, upscaler.scale, self._device)
+            self._at_once = at_once
+            self._idle: SimpleQueue[PlanesUpscaler] = SimpleQueue()
+            self._idle.put(self._frames)
+            for _ in range(at_once - 1):
+                self._idle.put(PlanesUpscaler(source, upscaler.scale, self._device))
+            self._workers: ThreadPoolExecutor | None = None
             self._reuse = None if reuse_threshold is None else ChangedTiles(self._frames, reuse_threshold)
             self._streams = {name: self._new_stream() for name in STAGES}
             self.slots = [self._new_slot() for _ in range(depth)]
@@ -130,48 +156,82 @@ class Engine:
             self._reuse.forget()
 
     def warm_up(self, upscaler: ImageUpscaler) -> float:
-        """Let `upscaler` compile for the sizes that frames come in here; the seconds that it then takes for a frame.
+        """Let `upscaler` compile for the sizes that come here; the seconds that it then takes for a whole frame.
 
-        To be called between frames, from the thread that submits them.
+        The least of some calls, so that a busy moment does not count. To be called between frames, from the thread that
+        submits them.
         """
         self._accept(upscaler)
         whole = StageEvents(self._new_event(), self._new_event())
+        taken: list[float] = []
         with translated("warming up"), torch.inference_mode(), self._stage("network"):
             if self._reuse is not None:
                 self._reuse.warm_up(upscaler)
             self._frames.warm_up(upscaler)
-            whole.began.record()
-            self._frames.warm_up(upscaler)
-            whole.ended.record()
-            whole.ended.synchronize()
-        return whole.seconds
+            while len(taken) < WARM_UP_CALLS and sum(taken) < WARM_UP_SECONDS:
+                whole.began.record()
+                self._frames.warm_up(upscaler)
+                whole.ended.record()
+                whole.ended.synchronize()
+                taken.append(whole.seconds)
+        return min(taken)
 
     def submit(self, slot: Slot) -> None:
-        """Enqueue upload, network and download of `slot`. Returns at once on a GPU, when it is done on a CPU."""
-        upload, network, download = (slot.events[name] for name in STAGES)
-        with translated("upscaling a frame"), torch.inference_mode():
-            with self._stage("upload"):
-                upload.began.record()
-                slot.work = self._reuse.plan(slot.host_in) if self._reuse else whole_frame(self.source.height)
-                for rows in slot.work.rows:
-                    self._copy(slot.staged_in, slot.device_in, rows)
-                upload.ended.record()
-            with self._stage("network", after=upload.ended):
-                network.began.record()
-                if self._reuse:
-                    self._reuse.run(self.upscaler, slot.work, slot.device_in, slot.device_out)
-                else:
-                    self._frames.run(self.upscaler, [slot.device_in], [slot.device_out])
-                network.ended.record()
-            with self._stage("download", after=network.ended):
-                download.began.record()
-                self._copy(slot.device_out, slot.staged_out, slice(0, self.target.height))
-                download.ended.record()
+        """Begin upload, network and download of `slot`, whose `wait` tells the end.
+
+        Returns at once on a GPU, and where several frames are computed at the same time; else when it is done.
+        """
+        if self._at_once == 1:
+            self._carry(slot, self.upscaler, at_once=1)
+        else:
+            self._workers = self._workers or ThreadPoolExecutor(self._at_once, "lipt-network")
+            slot.running = self._workers.submit(self._carry, slot, self.upscaler, at_once=self._at_once)
 
     def process(self, slot: Slot) -> None:
-        """Submit and wait: the serial way, for benchmarks and tests."""
-        self.submit(slot)
+        """Carry one frame with all there is, and wait: the serial way, for benchmarks and tests."""
+        slot.running = None
+        self._carry(slot, self.upscaler, at_once=1)
         slot.wait()
+
+    def drain(self) -> None:
+        """Wait until nothing is in flight, no thread works, and every slot may be used again. What failed in between is
+        not raised."""
+        if self._workers is not None:
+            self._workers.shutdown()
+            self._workers = None
+        for stream in self._streams.values():
+            if stream is not None:
+                stream.synchronize()
+
+    def _carry(self, slot: Slot, upscaler: ImageUpscaler, *, at_once: int) -> None:
+        upload, network, download = (slot.events[name] for name in STAGES)
+        frames = self._idle.get()
+        try:
+            with translated("upscaling a frame"), torch.inference_mode():
+                with self._stage("upload"):
+                    upload.began.record()
+                    slot.work = self._plan(upscaler, slot)
+                    for rows in slot.work.rows:
+                        self._copy(slot.staged_in, slot.device_in, rows)
+                    upload.ended.record()
+                with self._stage("network", after=upload.ended):
+                    network.began.record()
+                    if self._reuse:
+                        self._reuse.run(upscaler, slot.work, slot.device_in, slot.device_out)
+                    else:
+                        frames.run(upscaler, [slot.device_in], [slot.device_out], at_once)
+                    network.ended.record()
+                with self._stage("download", after=network.ended):
+                    download.began.record()
+                    self._copy(slot.device_out, slot.staged_out, slice(0, self.target.height))
+                    download.ended.record()
+        finally:
+            self._idle.put(frames)
+
+    def _plan(self, upscaler: ImageUpscaler, slot: Slot) -> Work:
+        if self._reuse is None:
+            return whole_frame(self.source.height)
+        return self._reuse.plan(upscaler, slot.host_in)
 
     def _copy(self, planes: DevicePlanes, result: DevicePlanes, rows: slice) -> None:
         if self._on_gpu:
@@ -216,7 +276,8 @@ class Engine:
         )
 
     def _new_event(self) -> Event:
-        return torch.cuda.Event(enable_timing=True) if self._on_gpu else HostEvent()
+        # blocking: whoever waits sleeps, and leaves its core to the encoder
+        return torch.cuda.Event(enable_timing=True, blocking=True) if self._on_gpu else HostEvent()
 
     def _staged(self, video: VideoFormat) -> DevicePlanes:
         return new_planes(video, torch.device("cpu"), pinned=self._on_gpu)

@@ -86,18 +86,22 @@ def smallest_tile(halo: tuple[int, int], align: int) -> int:
     return -(-need // align) * align
 
 
-def plan_tiles(height: int, width: int, max_pixels: int, halo: tuple[int, int], align: int) -> TilePlan:
+def plan_tiles(
+    height: int, width: int, *, max_pixels: int, max_side: int, halo: tuple[int, int], align: int
+) -> TilePlan:
     """The plan that reads the fewest pixels among those whose tiles hold at most `max_pixels` (about).
 
-    A tile is never smaller than `smallest_tile`, even where that exceeds `max_pixels`.
+    No tile is longer than `max_side`, and none smaller than `smallest_tile`, even where that exceeds `max_pixels`.
     """
-    if height * width <= max_pixels:
+    if height * width <= max_pixels and max(height, width) <= max_side:
         return TilePlan((Span(0, height, 0, height),), (Span(0, width, 0, width),))
     floor = smallest_tile(halo, align)
     least_height, least_width = min(floor, height), min(floor, width)
+    # One window below `max_side`, because the last tile of an axis may be longer than the others by less than that.
+    longest_height, longest_width = (side if side <= max_side else max_side - align for side in (height, width))
     plans: list[TilePlan] = []
-    for tile_width in [*range(least_width, width, 4 * align), width]:
-        tile_height = min(max_pixels // tile_width, height)
+    for tile_width in [*range(least_width, longest_width, 4 * align), longest_width]:
+        tile_height = min(max_pixels // tile_width, longest_height)
         if tile_height < least_height and tile_width > least_width:
             break  # too wide to leave a core in the other direction
         rows = split_axis(height, max(tile_height, least_height), halo, align)

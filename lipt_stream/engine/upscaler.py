@@ -14,7 +14,7 @@ from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_ru
 from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
 from lipt_stream.model import catalog
-from lipt_stream.model.lipt import LIPT, LiptConfig
+from lipt_stream.model.lipt import LIPT, MAX_SIDE, LiptConfig
 from lipt_stream.model.weights import WeightsInfo, load_weights
 
 Tile: TypeAlias = int | Literal["auto"]
@@ -30,8 +30,9 @@ class Upscaler:
     Called with images `(N, 3, H, W)`, RGB:
     - a float tensor in 0..1 gives a float tensor `(N, 3, scale*H, scale*W)` of the same dtype, about 0..1, not clamped;
     - a uint8 tensor gives a rounded, clamped uint8 tensor.
-    The result is on the device that the images came from. Any size from 1x1 up is taken; frames too large for memory
-    are cut into tiles, and running out of memory means the same images again in smaller tiles.
+    The result is on the device that the images came from. Any size from 1x1 up is taken; images too large for memory
+    together go one by one, and one that is too large is cut into tiles; running out of memory means the same again in
+    smaller parts.
     Raises TypeError or ValueError for other dtypes or shapes, DeviceError where even the smallest tile does not fit.
     """
 
@@ -50,7 +51,7 @@ class Upscaler:
         cls,
         name_or_path: str | Path,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: Precision = "auto",
         runtime: RuntimeName = "auto",
         threads: int | None = None,
@@ -63,7 +64,7 @@ class Upscaler:
         file's own. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N". `threads`: for the network
         on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory allows.
         """
-        target = pick_device(device)
+        target = pick_device(str(device))
         network, info = load_weights(find_weights(name_or_path, scale))
         run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
         return cls(network, info, device=target, runtime=run, tile=tile)
@@ -80,6 +81,11 @@ class Upscaler:
     def runtime(self) -> str:
         return self._runtime.name
 
+    @property
+    def at_once(self) -> int:
+        """How many calls of `run` may go on at the same time, and together do more than one after the other."""
+        return self._runtime.at_once
+
     def __call__(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
@@ -90,43 +96,56 @@ class Upscaler:
             result = self.run(moved.float() / 255).mul(255).round().clamp(0, 255)
         else:
             result = self.run(moved.float())
-        return result.to(images.device, images.dtype)
+        return result.to(images.device, images.dtype).contiguous()
 
-    def run(self, images: Tensor) -> Tensor:
-        """The bare network, tiled where needed: `(N, 3, H, W)` float in 0..1 on `device` -> float, about 0..1."""
+    def run(self, images: Tensor, at_once: int = 1) -> Tensor:
+        """The bare network, tiled where needed: `(N, 3, H, W)` float in 0..1 on `device` -> float, about 0..1.
+
+        With `at_once`, one of so many calls that go on at the same time (see `Upscaler.at_once`).
+        """
         n, _, height, width = images.shape
         with torch.inference_mode():
             while True:
-                plan = self.plan(height, width, n)
+                limit = self._max_pixels
+                if n > 1 and n * height * width > limit:
+                    return torch.cat([self.run(images[index : index + 1], at_once) for index in range(n)])
+                plan = self.plan(height, width)
                 try:
-                    return apply_tiled(self._runtime, images, plan, self.scale)
+                    return apply_tiled(lambda tile: self._runtime(tile, at_once), images, plan, self.scale)
                 except (RuntimeError, MemoryError) as error:
                     if not is_out_of_memory(error):
                         raise
-                    self._shrink_tiles(height * width, error)
+                    self._shrink_tiles(min(limit, n * height * width), error)
+                if self.device.type == "cuda":  # here, where the error no longer keeps the failed call's tensors
+                    torch.cuda.empty_cache()
 
-    def plan(self, height: int, width: int, batch: int = 1) -> TilePlan:
-        """The tiles that images of this size are cut into at present: one where they fit whole."""
-        max_pixels = max(self._max_pixels // batch, 1)
-        return plan_tiles(height, width, max_pixels, self.config.receptive_field, self.config.window)
+    def plan(self, height: int, width: int) -> TilePlan:
+        """The tiles that an image of this size is cut into at present: one where it fits whole."""
+        return plan_tiles(
+            height,
+            width,
+            max_pixels=self._max_pixels,
+            max_side=MAX_SIDE,
+            halo=self.config.receptive_field,
+            align=self.config.window,
+        )
 
-    def _shrink_tiles(self, pixels: int, error: BaseException) -> None:
-        """Halve the tile after running out of memory; the same images are then tried again."""
+    def _shrink_tiles(self, tried: int, error: BaseException) -> None:
+        """Halve the tile after running out of memory with `tried` pixels; the same images are then tried again."""
         least = smallest_tile(self.config.receptive_field, self.config.window) ** 2
-        tried = min(self._max_pixels, pixels)
         if tried <= least:
             raise DeviceError(
                 f"{self.device} has too little memory for {self.info.name}, even in tiles of {int(least**0.5)} pixels",
                 "Use a smaller --model, or --device cpu",
             ) from error
-        self._max_pixels = max(tried // 2, least)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._max_pixels = min(self._max_pixels, max(tried // 2, least))
 
     def _tile_pixels(self, tile: Tile) -> int:
         if tile == "auto":
             bytes_per_pixel = BYTES_PER_PIXEL_CHANNEL * self.config.channels
-            return max(int(_free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel), 1)
+            return max(int(_free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel / self.at_once), 1)
+        if not isinstance(tile, int):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+            raise SettingsError(f"tile is {tile!r}", "Use auto or a side in pixels")
         least = smallest_tile(self.config.receptive_field, self.config.window)
         if tile < least:
             raise SettingsError(

@@ -19,6 +19,7 @@ class _Frame:
     busy_seconds: float | None  # None: dropped
     interval_seconds: float
     share: float
+    network_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class FrameSummary:
 
     busy_seconds: float
     share: float
+    network_share: float
     interval_seconds: float
     frames: int
     dropped: int
@@ -44,26 +46,34 @@ class FrameWindow:
     def clear(self) -> None:
         self._frames.clear()
 
-    def computed(self, now: float, busy_seconds: float, interval_seconds: float, share: float) -> None:
-        self._add(_Frame(now, busy_seconds, interval_seconds, share))
+    def computed(
+        self, now: float, busy_seconds: float, interval_seconds: float, share: float, network_share: float
+    ) -> None:
+        self._add(_Frame(now, busy_seconds, interval_seconds, share, network_share))
 
     def dropped(self, now: float, interval_seconds: float) -> None:
-        self._add(_Frame(now, None, interval_seconds, 0.0))
+        self._add(_Frame(now, None, interval_seconds, 0.0, 0.0))
 
     def summary(self) -> FrameSummary | None:
         """None where the frames do not fill the window: after a step, and when the source stood still."""
         times = [frame.busy_seconds for frame in self._frames]
         intervals = [frame.interval_seconds for frame in self._frames]
-        covered = sum(max(busy or 0.0, interval) for busy, interval in zip(times, intervals, strict=True))
-        computed = sorted((frame.busy_seconds, frame.share) for frame in self._frames if frame.busy_seconds is not None)
+        covered = sum(max(taken or 0.0, interval) for taken, interval in zip(times, intervals, strict=True))
+        computed = sorted(
+            (frame.busy_seconds, frame.share, frame.network_share)
+            for frame in self._frames
+            if frame.busy_seconds is not None
+        )
         if len(computed) < LEAST_COMPUTED or covered < ENOUGH * _span_seconds(intervals[-1]):
             return None
         del computed[-1]
-        drops = [busy is None for busy in times]
+        drops = [taken is None for taken in times]
         runs = sum(now and not before for before, now in itertools.pairwise([False, *drops]))
+        busy, share, network_share = (sum(values) / len(computed) for values in zip(*computed, strict=True))
         return FrameSummary(
-            busy_seconds=sum(busy for busy, _ in computed) / len(computed),
-            share=sum(share for _, share in computed) / len(computed),
+            busy_seconds=busy,
+            share=share,
+            network_share=network_share,
             interval_seconds=sum(intervals) / len(intervals),
             frames=len(times),
             dropped=sum(drops),

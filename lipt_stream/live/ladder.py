@@ -5,9 +5,9 @@ when for some seconds there has been room by a margin, and not before STEP_SECON
 not hold when it was tried waits twice as long before it is tried again. So no rung is entered twice within
 STEP_SECONDS: the picture does not flicker between two sharpnesses.
 
-Estimates are of whole frames: what the present rung takes now, times the ratio that both had when they were warmed up,
-or, where a climb has shown it, from one to the other. They are scaled by the share of the frame that has to be computed
-(engine/reuse.py): a rung that is too slow for a scene that moves may do for one that stands still.
+Estimates are of whole frames: what the present rung takes now, times the ratio that both had when they were warmed up.
+They are scaled by the share of the frame that has to be computed (engine/reuse.py): a rung that is too slow for a scene
+that moves may do for one that stands still.
 
 Pure logic: the time is passed in, in seconds of any steady clock, and nothing waits.
 """
@@ -69,10 +69,11 @@ class Ladder:
         if not known:
             raise ValueError("no rung was warmed up")
         pace = sum(warm_up[name] for name in known) / sum(self._rungs[self._index(name)].cost for name in known)
-        self._costs = [_Cost(warm_up.get(rung.name, rung.cost * pace)) for rung in rungs]
-        affordable = (i for i, cost in enumerate(self._costs) if cost.promised <= ROOM * interval_seconds)
+        self._whole_seconds = [warm_up.get(rung.name, rung.cost * pace) for rung in rungs]  # at the warm-up
+        self._trials = [_Trials() for _ in rungs]
+        affordable = (i for i, seconds in enumerate(self._whole_seconds) if seconds <= ROOM * interval_seconds)
         self._present = next(affordable, len(rungs) - 1)
-        self._slowness = 1.0  # what whole frames take now / what they should
+        self._slowness = 1.0  # what whole frames take now / what they took at the warm-up
         self._is_pinned = False
         self._window = FrameWindow()
         self._begin(now_seconds, climbed=False)
@@ -87,15 +88,20 @@ class Ladder:
         return self._is_pinned
 
     def computed(
-        self, now_seconds: float, busy_seconds: float, interval_seconds: float, share: float = 1.0
+        self,
+        now_seconds: float,
+        busy_seconds: float,
+        interval_seconds: float,
+        share: float,
+        network_share: float,
     ) -> Step | None:
         """A frame was done now, on the present rung. `busy_seconds`: how long it kept what computes frames busy.
-        `interval_seconds`: between frames of the source. `share`: what part of it was computed (`Work.share`)."""
+        `interval_seconds`: between frames of the source. The shares are those of its `Work`."""
         if self._settled_at is None:
             self._settled_at = now_seconds + SETTLE_SECONDS
         if now_seconds < self._settled_at:
             return None
-        self._window.computed(now_seconds, busy_seconds, interval_seconds, share)
+        self._window.computed(now_seconds, busy_seconds, interval_seconds, share, network_share)
         return self._judged(now_seconds)
 
     def dropped(self, now_seconds: float, interval_seconds: float) -> Step | None:
@@ -118,9 +124,10 @@ class Ladder:
         frames = self._window.summary()
         if frames is None:
             return None
-        self._measure(frames)
+        if frames.share >= LEAST_SHARE:
+            self._slowness = frames.busy_seconds / frames.share / self._whole_seconds[self._present]
         if now - self._entered_at >= PROVEN_SECONDS:
-            self._costs[self._present].proven()
+            self._trials[self._present].proven()
         if self._is_pinned:
             return None
         if frames.busy_seconds > FULL * frames.interval_seconds:
@@ -131,37 +138,27 @@ class Ladder:
             return self._down(now, self._present + 1, reason)
         return self._up(now, frames)
 
-    def _measure(self, frames: FrameSummary) -> None:
-        if frames.share < LEAST_SHARE:
-            return
-        cost, whole_seconds = self._costs[self._present], frames.busy_seconds / frames.share
-        if self._has_climbed and not self._has_measured:  # the machine is as slow as it was before the climb
-            cost.expected = whole_seconds / self._slowness
-        self._slowness = whole_seconds / cost.expected
-        self._has_measured = True
-
     def _down(self, now: float, to: int, reason: str) -> Step | None:
         self._room_since = None
         if self._present == len(self._rungs) - 1:
             return None
         if self._has_climbed and now - self._entered_at < PROVEN_SECONDS:
-            self._costs[self._present].failed(now)
+            self._trials[self._present].failed(now)
         return self._step(to, now, reason)
 
     def _affordable(self, frames: FrameSummary) -> int:
         """The best lower rung that should hold, or the last."""
-        slowness = frames.busy_seconds / self._costs[self._present].expected
+        most = FITS * frames.interval_seconds / frames.busy_seconds * self._whole_seconds[self._present]
         lower = range(self._present + 1, len(self._rungs))
-        fitting = (i for i in lower if self._costs[i].expected * slowness <= FITS * frames.interval_seconds)
-        return next(fitting, len(self._rungs) - 1)
+        return next((i for i in lower if self._whole_seconds[i] <= most), len(self._rungs) - 1)
 
     def _up(self, now: float, frames: FrameSummary) -> Step | None:
         better = self._present - 1
         if better < 0:
             return None
-        cost, interval = self._costs[better], frames.interval_seconds
-        whole_seconds = min(cost.expected, cost.promised) * self._slowness
-        seconds = whole_seconds * frames.share
+        interval = frames.interval_seconds
+        whole_seconds = self._whole_seconds[better] * self._slowness
+        seconds = whole_seconds * frames.network_share
         has_room = seconds <= ROOM * interval and whole_seconds <= max(LONGEST_FRAME_SECONDS, interval)
         if not has_room or frames.dropped:
             self._room_since = None
@@ -169,7 +166,7 @@ class Ladder:
         if self._room_since is None:
             self._room_since = now
         is_calm = now - self._room_since >= CALM_SECONDS and now - self._entered_at >= STEP_SECONDS
-        if not is_calm or now < cost.not_before:
+        if not is_calm or now < self._trials[better].not_before:
             return None
         return self._step(better, now, f"{self._names[better]} should take {_of(seconds, frames)}")
 
@@ -184,7 +181,6 @@ class Ladder:
         """Watch the present rung from its first frame on."""
         self._entered_at = now
         self._has_climbed = climbed
-        self._has_measured = False
         self._settled_at: float | None = None
         self._room_since: float | None = None
         self._window.clear()
@@ -199,13 +195,11 @@ class Ladder:
         return self._names.index(name)
 
 
-class _Cost:
-    """The seconds of a whole frame on one rung when the machine is as it was at the warm-up, and how trying it went."""
+class _Trials:
+    """How climbing to one rung went."""
 
-    def __init__(self, promised: float) -> None:
-        self.promised = promised  # by the warm-up
-        self.expected = promised  # after what the last climb to it has shown
-        self.not_before = float("-inf")  # it may not be climbed to
+    def __init__(self) -> None:
+        self.not_before = float("-inf")  # may it be tried again
         self._wait_seconds = STEP_SECONDS
 
     def failed(self, now: float) -> None:

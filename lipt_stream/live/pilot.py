@@ -81,10 +81,11 @@ class LadderPilot:
         if self._on_gpu:  # submitting only enqueued it
             busy = slot.events["network"].seconds
         self._expected_seconds = _REMEMBER * self._expected_seconds + (1 - _REMEMBER) * busy
+        work = slot.work
         with self._lock:
-            step = self._ladder.computed(self._clock(), busy, self._interval_seconds(), slot.work.share)
+            step = self._ladder.computed(self._clock(), busy, self._interval_seconds(), work.share, work.network_share)
         self._tell(step)
-        return slot.work.tiles, slot.work.reused
+        return work.tiles, work.reused
 
     def _tell(self, step: Step | None) -> None:
         if step is not None:

@@ -96,9 +96,12 @@ class Works:
 
 
 def live_format(source: VideoFormat) -> VideoFormat:
-    """What a session carries of a source: 8 bits, and an even size, which H.264 in 4:2:0 demands of any scale."""
+    """What a session carries of a source: 8 bits, in colour, which a gray one may turn to by day, and of an even
+    size, which H.264 in 4:2:0 demands at any scale."""
     width, height = (max(2, side - side % 2) for side in (source.width, source.height))
-    return dataclasses.replace(source, width=width, height=height, pix_fmt="yuv420p", time_base=Fraction(1, 90_000))
+    return dataclasses.replace(
+        source, width=width, height=height, pix_fmt="yuv420p", gray=False, time_base=Fraction(1, 90_000)
+    )
 
 
 def _live_sound(source: EncodedStream | None, first_data: bytes) -> LiveSound | None:

@@ -61,8 +61,10 @@ class PacketTrack:
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """A stream that is copied. `tick_seconds` is its time base; `dispositions` the names of its flags."""
+    """A stream that is copied, the `index`-th of its file. `tick_seconds` is its time base; `dispositions` the names of
+    its flags."""
 
+    index: int
     kind: CopiedKind
     codec: str
     language: str
@@ -115,7 +117,7 @@ def read_film(path: Path, joins: Sequence[float] = (0.0,)) -> FilmFacts:
             streams=tuple(_stream_facts(stream, tracks[stream.index]) for stream in copied),
             chapters=tuple(_chapter(chapter) for chapter in container.chapters()),
             attachments=_attachments(container),
-            metadata=dict(container.metadata),
+            metadata={_text(key): _text(value) for key, value in container.metadata.items()},
             others=tuple(_name_other(s) for s in container.streams if s != main and _is_other(s)),
         )
 
@@ -218,10 +220,11 @@ def _plain_text(data: bytes) -> bytes:
 def _stream_facts(stream: Stream, packets: PacketTrack) -> StreamFacts:
     language = stream.language or ""
     return StreamFacts(
+        index=stream.index,
         kind="audio" if stream.type == "audio" else "subtitle",
         codec=codec_name(stream),
         language="" if language == "und" else language,
-        title=stream.metadata.get("title", ""),
+        title=_text(stream.metadata.get("title", "")),
         dispositions=frozenset(flag.name for flag in Disposition if stream.disposition & flag and flag.name),
         tick_seconds=float(stream.time_base or Fraction(1, 1000)),
         packets=packets,
@@ -239,16 +242,22 @@ def codec_name(stream: Stream) -> str:
 def _chapter(chapter: Chapter) -> ChapterFacts:
     unit = chapter["time_base"] or Fraction(1, 1000)
     start, end = (float(chapter[key] * unit) for key in ("start", "end"))
-    return ChapterFacts(chapter["metadata"].get("title", ""), start, end)
+    return ChapterFacts(_text(chapter["metadata"].get("title", "")), start, end)
 
 
 def _attachments(container: InputContainer) -> dict[str, str]:
     found: dict[str, str] = {}
     for stream in container.streams:
         if isinstance(stream, AttachmentStream):
-            name = stream.metadata.get("filename", f"attachment-{stream.index}")
+            name = _text(stream.metadata.get("filename", f"attachment-{stream.index}"))
             found[name] = hashlib.sha256(stream.data).hexdigest()
     return found
+
+
+def _text(tag: str) -> str:
+    """Bytes that are no UTF-8 can be written into no new file as they are: they are compared as Latin-1."""
+    has_bytes = any("\udc80" <= letter <= "\udcff" for letter in tag)  # as surrogateescape reads them
+    return tag.encode(errors="surrogateescape").decode("latin-1") if has_bytes else tag
 
 
 def _is_other(stream: Stream) -> bool:

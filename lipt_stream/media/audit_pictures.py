@@ -10,37 +10,27 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import cast
 
-import numpy as np
 from av.sidedata.sidedata import SideData
-from av.video.format import VideoFormat as PixelFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from lipt_stream.errors import InputError
-from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
 from lipt_stream.media.audit_joins import JoinedTimes
+from lipt_stream.media.audit_thumbnails import (
+    Reducer,
+    Thumbnail,
+    bit_depth,
+    full_range,
+    is_gray,
+    is_yuv,
+    resolve_matrix,
+)
 from lipt_stream.media.av_errors import reading
-from lipt_stream.media.containers import open_film
+from lipt_stream.media.containers import open_film, share_decoding
 from lipt_stream.media.siting import stated_siting
-
-Thumbnail: TypeAlias = NDArray[np.float32]
-"""(rows, columns, 3): R'G'B' in 0..255, by the picture's own tags."""
-
-_UNSTATED: Final = frozenset({0, UNSPECIFIED, 3})  # H.273: identity (no YUV), unspecified, reserved
-_LUMA_WEIGHTS: Final[dict[int, tuple[float, float]]] = {  # H.273 table 4: matrix -> (Kr, Kb)
-    BT709: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    SMPTE170M: (0.299, 0.114),
-    7: (0.212, 0.087),
-    BT2020_NCL: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +104,7 @@ class PictureReader:
             self._stream = main_picture(self._container, self.path)
             if self._stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
                 raise InputError(f"Cannot audit {self.path}: there is no decoder for its video")
-            self._stream.thread_type = "AUTO"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+            share_decoding(self._stream, None)
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:
@@ -159,69 +149,19 @@ class PictureReader:
             self._avi_shown = frame.dts - self._avi_first[0] + self._avi_first[1]
         return self._avi_shown
 
+    @property
+    def track_seconds(self) -> float | None:
+        """How long MP4 and MOV say that all pictures are shown; None for other formats.
+
+        There a picture's own duration is a step of decoding time, and that of the last one need not be right.
+        """
+        stream = self._stream
+        if "mp4" not in self._container.format.name.split(",") or not stream.duration or not stream.time_base:
+            return None
+        return float(stream.duration * stream.time_base)
+
     def close(self) -> None:
         self._container.close()
-
-
-def resolve_matrix(matrix: int, primaries: int, height: int) -> int:
-    """The usual rule: what is stated; unstated BT.2020 where the primaries are, else BT.709 from 720 lines up."""
-    if matrix not in _UNSTATED:
-        return matrix
-    if primaries == BT2020_NCL:  # the code point of the primaries is the same, 9
-        return BT2020_NCL
-    return BT709 if height >= 720 else SMPTE170M
-
-
-class Reducer:
-    """Area averages of pictures, as RGB. swscale averages the planes as they are; colour is computed here."""
-
-    def __init__(self, columns: int, rows: int) -> None:
-        self._size = columns, rows
-        self._scaler = VideoReformatter()  # one for all pictures: building one costs more than using it
-
-    def reduce(self, frame: VideoFrame) -> Thumbnail:
-        """Raises what swscale raises for formats that it cannot read."""
-        columns, rows = self._size
-        is_yuv, is_gray = _is_yuv(frame.format), _is_gray(frame.format)
-        deep = _bit_depth(frame.format) > 8
-        name = ("gray" if is_gray else "yuv444p") + ("10le" if deep else "")
-        full = bool(_full_range(frame))
-        either = ColorRange.JPEG if full else ColorRange.MPEG  # the same on both sides: no conversion takes place
-        small = self._scaler.reformat(
-            frame,
-            columns,
-            rows,
-            name if is_yuv else "rgb24",
-            interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
-            src_color_range=either if is_yuv else None,
-            dst_color_range=either if is_yuv else None,
-            threads=1,
-        )
-        if not is_yuv:
-            return np.from_dlpack(small.planes[0]).reshape(rows, columns, 3).astype(np.float32)
-        planes = [np.from_dlpack(plane).astype(np.float32) * (0.25 if deep else 1) for plane in small.planes]
-        if is_gray:
-            planes += [np.full_like(planes[0], 128)] * 2
-        matrix = resolve_matrix(frame.colorspace, frame.color_primaries, frame.height)
-        return _to_rgb(np.stack(planes, axis=-1), matrix, full)
-
-
-def _to_rgb(yuv: Thumbnail, matrix: int, full: bool) -> Thumbnail:
-    """Y'CbCr as 8-bit code values (fractions allowed) to R'G'B' in 0..255; scaling by H.273, 8.3."""
-    offset = np.array([0 if full else 16, 128, 128], np.float32)
-    scale = np.array([1, 1, 1] if full else [255 / 219, 255 / 224, 255 / 224], np.float32)
-    to_rgb = rgb_from_ycbcr(matrix).T.astype(np.float32)
-    return np.clip((yuv - offset) * scale @ to_rgb, 0, 255).astype(np.float32, copy=False)
-
-
-def rgb_from_ycbcr(matrix: int) -> NDArray[np.float64]:
-    """(3, 3): R'G'B' from Y' (0..1), Cb and Cr (-0.5..0.5); BT.709's for a code point that is no such matrix."""
-    red, blue = _LUMA_WEIGHTS.get(matrix, _LUMA_WEIGHTS[BT709])
-    green = 1 - red - blue
-    cr_to_red, cb_to_blue = 2 * (1 - red), 2 * (1 - blue)
-    return np.array(
-        [[1, 0, cr_to_red], [1, -cb_to_blue * blue / green, -cr_to_red * red / green], [1, cb_to_blue, 0]], np.float64
-    )
 
 
 def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
@@ -232,15 +172,15 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         width=frame.width,
         height=frame.height,
         pixel_format=pixel_format.name,
-        bit_depth=_bit_depth(pixel_format),
-        chroma_width=0 if _is_gray(pixel_format) else pixel_format.chroma_width(frame.width),
-        chroma_height=0 if _is_gray(pixel_format) else pixel_format.chroma_height(frame.height),
-        is_yuv=_is_yuv(pixel_format),
+        bit_depth=bit_depth(pixel_format),
+        chroma_width=0 if is_gray(pixel_format) else pixel_format.chroma_width(frame.width),
+        chroma_height=0 if is_gray(pixel_format) else pixel_format.chroma_height(frame.height),
+        is_yuv=is_yuv(pixel_format),
         has_alpha=any(component.is_alpha for component in pixel_format.components),
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
-        full_range=_full_range(frame),
+        full_range=full_range(frame),
         chroma_location=stated_siting(stream) or "unspecified",
         sample_aspect_ratio=ratio if ratio and ratio > 0 else Fraction(1),
         rotation=frame.rotation,
@@ -277,23 +217,3 @@ def _is_mirrored(matrix: bytes) -> bool:
         return False
     a, b, _, c, d = struct.unpack_from("=5i", matrix)
     return a * d - b * c < 0
-
-
-def _full_range(frame: VideoFrame) -> bool | None:
-    if frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj"):
-        return True
-    return False if frame.color_range == ColorRange.MPEG else None
-
-
-def _is_yuv(pixel_format: PixelFormat) -> bool:
-    return not (
-        pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith(("xyz", "bayer", "pal"))
-    )
-
-
-def _is_gray(pixel_format: PixelFormat) -> bool:
-    return _is_yuv(pixel_format) and len(pixel_format.components) <= 2  # luma, or luma and alpha
-
-
-def _bit_depth(pixel_format: PixelFormat) -> int:
-    return max(component.bits for component in pixel_format.components)

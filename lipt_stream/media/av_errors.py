@@ -29,6 +29,7 @@ _INPUT_HINTS: Final[dict[int, tuple[str, str]]] = {
     errno.EPERM: ("It may not be read", "Check its permissions"),
     errno.EISDIR: ("It is a directory", "Name a file in it"),
     errno.ENAMETOOLONG: ("The name is too long", "Check the path"),
+    errno.ELOOP: ("Its links lead in a circle", "Check where they lead"),
     errno.ENOTDIR: ("A part of the path is not a folder", "Check the path"),
     # FFmpeg says "input/output error" also of a file whose parts do not lie where it says.
     errno.EIO: ("It is damaged or cut short, or its device fails", "Copy it again, or check the disk"),

@@ -7,11 +7,11 @@ from typing import Final, Literal, TypeAlias
 
 from av.video.frame import VideoFrame
 
-from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
+from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.pixels import is_full_range, plan_delivery
 
-_IDENTITY: Final = 0  # H.273 matrix code 0: the planes are G, B and R
-_RESERVED: Final = 3
+UNSTATED: Final = frozenset({0, UNSPECIFIED, 3})
+"""H.273: 0 and 3 are reserved; matrix code 0 says that the planes are G, B and R, which YUV never are."""
 _BT2020_PRIMARIES: Final = 9
 Siting: TypeAlias = Literal["left", "center", "topleft"]
 _SITINGS: Final[dict[str, Siting]] = {  # the rare ones go to the nearest that encoders and engine know
@@ -49,11 +49,11 @@ def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> Co
     matrix = int(picture.colorspace)
     if delivery.is_rgb:
         matrix = _by_height(picture.height)
-    elif matrix in (_IDENTITY, UNSPECIFIED, _RESERVED):
+    elif matrix in UNSTATED:
         wide = int(picture.color_primaries) == _BT2020_PRIMARIES
         matrix = BT2020_NCL if wide else _by_height(picture.height)
         if not delivery.is_gray:
-            notes.append(f"the colour matrix is not stated, {_NAMES[matrix]} is assumed")
+            notes.append(f"the colour matrix is not stated, {name_of_matrix(matrix)} is assumed")
     full = not delivery.is_rgb and is_full_range(picture)
     return ColorTags(
         matrix=matrix,
@@ -63,6 +63,11 @@ def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> Co
         chroma_location=_siting(picture, codec, matrix, stated_siting),
         notes=notes,
     )
+
+
+def name_of_matrix(code: int) -> str:
+    """For users: "BT.709", or the code point where it has no common name."""
+    return _NAMES.get(code, f"matrix {code}")
 
 
 def _siting(picture: VideoFrame, codec: str, matrix: int, stated_siting: str | None) -> Siting:
@@ -75,7 +80,14 @@ def _siting(picture: VideoFrame, codec: str, matrix: int, stated_siting: str | N
     return stated or ("topleft" if matrix == BT2020_NCL else "left")
 
 
-_NAMES: Final[dict[int, str]] = {BT709: "BT.709", SMPTE170M: "BT.601", BT2020_NCL: "BT.2020"}
+_NAMES: Final[dict[int, str]] = {
+    BT709: "BT.709",
+    4: "FCC",
+    BT470BG: "BT.601",
+    SMPTE170M: "BT.601",
+    7: "SMPTE 240M",
+    BT2020_NCL: "BT.2020",
+}
 
 
 def _by_height(lines: int) -> int:

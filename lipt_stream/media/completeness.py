@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import BinaryIO, Final
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
+from lipt_stream.media import ebml
 from lipt_stream.media.av_errors import reading
 
 _STEADY_SHARE: Final = 0.8  # of the intervals: a film whose rate varies has gaps by nature, and none are counted
@@ -20,6 +23,25 @@ _TOLERATED_SECONDS: Final = Fraction(1, 5)
 _SOUND_MAY_GO_ON_SECONDS: Final = Fraction(1, 2)  # where only the length of all streams together is stated
 # Formats with the length in their header. Of others FFmpeg finds it at the end of what is there.
 _STATING_LENGTH: Final = frozenset({"matroska", "flv", "asf", "rm", "mxf"})
+_ALL_PICTURES: Final = frozenset({"yuv4mpegpipe", "dv"})  # to the last byte
+_BOXES: Final = frozenset(
+    (
+        b"ftyp",
+        b"moov",
+        b"mdat",
+        b"moof",
+        b"mfra",
+        b"free",
+        b"skip",
+        b"wide",
+        b"sidx",
+        b"styp",
+        b"meta",
+        b"uuid",
+        b"emsg",
+    )
+)
+_TAIL_BYTES: Final = 128 * 1024  # an Ogg page is up to 64 KiB long
 _MATROSKA_DURATION: Final = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -85,6 +107,47 @@ def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
     return f"the file states {whole / av.time_base:.2f} s, but its pictures end at {float(end_seconds):.2f} s"
 
 
+def _stated_size(file: BinaryIO, container_name: str) -> int:
+    """Bytes that the parts of the file add up to by what they say of themselves; 0 where they do not tell."""
+    file.seek(0)
+    if "matroska" in container_name:
+        head = file.read(ebml.HEADER_BYTES)
+        segments = ((start, end) for identity, start, end in ebml.walk(head) if identity == ebml.SEGMENT)
+        start, end = next(segments, (0, 0))
+        return 0 if end - start in ebml.UNKNOWN_SIZES else end
+    return _boxes_end(file) if "mp4" in container_name else 0
+
+
+def _boxes_end(file: BinaryIO) -> int:
+    """ISO/IEC 14496-12, section 4.2: each box begins with its size and its kind."""
+    place = 0
+    while True:
+        file.seek(place)
+        head = file.read(16)
+        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if kind not in _BOXES or size < 8:  # or one that goes on to the end of the file
+            return place
+        place += size
+
+
+def _ends_ogg(tail: bytes) -> bool:
+    """RFC 3533, section 6: the last page of a stream has a flag of 4 in its sixth byte."""
+    page = tail.rfind(b"OggS")
+    return 0 <= page < len(tail) - 5 and bool(tail[page + 5] & 4)
+
+
+_END_MARKS: Final[Mapping[str, Callable[[bytes], bool]]] = MappingProxyType(
+    {
+        "ogg": _ends_ogg,
+        "gif": lambda tail: tail.rstrip(b"\0").endswith(b";"),  # GIF89a, section 27
+        "apng": lambda tail: b"IEND" in tail,
+        "nut": lambda tail: b"NX\xdd\x67\x2f\x23\xe6\x4e" in tail,  # its index
+    }
+)
+
+
 def _counts_repeats(stream: VideoStream) -> bool:
     """AVI's time is the number of chunks, of which those that repeat a picture are empty."""
     return stream.container.format.name == "avi"
@@ -131,6 +194,26 @@ class Witness:
         if now.st_mtime_ns != self._before.st_mtime_ns:
             return "the file was written to while it was being read: what came late or changed may be missing"
         return None
+
+    def missing_end(self, container_name: str, read_to: int | None) -> str | None:
+        """The note on a file that does not end as files of FFmpeg's format `container_name` do.
+
+        `read_to`: the byte at which its last packet ends. Raises InputError.
+        """
+        if self._file.closed:
+            return None
+        size, has_end = self._before.st_size, _END_MARKS.get(container_name)
+        with reading(self._path):
+            stated = _stated_size(self._file, container_name)
+        if stated > size:
+            return f"the file lacks its last {stated - size} bytes: it was cut short"
+        if container_name in _ALL_PICTURES and read_to not in (None, size):  # FFmpeg fills the last one of DV up
+            return "the file ends within a picture: it was cut short"
+        with reading(self._path):
+            self._file.seek(max(0, size - _TAIL_BYTES))
+            if has_end is None or has_end(self._file.read()):
+                return None
+        return "the file lacks its end mark: it may have been cut short"
 
     def close(self) -> None:
         self._file.close()

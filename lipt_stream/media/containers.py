@@ -14,6 +14,7 @@ from typing import Final
 import av
 from av.container import InputContainer
 from av.error import ArgumentError
+from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, input_error, reading
@@ -62,12 +63,26 @@ def open_film(path: Path) -> InputContainer:
         raise input_error(error, path) from error
 
 
+def share_decoding(stream: VideoStream, threads: int | None) -> None:
+    """Lets `threads` (None: as many as there are cores) decode the slices of a picture; but H.264 one alone.
+
+    Not pictures beside each other: an error in one of those in flight, met when the decoder is drained at the end of a
+    film cut short, loses the good ones behind it, for PyAV then asks no further. And damaged pictures of H.264 are
+    concealed only where no threads share them. Before the decoder is opened.
+    """
+    stream.thread_type = "SLICE"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
+    is_h264 = stream.codec_context.codec.canonical_name == "h264"
+    stream.thread_count = 1 if is_h264 else threads or 0
+
+
 def refuse_address(name: str) -> None:
     """Raises InputError for an address such as rtsp://host/x, of which a path may have kept one slash."""
     match = _ADDRESS.fullmatch(name)
     with reading(Path(name)):
         if match is None or Path(name).exists():
             return
+    if match["scheme"].lower() == "file":
+        raise InputError(f"Cannot read {name}: addresses are not read", "Give the path of the file alone.")
     host = match["rest"].lstrip("/").partition("?")[0].rpartition("@")[2]  # no password is ever shown
     raise InputError(
         f"Cannot read {match['scheme']}://{host}: addresses are not read, only local files",

@@ -12,14 +12,14 @@ from typing import Final
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import reading, reason
-from lipt_stream.media.containers import open_film
-from lipt_stream.media.timeline import FileClock
+from lipt_stream.media.containers import open_film, share_decoding
+from lipt_stream.media.timeline import FileClock, may_be_joined
 
 DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
 _GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
@@ -33,6 +33,10 @@ class VideoDecoder:
         self.path = path
         self.damaged = 0
         self.last_damage = ""
+        self.packets = 0
+        self.read_to: int | None = None  # the byte at which the last packet ends, where the format tells
+        self._has_keyframe = False
+        self._before_keyframe = 0
         self._threads = threads
         self._open()
 
@@ -43,13 +47,17 @@ class VideoDecoder:
 
     def _configured(self, stream: VideoStream) -> VideoStream:
         with reading(self.path):
-            stream.thread_type = "AUTO"  # pyright: ignore[reportAttributeAccessIssue] the setter takes the name
-            stream.thread_count = self._threads or 0
+            share_decoding(stream, self._threads)
         return stream
 
     @property
     def container(self) -> InputContainer:
         return self._container
+
+    @property
+    def lead_in(self) -> int:
+        """Packets read before the first keyframe."""
+        return self._before_keyframe if self._has_keyframe else 0
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Every picture that the decoder yields, the ones it still holds at the end of the file included."""
@@ -70,10 +78,10 @@ class VideoDecoder:
         """Pictures from a keyframe at or before `pts` on; the caller skips those before it.
 
         Where seeking lands too late (an open group of pictures, a damaged index), it goes further back, and in the
-        end starts over from the beginning.
+        end starts over from the beginning. So it does where the file's clock jumps.
         """
         assert self.stream.time_base is not None
-        for back_seconds in _SEEK_BACK_SECONDS:
+        for back_seconds in () if has_jumps(self.path) else _SEEK_BACK_SECONDS:
             target = pts - int(back_seconds / self.stream.time_base)
             try:
                 self._container.seek(target, stream=self.stream)
@@ -98,6 +106,7 @@ class VideoDecoder:
                 for packet in self._container.demux(self.stream):
                     if packet.size:  # an empty one would tell the decoder that the film is over
                         errors_in_a_row = 0
+                        self._note_place(packet)
                         self._set_clock(packet)
                         yield packet
                 return
@@ -106,12 +115,17 @@ class VideoDecoder:
                 if errors_in_a_row == 1:
                     self._count_damage(error)
 
+    def _note_place(self, packet: Packet[VideoStream]) -> None:
+        self.packets += 1
+        self._has_keyframe = self._has_keyframe or packet.is_keyframe
+        self._before_keyframe += not self._has_keyframe
+        self.read_to = None if packet.pos is None else packet.pos + packet.size
+
     def _set_clock(self, packet: Packet[VideoStream]) -> None:
         """Moves the packet's times to where they are after the jumps of the file's clock."""
-        unit = packet.time_base
-        if packet.dts is not None:
-            self.clock.saw(packet.dts * unit, (packet.duration or 0) * unit)
+        show(self.clock, packet)
         if self.clock.jumps:
+            unit = packet.time_base
             ticks = round(self.clock.offset / unit)
             packet.dts = None if packet.dts is None else packet.dts + ticks
             packet.pts = None if packet.pts is None else packet.pts + ticks
@@ -122,6 +136,30 @@ class VideoDecoder:
 
     def close(self) -> None:
         self._container.close()
+
+
+def show(clock: FileClock, packet: Packet[VideoStream] | Packet[Stream]) -> None:
+    """Lets `clock` see the next packet of the picture. One that an edit list hides has a time of its own."""
+    if packet.dts is not None and not packet.is_discard:
+        pts, unit = packet.dts if packet.pts is None else packet.pts, packet.time_base
+        clock.saw(packet.dts * unit, pts * unit, (packet.duration or 0) * unit)
+
+
+def has_jumps(path: Path) -> bool:
+    """Whether the clock of the film jumps, so that a time is no place in it, and seeking leads astray.
+
+    Where its format makes that likely, the whole file is read, and nothing decoded. Raises InputError.
+    """
+    with open_film(path) as container:
+        if not may_be_joined(container.format.name):
+            return False
+        clock = FileClock(container.format.name)
+        try:
+            for packet in container.demux(main_video(container, path)):
+                show(clock, packet)
+        except DAMAGE:
+            return True  # whoever reads it from its beginning will say so
+        return clock.jumps > 0
 
 
 def main_video(container: InputContainer, path: Path | str) -> VideoStream:

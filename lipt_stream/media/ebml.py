@@ -9,6 +9,10 @@ SEGMENT: Final = 0x18538067
 TRACKS: Final = 0x1654AE6B
 TRACK_ENTRY: Final = 0xAE
 VIDEO: Final = 0xE0
+UNKNOWN_SIZES: Final = frozenset((1 << 7 * length) - 1 for length in range(1, 9))
+"""All bits set: RFC 8794, section 6.2. A file that is written as it is sent says so of its segment."""
+HEADER_BYTES: Final = 4096
+"""More than a file's first element (which names its kind) and the beginning of the second, its segment, take."""
 
 
 def walk(data: bytes, position: int = 0) -> Iterator[tuple[int, int, int]]:

@@ -102,18 +102,20 @@ def choose_encoder(
     options: Mapping[str, str] | None = None,
     bit_depth: int = 8,
     suffix: str = ".mp4",
+    size: tuple[int, int] = (256, 256),
 ) -> EncoderChoice:
-    """The encoder to use, checked down to its option values, before any work is done.
+    """The encoder to use, checked down to its option values, before any work is done. `size`: (width, height).
 
     "auto" takes an NVENC that has encoded a frame (HEVC for 10 bits and up, else H.264): it costs no core, while
     x264 at 2160p cannot keep up beside anything. Without one, libx264, whose quality at a size is the better and
-    which everything plays. A .webm gets AV1, the only codec here that it may hold. Data-centre GPUs have no NVENC.
+    which everything plays; libx265 or ffv1 for pictures that are too large for it. A .webm gets AV1, the only codec
+    here that it may hold. Data-centre GPUs have no NVENC.
 
     Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses,
     an encoder that does not open on this machine, a crf off its scale.
     """
     if name == "auto":
-        name = _automatic(bit_depth, suffix.lower())
+        name = _automatic(bit_depth, suffix.lower(), size)
     if name not in ENCODERS:
         raise SettingsError(f"There is no encoder '{name}'", nearest(name, [*ENCODERS, "auto"]))
     info = ENCODERS[name]
@@ -130,11 +132,15 @@ def choose_encoder(
     return choice
 
 
-def _automatic(bit_depth: int, suffix: str) -> str:
-    software, hardware = "libx264", "hevc_nvenc" if bit_depth > 8 else "h264_nvenc"
+def _automatic(bit_depth: int, suffix: str, size: tuple[int, int]) -> str:
+    software, hardware = ("libx264", "libx265", "ffv1"), "hevc_nvenc" if bit_depth > 8 else "h264_nvenc"
     if suffix == ".webm":
-        software, hardware = "libsvtav1", "av1_nvenc"
-    return hardware if probe_encoder(hardware, None, bit_depth) is None else software
+        software, hardware = ("libsvtav1",), "av1_nvenc"
+    if probe_encoder(hardware, None, bit_depth) is None:
+        return hardware
+    format = VideoFormat(width=size[0], height=size[1], pix_fmt="yuv420p" if bit_depth == 8 else "yuv420p10le")
+    fitting = (name for name in software if suffix in ENCODERS[name].suffixes)
+    return next((name for name in fitting if _pix_fmt_that_opens(name, format, ENCODERS[name].defaults)), software[0])
 
 
 def _checked_crf(info: EncoderInfo, crf: int | None, given: Mapping[str, str]) -> int | None:
@@ -191,18 +197,31 @@ def encoder_pix_fmts(name: str, bit_depth: int) -> tuple[str, ...]:
 def fitting_pix_fmt(choice: EncoderChoice, format: VideoFormat, path: Path) -> tuple[str, list[str]]:
     """The first pixel format with which the encoder opens at this very size and with these very options, and what is
     lost in it, in words. Raises OutputError, naming `path`, where there is none."""
-    trouble = ""
-    for pix_fmt in encoder_pix_fmts(choice.name, format.bit_depth):
-        try:
-            new_context(choice.name, format, pix_fmt, choice.open_options()).open()
-        except AV_ERRORS as error:
-            trouble = trouble or reason(error)
-            continue
-        return pix_fmt, _losses(choice, format, pix_fmt)
+    fitting = _pix_fmt_that_opens(choice.name, format, choice.open_options())
+    if fitting is not None:
+        return fitting, _losses(choice, format, fitting)
+    suffix = path.suffix.lower()
+    others = [
+        info.name
+        for info in ENCODERS.values()
+        if info.name != choice.name
+        and suffix in info.suffixes
+        and _pix_fmt_that_opens(info.name, format, info.defaults)
+    ]
     raise OutputError(
-        f"Cannot write {path}: {choice.name} does not take pictures of {format.width}x{format.height} ({trouble})",
-        "Choose another --encoder; libx264 takes every size up to 16384.",
+        f"Cannot write {path}: {choice.name} does not take pictures of {format.width}x{format.height}",
+        f"Give --encoder {' or '.join(others)}." if others else "No encoder for this container does.",
     )
+
+
+def _pix_fmt_that_opens(name: str, format: VideoFormat, options: Mapping[str, str]) -> str | None:
+    for pix_fmt in encoder_pix_fmts(name, format.bit_depth):
+        try:
+            new_context(name, format, pix_fmt, options).open()
+        except AV_ERRORS:
+            continue
+        return pix_fmt
+    return None
 
 
 def _losses(choice: EncoderChoice, format: VideoFormat, pix_fmt: str) -> list[str]:

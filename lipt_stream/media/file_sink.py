@@ -20,8 +20,9 @@ from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media import matroska_aspect
 from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
 from lipt_stream.media.containers import container_format, plays
+from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt
-from lipt_stream.media.hdr import hdr_options
+from lipt_stream.media.hdr import hdr_options, loses_hdr
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
@@ -41,6 +42,7 @@ class FileSink:
     All that can be refused is refused here, before any work: OutputError for the path, an existing file without
     `overwrite`, a size, codec or copied stream that encoder or container cannot hold; SettingsError for a wrong cut.
     `start_seconds`, `end_seconds` cut the copied streams as they cut the picture. `threads` None: the encoder's own.
+    `unfit`: what becomes of sound and subtitles that the container cannot hold.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class FileSink:
         end_seconds: float | None = None,
         overwrite: bool = False,
         threads: int | None = None,
+        unfit: Unfit = "refuse",
     ) -> None:
         self.path = Path(path)
         self.format = format
         self.frames_written = 0
-        self.notes: list[str] = []
+        self._own_notes: list[str] = []
         self._encoder = encoder
         self._threads = threads or 0
         self._overwrite = overwrite
@@ -67,15 +70,12 @@ class FileSink:
         with writing(self.path):  # a name too long, a folder that may not be entered
             self._check_target(copy_from)
         self._pix_fmt, losses = fitting_pix_fmt(encoder, format, self.path)
-        self.notes += losses
+        self._own_notes += losses
         self._note_container_losses()
         cut = Cut.of_seconds(start_seconds, end_seconds)
-        self._copies = (
-            None if copy_from is None else StreamCopy(copy_from, self.path, cut, sorted(self._encoder.info.suffixes))
-        )
-        if self._copies:
-            self.notes += self._copies.notes
-            self._copies.notes = self.notes
+        self._copies = None
+        if copy_from is not None:
+            self._copies = StreamCopy(copy_from, self.path, cut, sorted(self._encoder.info.suffixes), unfit)
         self._part = self.path.with_name(self.path.name + ".part")
         try:
             with writing(self.path):
@@ -90,6 +90,11 @@ class FileSink:
             self._part.unlink(missing_ok=True)
             raise
 
+    @property
+    def notes(self) -> list[str]:
+        """What is lost or changed in the result. Complete once it is closed."""
+        return self._own_notes + (self._copies.notes if self._copies else [])
+
     def _check_codec_fits(self) -> None:
         info = self._encoder.info
         if self.path.suffix.lower() not in info.suffixes:
@@ -102,6 +107,8 @@ class FileSink:
     def _check_target(self, copy_from: Path | None) -> None:
         if self.path.is_dir():
             raise OutputError(f"Cannot write {self.path}: it is a directory", "Name a file.")
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError(f"Cannot write {self.path}: it is a pipe or a device", "Name a file.")
         if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
             raise OutputError(f"Cannot write {self.path}: it is the source itself", "Choose another name.")
         self._refuse_existing()
@@ -113,11 +120,11 @@ class FileSink:
     def _note_container_losses(self) -> None:
         coarse = self._container_name in ("matroska", "webm")
         if coarse and (self.format.time_base / _MILLISECOND).denominator != 1:
-            self.notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
+            self._own_notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
         codec = self._encoder.info.codec
         self._aspect_is_lost = coarse and self.format.sample_aspect_ratio != 1 and codec in ("av1", "ffv1")
         if codec == "av1" and self.format.chroma_location == "center" and not coarse:
-            self.notes.append(
+            self._own_notes.append(
                 "av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left"
             )
 
@@ -179,6 +186,8 @@ class FileSink:
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
         self._delay_until_zero(first.pts)
+        if loses_hdr(self._encoder.name, first.side_data):
+            self._own_notes.append(f"{self._encoder.name} cannot write HDR metadata (mastering display, content light)")
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         self._orient(first.side_data.get("DISPLAYMATRIX", b""))
         with writing(self.path):
@@ -203,7 +212,7 @@ class FileSink:
         self._first_pts = first_pts + self._delay
         if self._delay:
             seconds = self._delay * self.format.time_base
-            self.notes.append(f"the film begins before zero; all streams are moved by {float(seconds):g} s")
+            self._own_notes.append(f"the film begins before zero; all streams are moved by {float(seconds):g} s")
             if self._copies:
                 self._copies.delay(self._container, seconds)
 
@@ -263,7 +272,7 @@ class FileSink:
     def _end_file(self) -> None:
         self._container.close()
         if self._aspect_is_lost and not matroska_aspect.write_display_aspect(self._part, self._display_aspect):
-            self.notes.append(f"the sample aspect ratio {self.format.sample_aspect_ratio} could not be written")
+            self._own_notes.append(f"the sample aspect ratio {self.format.sample_aspect_ratio} could not be written")
 
     @property
     def _display_aspect(self) -> Fraction:
@@ -279,11 +288,11 @@ class FileSink:
             if self.frames_written and not failed:
                 self._drain()
         except AV_ERRORS as error:
-            self.notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
+            self._own_notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
         try:
             self._end_file()
         except AV_ERRORS as error:
-            self.notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
+            self._own_notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
         self._release_copies()
         if self.frames_written and plays(self._part):
             kept = self._partial_name()

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
+from lipt_stream.media.changes import changes_within
 from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
@@ -30,7 +31,10 @@ CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIG
 _LOST_SIDE_DATA: Final = {
     "A53_CC": "closed captions inside the picture are not carried over",
     "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata is not carried over",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata is not carried over",
     "DOVI_METADATA": "Dolby Vision metadata is not carried over",
+    "SPHERICAL": "that the video is spherical (360 degrees) is not carried over",
+    "ICC_PROFILE": "the colour profile (ICC) is not carried over",
     "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
 }
 _PROGRESSIVE: Final = 1  # FFmpeg's AVFieldOrder; 0 is unknown, those above are interlaced
@@ -66,11 +70,11 @@ class FileSource:
             opened.callback(self._decoder.close)
             self._witness = Witness(self.path)
             opened.callback(self._witness.close)
-            self._start(threads)
+            self._start()
             self._opened = opened.pop_all()
             self._is_open = True
 
-    def _start(self, threads: int | None) -> None:
+    def _start(self) -> None:
         stream = self._decoder.stream
         self._time_base = stream.time_base or Fraction(1, 90_000)
         self._origin = origin_seconds(stream)
@@ -88,10 +92,13 @@ class FileSource:
         first = next(timed, None)
         if first is None:
             raise self._nothing_to_show()
+        self._bitstream_aspect = stream.codec_context.sample_aspect_ratio
+        # Where the first picture is a keyframe, what was read before it was not decodable without one.
+        self._lead_in = self._decoder.lead_in if first.decoded.key_frame and self._cut.start is None else 0
         self._pictures = self._deinterlacer.through(itertools.chain([first], timed))
         self.format = self._format_of(first.decoded)
         self._reader = PlaneReader(self.format)
-        self._describe_losses(first.decoded)
+        self._describe_losses()
         self.frame_count_estimate = self._estimate_frame_count()
 
     def _nothing_to_show(self) -> InputError:
@@ -135,14 +142,13 @@ class FileSource:
 
     def _format_of(self, picture: VideoFrame) -> VideoFormat:
         delivery = plan_delivery(picture.format)
-        format, assumed = picture_format(self._decoder.stream, picture, delivery.pix_fmt, self._time_base)
+        format, assumed = picture_format(self._decoder.stream, picture, delivery, self._time_base)
         self.notes += delivery.notes + assumed
         return format
 
-    def _describe_losses(self, picture: VideoFrame) -> None:
+    def _describe_losses(self) -> None:
         if self._decoder.container.format.name.endswith("_pipe"):  # FFmpeg's names for bare images
             self.notes.append("this is a still picture; the result is a film of one picture")
-        self.notes += [_LOST_SIDE_DATA[name] for name in _side_data(picture) if name in _LOST_SIDE_DATA]
         if self._decoder.stream.metadata.get("alpha_mode") == "1":
             self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
@@ -177,22 +183,25 @@ class FileSource:
             self._note_change(picture)
             self._reader.copy(item.shown, into)
         self._corrupt += picture.is_corrupt
+        side_data = _side_data(picture)
+        for lost in _LOST_SIDE_DATA.keys() & side_data.keys():
+            self._note(_LOST_SIDE_DATA[lost])
         frame = Frame(
             index=self._next_index,
             pts=item.pts - self._shift,
             duration=picture.duration,
             planes=into,
             concealed=picture.is_corrupt,
-            side_data={name: data for name, data in _side_data(picture).items() if name in CARRIED_SIDE_DATA},
+            side_data={name: data for name, data in side_data.items() if name in CARRIED_SIDE_DATA},
         )
         self._next_index += 1
         return frame
 
     def _note_change(self, picture: VideoFrame) -> None:
-        if (picture.width, picture.height) != (self.format.width, self.format.height):
-            self._note(f"the size changes within the film; all is scaled to {self.format.width}x{self.format.height}")
-        elif plan_delivery(picture.format).pix_fmt != self.format.pix_fmt:
-            self._note(f"the pixel format changes within the film; all is converted to {self.format.pix_fmt}")
+        for note in changes_within(picture, self.format):
+            self._note(note)
+        if self._decoder.stream.codec_context.sample_aspect_ratio != self._bitstream_aspect:
+            self._note("the shape of the pixels changes within the film; that of its first picture is written")
         if picture.interlaced_frame and self._deinterlace == "off":
             self._note("the video is interlaced and stays so, as asked")
         elif picture.interlaced_frame:
@@ -212,10 +221,19 @@ class FileSource:
         self._describe_fields()
         stream, is_whole = self._decoder.stream, self._cut == Cut(None, None)
         shown_seconds = self._end_seconds - self._origin
-        fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole else None
-        early = early_end(stream, self._end_seconds) if self._cut.end is None else None
-        for note in filter(None, (fewer, early, self._gaps.note)):
+        # Fields that lie in the file one by one make one picture of two packets.
+        are_fields = (
+            self._deinterlacer.seen > 0 and self._decoder.packets >= stream.frames and not self._decoder.damaged
+        )
+        fewer = fewer_than_stated(stream, self._next_index, shown_seconds) if is_whole and not are_fields else None
+        early = cut_off = None
+        if self._cut.end is None:
+            early = early_end(stream, self._end_seconds)
+            cut_off = self._witness.missing_end(self._decoder.container.format.name, self._decoder.read_to)
+        for note in filter(None, (fewer, early, cut_off, self._gaps.note)):
             self._note(note)
+        if self._lead_in:
+            self._note(f"{self._lead_in} packets before the first keyframe cannot be decoded: the beginning is cut off")
         if self._decoder.clock.jumps:
             times = "once" if self._decoder.clock.jumps == 1 else f"{self._decoder.clock.jumps} times"
             self._note(f"the file's clock jumps {times}; what follows is put behind what came before")

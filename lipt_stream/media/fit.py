@@ -54,7 +54,9 @@ class Fit:
                 f"pictures of {picture.width}x{picture.height} are scaled to {format.width}x{format.height}{bars}"
             )
         inner = dataclasses.replace(format, width=width, height=height)
-        return _Placed(PlaneReader(inner, source_matrix=matrix), inner, left, top)
+        return _Placed(
+            PlaneReader(inner, source_color=(matrix, "full" if is_full_range(picture) else "studio")), inner, left, top
+        )
 
     def _note(self, *texts: str) -> None:
         self.notes += [text for text in texts if text not in self.notes]

@@ -39,6 +39,11 @@ class MasteringDisplay:
         return cls((v[0], v[1]), (v[2], v[3]), (v[4], v[5]), (v[6], v[7]), v[8], v[9])
 
 
+def loses_hdr(codec_library: str, side_data: Mapping[str, bytes]) -> bool:
+    """Whether `side_data` holds metadata that the encoder has no option for."""
+    return codec_library not in _PARAMETERS and bool(side_data.keys() & _METADATA)
+
+
 def hdr_options(codec_library: str, side_data: Mapping[str, bytes], options: Mapping[str, str]) -> dict[str, str]:
     """`options` with the metadata in `side_data` added; unchanged for encoders that take none.
 
@@ -61,6 +66,7 @@ def hdr_options(codec_library: str, side_data: Mapping[str, bytes], options: Map
     return {**options, key: merged} if merged else dict(options)
 
 
+_METADATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"})
 _PARAMETERS: Final[dict[str, tuple[str, str, str, bool]]] = {
     "libx264": ("x264-params", "mastering-display", "cll", True),
     "libx265": ("x265-params", "master-display", "max-cll", True),

@@ -4,68 +4,96 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import Final
 
 from av.bitstream import BitStreamFilterContext
-from av.error import InvalidDataError
 from av.packet import Packet
 from av.stream import Stream
 
+from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.container_fit import codec_name
+from lipt_stream.media.decoder import show
+from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.timeline import FileClock
 
 _LONGEST_DURATION: Final = 2**31 - 1
 _GOES_ON_SECONDS: Final = Fraction(1, 2)
+_LONGEST_WAIT: Final = 500  # packets
+_PAUSE: Final = bytes(2)  # mov_text of no length, between one line and the next, which FFmpeg's muxer adds by itself
 
 
 @dataclass(slots=True)
 class Lane:
-    """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written."""
+    """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written;
+    `changes` those from which on the stream's codec has another header than at its beginning."""
 
     target: Stream
-    converter: SubtitleConverter | None = None
+    header: bytes = b""
+    converter: SubtitleConverter | PcmConverter | None = None
     header_remover: BitStreamFilterContext | None = None
     damaged: int = 0
+    changes: int = 0
     _last_dts: int | None = None
     _offset: Fraction = Fraction(0)
+    _jumps: int = 0  # of the file's clock, when the offset was taken from it
     _end: Fraction | None = None  # of the last packet, on the file's own clock
+
+    def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
+        """Whether this sound goes back in time, and the picture has not done so yet. Subtitles may overlap."""
+        time = packet.dts if packet.dts is not None else packet.pts
+        if time is None or self._end is None or self._jumps < clock.jumps or self.target.type != "audio":
+            return False
+        return time * packet.time_base < self._end - _GOES_ON_SECONDS
 
     def set_clock(self, packet: Packet[Stream], clock: FileClock) -> bool:
         """Moves the packet's times to where they are after the jumps of the file's clock. False: it has no time.
 
         Near a jump the streams of a file are mixed: a packet that goes on where its stream's last one ended still
-        belongs to what came before.
+        belongs to what came before. One that goes back though the picture never does is put behind that end.
         """
         time = packet.dts if packet.dts is not None else packet.pts
         if time is None:
             return False
         seconds = time * packet.time_base
-        if self._end is None or abs(seconds - self._end) > _GOES_ON_SECONDS:
-            self._offset = clock.offset
+        if self._end is None:
+            self._offset, self._jumps = clock.offset, clock.jumps
+        elif self.has_jumped_first(packet, clock):
+            self._offset += self._end - seconds
+        elif abs(seconds - self._end) > _GOES_ON_SECONDS:
+            self._offset, self._jumps = clock.offset, clock.jumps
         self._end = seconds + (packet.duration or 0) * packet.time_base
         ticks = round(self._offset / packet.time_base)
         packet.dts = None if packet.dts is None else packet.dts + ticks
         packet.pts = None if packet.pts is None else packet.pts + ticks
         return True
 
-    def converted(self, packet: Packet[Stream]) -> Packet[Stream] | None:
-        """The packet as the target's codec wants it; None for one without words. Raises what av raises."""
-        if self.converter is not None:
-            return self.converter.convert(packet)
-        if self.header_remover is None:
-            return packet
-        unit = packet.time_base  # the filter takes all that the packet holds
+    def converted(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """The packet as the target's codec wants it; nothing of one without words, or one that is damaged."""
         try:
-            bare: Packet[Stream] = self.header_remover.filter(packet)[0]
-        except InvalidDataError:
+            if self.converter is not None:
+                return self.converter.convert(packet)
+            if codec_name(self.target) == "mov_text" and bytes(packet) == _PAUSE:
+                return []
+            if packet.has_sidedata("new_extradata"):
+                self.changes += bytes(packet.get_sidedata("new_extradata")) != self.header
+                packet = _without_header(packet)
+            return [packet] if self.header_remover is None else _bare(self.header_remover, packet)
+        except AV_ERRORS:
             self.damaged += 1
-            return None
-        bare.time_base = unit
-        return bare
+            return []
+
+    def rest(self) -> list[Packet[Stream]]:
+        """What a decoder still holds when all packets were converted."""
+        try:
+            return [] if self.converter is None else self.converter.convert(None)
+        except AV_ERRORS:
+            self.damaged += 1
+            return []
 
     def address(self, packet: Packet[Stream], shift_seconds: Fraction, *, is_cut: bool) -> Packet[Stream]:
         """The packet on the result's clock, `shift_seconds` earlier, with decoding times that increase."""
@@ -89,6 +117,56 @@ class Lane:
         self._last_dts = dts
         packet.stream = self.target
         return packet
+
+
+def on_one_clock(
+    packets: Iterator[Packet[Stream]], picture: int, lanes: Mapping[int, Lane], clock: FileClock
+) -> Iterator[tuple[Packet[Stream], Lane]]:
+    """The packets that have a lane and a time, on a clock that goes on; `picture` and `lanes` by index of stream.
+
+    Where a recording begins in mid-air, its sound is read before any picture tells that the clock has jumped, and how
+    far: it waits for one.
+    """
+    waiting: list[Packet[Stream]] = []
+
+    def released() -> Iterator[tuple[Packet[Stream], Lane]]:
+        for packet in waiting:
+            if lanes[packet.stream_index].set_clock(packet, clock):
+                yield packet, lanes[packet.stream_index]
+        waiting.clear()
+
+    jumps = clock.jumps
+    for packet in packets:
+        if packet.stream_index == picture:
+            show(clock, packet)
+        elif waiting or lanes[packet.stream_index].has_jumped_first(packet, clock):
+            waiting.append(packet)
+        elif lanes[packet.stream_index].set_clock(packet, clock):
+            yield packet, lanes[packet.stream_index]
+        if clock.jumps > jumps or len(waiting) > _LONGEST_WAIT:
+            jumps = clock.jumps
+            yield from released()
+    yield from released()
+
+
+def _bare(header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> list[Packet[Stream]]:
+    unit = packet.time_base  # the filter takes all that the packet holds
+    bare: list[Packet[Stream]] = header_remover.filter(packet)
+    for each in bare:
+        each.time_base = unit
+    return bare
+
+
+def _without_header(packet: Packet[Stream]) -> Packet[Stream]:
+    """The packet without its codec's header, which some readers hand on with it wherever it comes in the file: a muxer
+    would take it for another one, and Matroska's then writes its tracks twice."""
+    bare: Packet[Stream] = Packet(bytes(packet))
+    bare.pts, bare.dts, bare.duration, bare.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+    bare.is_keyframe = packet.is_keyframe
+    for side in packet.iter_sidedata():
+        if side.data_type != "new_extradata":
+            bare.set_sidedata(side)
+    return bare
 
 
 def adts_header_remover(stream: Stream) -> BitStreamFilterContext | None:

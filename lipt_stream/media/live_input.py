@@ -149,7 +149,8 @@ class LiveInput:
 
     def _format_of(self, picture: VideoFrame) -> VideoFormat:
         delivery = plan_delivery(picture.format)
-        format, assumed = picture_format(self._video, picture, "yuv420p", _TIME_BASE)
+        format, assumed = picture_format(self._video, picture, delivery, _TIME_BASE)
+        format = dataclasses.replace(format, pix_fmt="yuv420p")
         self.notes += delivery.notes + assumed
         if self._is_timeless:
             format = dataclasses.replace(format, frame_rate=None)

@@ -8,22 +8,23 @@ from typing import Final
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from lipt_stream.frame import PixFmt, VideoFormat
+from lipt_stream.frame import VideoFormat
 from lipt_stream.media.color import color_tags
+from lipt_stream.media.pixels import Delivery
 from lipt_stream.media.siting import stated_siting
 
 _FASTEST_BELIEVABLE_FPS: Final = 1000
 
 
 def picture_format(
-    stream: VideoStream, picture: VideoFrame, pix_fmt: PixFmt, time_base: Fraction
+    stream: VideoStream, picture: VideoFrame, delivery: Delivery, time_base: Fraction
 ) -> tuple[VideoFormat, list[str]]:
-    """The format in which `picture` and its like are delivered as `pix_fmt`, and what was assumed of their colour."""
+    """The format in which `picture` and its like are delivered, and what was assumed of their colour."""
     tags = color_tags(picture, stream.codec_context.codec.canonical_name, stated_siting(stream))
     format = VideoFormat(
         width=picture.width,
         height=picture.height,
-        pix_fmt=pix_fmt,
+        pix_fmt=delivery.pix_fmt,
         color_space=tags.matrix,
         color_range=tags.range,
         primaries=tags.primaries,
@@ -33,6 +34,7 @@ def picture_format(
         time_base=time_base,
         sample_aspect_ratio=_sample_aspect_ratio(stream),
         rotation=picture.rotation,
+        gray=delivery.is_gray,
     )
     return format, tags.notes
 

@@ -11,10 +11,18 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from lipt_stream.frame import BT709, BT2020_NCL, PixFmt, Planes, Samples, VideoFormat
+from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, PixFmt, Planes, Samples, VideoFormat
 
 _DIRECT: Final = frozenset({"yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le"})
 _GRAYS: Final[dict[PixFmt, str]] = {"yuv420p": "gray", "yuv420p10le": "gray10le", "yuv420p12le": "gray12le"}
+_SWSCALE_MATRICES: Final[dict[int, Colorspace]] = {
+    BT709: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    BT470BG: Colorspace.ITU601,
+    SMPTE170M: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    BT2020_NCL: Colorspace.BT2020,
+}
 _SCALER: Final = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
@@ -52,35 +60,60 @@ def plan_delivery(pixel_format: PixelFormat) -> Delivery:
 
 
 def is_full_range(picture: VideoFrame) -> bool:
-    return picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
+    """By its tag; by the name of its format (yuvj420p and its kin) where there is no tag. After a change within a film
+    the name may be that of what came before."""
+    return picture.color_range == ColorRange.JPEG or (
+        picture.color_range != ColorRange.MPEG and picture.format.name.startswith("yuvj")
+    )
+
+
+def color_of(picture: VideoFrame, format: VideoFormat) -> tuple[int, Literal["studio", "full"]]:
+    """Matrix (H.273) and range of `picture`, a later one of a stream of `format`: its own where they are stated and can
+    be converted, else those of the stream."""
+    if plan_delivery(picture.format).is_rgb:
+        return format.color_space, format.color_range
+    matrix, range = int(picture.colorspace), format.color_range
+    if _SWSCALE_MATRICES.get(matrix, _swscale_matrix(format.color_space)) == _swscale_matrix(format.color_space):
+        matrix = format.color_space  # unstated, or the same by another name
+    if is_full_range(picture):
+        range = "full"
+    elif picture.color_range == ColorRange.MPEG:
+        range = "studio"
+    return matrix, range
 
 
 class PlaneReader:
     """Copies decoded pictures into planes of one VideoFormat, converting where the picture is of another kind.
 
-    The pictures' matrix is taken to be `source_matrix` (H.273), by default `format`'s own, so that it is never changed.
-    RGB becomes YUV by `format`'s matrix and range.
+    Matrix and range of YUV change only where the picture's differ from `format`'s. What a picture says of neither it
+    has in common with those before it; `source_color`, (H.273 matrix, range), says it of all. RGB becomes YUV by
+    `format`'s.
     """
 
-    def __init__(self, format: VideoFormat, *, source_matrix: int | None = None) -> None:
+    def __init__(
+        self, format: VideoFormat, *, source_color: tuple[int, Literal["studio", "full"]] | None = None
+    ) -> None:
         self._format = format
-        self._source_matrix = format.color_space if source_matrix is None else source_matrix
+        self._source_color = source_color
         self._scaler = VideoReformatter()
 
     def copy(self, picture: VideoFrame, into: Planes) -> None:
         """Raises what swscale raises (av.FFmpegError, ValueError) for formats that it cannot convert."""
         format = self._format
         same_size = (picture.width, picture.height) == (format.width, format.height)
-        same_matrix = _swscale_matrix(self._source_matrix) == _swscale_matrix(format.color_space)
-        same_color = same_matrix and is_full_range(picture) == (format.color_range == "full")
+        same_color = self._color_of(picture) == (format.color_space, format.color_range)
         delivery = plan_delivery(picture.format)
-        if not (same_size and same_color and picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt):
+        is_direct = picture.format.name in _DIRECT and delivery.pix_fmt == format.pix_fmt
+        if not (same_size and same_color and is_direct):
             picture = self._converted(picture, delivery)
         for plane, target in zip(picture.planes, into, strict=False):
             np.copyto(target, np.from_dlpack(plane))
         if len(picture.planes) == 1:
             for target in into[1:]:
                 target.fill(1 << (format.bit_depth - 1))
+
+    def _color_of(self, picture: VideoFrame) -> tuple[int, Literal["studio", "full"]]:
+        return self._source_color or color_of(picture, self._format)
 
     def _converted(self, picture: VideoFrame, delivery: Delivery) -> VideoFrame:
         format = self._format
@@ -90,16 +123,18 @@ class PlaneReader:
                 picture, format.width, format.height, _GRAYS[format.pix_fmt], interpolation=_SCALER
             )
         target_range = ColorRange.JPEG if format.color_range == "full" else ColorRange.MPEG
+        matrix, range = self._color_of(picture)
+        if range == "studio" and picture.format.name.startswith("yuvj"):
+            picture = _under_plain_name(picture)
+        source_range = ColorRange.JPEG if range == "full" else ColorRange.MPEG
         if delivery.is_rgb:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
-        else:
-            source_range = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
         return self._scaler.reformat(
             picture,
             format.width,
             format.height,
             format.pix_fmt,
-            src_colorspace=None if delivery.is_rgb else _swscale_matrix(self._source_matrix),
+            src_colorspace=None if delivery.is_rgb else _swscale_matrix(matrix),
             dst_colorspace=_swscale_matrix(format.color_space),
             interpolation=_SCALER,
             src_color_range=source_range,
@@ -108,10 +143,16 @@ class PlaneReader:
         )
 
 
+def _under_plain_name(picture: VideoFrame) -> VideoFrame:
+    """yuvj420p as yuv420p, and so on: swscale takes the former for full range, whatever it is told."""
+    plain = VideoFrame(picture.width, picture.height, picture.format.name.replace("yuvj", "yuv"))
+    for plane, target in zip(picture.planes, plain.planes, strict=True):
+        np.copyto(_samples(target, np.uint8), np.from_dlpack(plane))
+    return plain
+
+
 def _swscale_matrix(color_space: int) -> Colorspace:
-    if color_space == BT709:
-        return Colorspace.ITU709
-    return Colorspace.BT2020 if color_space == BT2020_NCL else Colorspace.ITU601
+    return _SWSCALE_MATRICES.get(color_space, Colorspace.ITU601)
 
 
 class PictureWriter:
@@ -127,7 +168,7 @@ class PictureWriter:
         """The picture, valid until the next call. Encoders that still hold the last one keep their own copy."""
         self._picture.make_writable()
         for plane, samples in zip(self._picture.planes, planes, strict=True):
-            np.copyto(_writable(plane, self._format), samples)
+            np.copyto(_samples(plane, self._format.dtype), samples)
         if self._encoder_pix_fmt == self._format.pix_fmt:
             return self._picture
         matrix = _swscale_matrix(self._format.color_space)
@@ -143,9 +184,8 @@ class PictureWriter:
         )
 
 
-def _writable(plane: VideoPlane, format: VideoFormat) -> Samples:
-    """The plane's samples (H, W) as a view; `np.from_dlpack` would be read-only."""
+def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Samples:
+    """The plane's samples (H, W) as a view that can be written to; `np.from_dlpack` would be read-only."""
     raw = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
     lines = raw.reshape(plane.height, plane.line_size)
-    samples: Samples = lines if format.bit_depth == 8 else lines.view(np.uint16)
-    return samples[:, : plane.width]
+    return lines.view(dtype)[:, : plane.width]

@@ -50,12 +50,12 @@ class SubtitleConverter:
         self._decoder = decoder
         self._encoder = encoder
 
-    def convert(self, packet: Packet[Stream]) -> Packet[Stream] | None:
-        """The same words at the same time, or None for a packet without words. Raises what av raises."""
-        words = self._decoder.decode2(packet)
-        if words is None or not len(words):
-            return None
+    def convert(self, packet: Packet[Stream] | None) -> list[Packet[Stream]]:
+        """The same words at the same time; none for a packet without words, and at the end. Raises what av raises."""
+        words = None if packet is None else self._decoder.decode2(packet)
+        if packet is None or words is None or not len(words):
+            return []
         converted: Packet[Stream] = self._encoder.encode_subtitle(words)
         converted.pts, converted.dts, converted.duration = packet.pts, packet.dts, packet.duration
         converted.time_base = packet.time_base
-        return converted
+        return [converted]

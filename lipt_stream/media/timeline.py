@@ -53,32 +53,40 @@ _JUMP_AHEAD_SECONDS: Final = Fraction(10)  # FFmpeg's own threshold
 class FileClock:
     """Lets time go on where a file's own clock jumps: recordings joined end to end, the cells of a DVD.
 
-    It is fed with the decoding times of the picture's packets in the order of the file. `offset`, in seconds, is to be
-    added to what follows in the file, in every stream alike, so that sound stays with the picture. A time half a second
+    It is fed with the times of the picture's packets in the order of the file. `offset`, in seconds, is to be added to
+    what follows in the file, in every stream alike, so that sound stays with the picture. A decoding time half a second
     before its predecessor is a jump; in MPEG's transport and program streams, which count from anywhere, also one ten
-    seconds after it.
+    seconds after it. What comes behind a jump is decoded after what was before it, and shown after it too.
     """
 
     def __init__(self, container_name: str) -> None:
         """`container_name`: FFmpeg's name of the format."""
         self.offset = Fraction(0)
         self.jumps = 0
-        self._counts_from_anywhere = container_name in ("mpegts", "mpeg")
-        self._last: Fraction | None = None
+        self._counts_from_anywhere = may_be_joined(container_name)
+        self._last: Fraction | None = None  # when the last packet was decoded
+        self._end = Fraction(0)  # of the picture shown last
         self._step = Fraction(1, 25)
 
-    def saw(self, dts_seconds: Fraction, duration_seconds: Fraction) -> None:
+    def saw(self, dts_seconds: Fraction, pts_seconds: Fraction, duration_seconds: Fraction) -> None:
         """The next packet of the picture; its duration 0 where unknown."""
         time, last = dts_seconds + self.offset, self._last
         if last is not None:
             ahead = self._counts_from_anywhere and time > last + _JUMP_AHEAD_SECONDS
             if ahead or time <= last - _JUMP_BACK_SECONDS:
                 self.jumps += 1
-                self.offset += last + self._step - time
-                time = last + self._step
+                self.offset = max(last + self._step - dts_seconds, self._end - pts_seconds)
+                time = dts_seconds + self.offset
         if duration_seconds > 0:
             self._step = duration_seconds
+        shown_until = pts_seconds + self.offset + self._step
+        self._end = shown_until if last is None else max(self._end, shown_until)
         self._last = time
+
+
+def may_be_joined(container_name: str) -> bool:
+    """Whether files of FFmpeg's format `container_name` count from anywhere, and are often joined end to end."""
+    return container_name in ("mpegts", "mpeg")
 
 
 def decoding_times(pts: list[int]) -> list[int]:

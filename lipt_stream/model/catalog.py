@@ -70,7 +70,7 @@ def find(name: str, scale: int) -> Entry:
     fitting = [entry for entry in known if entry.name == name or (entry.model == name and entry.scale == scale)]
     if fitting:
         return min(fitting, key=lambda entry: (entry.content != "video", entry.task))
-    scales = sorted(entry.scale for entry in known if entry.model == name)
+    scales = sorted({entry.scale for entry in known if entry.model == name})
     if scales:
         ways = ", ".join(f"x{other}" for other in scales)
         raise WeightsError(f"There are no weights of {name} for x{scale}", f"They come for {ways}")

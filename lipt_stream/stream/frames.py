@@ -53,7 +53,8 @@ def upscale_frames(
         threads=spec.decoder_threads,
     )
     try:
-        engine = Engine(upscaler or load_upscaler(spec), source.format, spec.depth)
+        upscaler = upscaler or load_upscaler(spec)
+        engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
         yield from _run_in_background(source, engine)
     finally:
         source.close()

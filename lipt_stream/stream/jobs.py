@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, overwrit
 
 def expand(item: str) -> list[Path]:
     """The files that one argument means, in the order of their names."""
+    if not item:
+        raise InputError("An input has an empty name", "Check what was to give it")
     refuse_address(item)
     path = Path(item)
     if path.is_dir():
@@ -109,13 +112,15 @@ def _fill(pattern: str, path: Path, scale: int, extension: str) -> str:
 
 
 def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
-    inputs = {job.input.resolve() for job in jobs}
-    shared = [path for path, count in Counter(job.output.resolve() for job in jobs).items() if count > 1]
+    # Path.resolve would raise at links that lead in a circle; whoever opens them says so.
+    inputs = {os.path.realpath(job.input) for job in jobs}
+    shared = [path for path, count in Counter(os.path.realpath(job.output) for job in jobs).items() if count > 1]
     if shared:
-        names = ", ".join(str(job.input) for job in jobs if job.output.resolve() == shared[0])
-        raise OutputError(f"{names} would all become {shared[0].name}", "Use a pattern or folder that keeps them apart")
+        names = ", ".join(str(job.input) for job in jobs if os.path.realpath(job.output) == shared[0])
+        name = Path(shared[0]).name
+        raise OutputError(f"{names} would all become {name}", "Use a pattern or folder that keeps them apart")
     for job in jobs:
-        if job.output.resolve() in inputs:
+        if os.path.realpath(job.output) in inputs:
             raise OutputError(f"{job.output} is an input: it would be overwritten", "Name another output")
         if job.output.exists() and not overwrite:
             raise OutputError(f"{job.output} exists already", "Use --overwrite to replace it")

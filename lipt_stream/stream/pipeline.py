@@ -182,6 +182,7 @@ def run(
     journey.guarded(journey.upscale)
     for thread in threads:
         thread.join()
+    engine.drain()  # after an error frames may be in flight, whose slots would be written into later
     if journey.error is not None:
         raise journey.error
     return Counts(journey.frames_in, journey.frames_out, cancelled=journey.cut_short)

@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 from lipt_stream.engine.runtimes import Precision, RuntimeName
 from lipt_stream.engine.upscaler import Tile
 from lipt_stream.errors import SettingsError, nearest
+from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.deinterlace import Deinterlace
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -34,6 +35,7 @@ class PipelineSpec:
     depth: int = 4  # slots: frames between decoder and encoder
     tile: Tile = "auto"  # longest tile side in input pixels
     deinterlace: Deinterlace = "auto"  # "auto": pictures that are flagged as interlaced
+    unfit: Unfit = "refuse"  # what becomes of sound and subtitles that the container cannot hold
     encoder: str = "auto"
     crf: int | None = None  # the encoder's constant quality; None for the encoder's default here
     encoder_options: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
@@ -46,6 +48,7 @@ class PipelineSpec:
         _check(self.precision in get_args(Precision), f"precision is {self.precision!r}", _one_of(Precision))
         _check(self.runtime in get_args(RuntimeName), f"runtime is {self.runtime!r}", _one_of(RuntimeName))
         _check(self.deinterlace in get_args(Deinterlace), f"deinterlace is {self.deinterlace!r}", _one_of(Deinterlace))
+        _check(self.unfit in get_args(Unfit), f"unfit is {self.unfit!r}", _one_of(Unfit))
         _check(self.tile == "auto" or self.tile > 0, f"tile is {self.tile!r}", "Use auto or a side in pixels")
         for name in ("threads", "encoder_threads", "decoder_threads"):
             count = getattr(self, name)
@@ -69,11 +72,20 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "depth": (int,),
     "tile": (int, str),
     "deinterlace": (str,),
+    "unfit": (str,),
     "encoder": (str,),
     "crf": (int, type(None)),
     "encoder_options": (Mapping,),
     "encoder_threads": (int, type(None)),
     "decoder_threads": (int, type(None)),
+}
+
+
+_IN_WORDS: Final[dict[type, str]] = {
+    str: "a word",
+    int: "a whole number",
+    type(None): "left out",
+    Mapping: "a table of words",
 }
 
 
@@ -107,8 +119,10 @@ def _preset_file(name_or_path: str | Path) -> Path:
         return Path(name_or_path)
     if str(name_or_path) not in preset_names():
         hint = nearest(str(name_or_path), preset_names())
+        end = "" if hint.endswith("?") else "."
         raise SettingsError(
-            f"There is no preset {name_or_path}", f"{hint} An encoder's own preset is given as -e preset={name_or_path}"
+            f"There is no preset {name_or_path}",
+            f"{hint}{end} An encoder's own preset is given as -e preset={name_or_path}",
         )
     return _presets_folder() / f"{name_or_path}.toml"
 
@@ -128,7 +142,7 @@ def _check_field(name: str, value: object) -> None:
         right = right and (isinstance(value, int) or value == "auto")
     if isinstance(value, Mapping):
         right = right and all(isinstance(item, str) for item in value.values())  # pyright: ignore[reportUnknownVariableType]
-    _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(t.__name__ for t in types))
+    _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(_IN_WORDS[kind] for kind in types))
 
 
 def _check(condition: bool, message: str, hint: str) -> None:

@@ -91,6 +91,7 @@ def upscale_file(
             options=spec.encoder_options,
             bit_depth=source.format.bit_depth,
             suffix=Path(output_path).suffix,
+            size=(source.format.width * spec.scale, source.format.height * spec.scale),
         )
         sink = FileSink(
             Path(output_path),
@@ -101,12 +102,13 @@ def upscale_file(
             end_seconds=end_seconds,
             overwrite=overwrite,
             threads=spec.encoder_threads,
+            unfit=spec.unfit,
         )
         timings = StageTimings()
         tracker = _Tracker(source.format, source.frame_count_estimate, progress)
         try:
             upscaler = upscaler or load_upscaler(spec)
-            engine = Engine(upscaler, source.format, spec.depth)
+            engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
             written = _finish(sink, Path(output_path), counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import isnan
@@ -63,10 +63,13 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     alignment = align(matcher.matches, len(matcher.source_times))
     yield _frames(matcher, alignment)
     yield compare_times(matcher.source_times, matcher.result_times, tolerance)
-    last_durations = matcher.source_end_duration, matcher.result_end_duration
+    last_durations = (
+        _last_duration(source, matcher.source_times, matcher.source_end_duration),
+        _last_duration(result, matcher.result_times, matcher.result_end_duration),
+    )
     yield compare_durations(matcher.source_times, matcher.result_times, last_durations, tolerance)
     yield Check("pictures", alignment.ok, str(len(matcher.source_times)), str(len(matcher.matches)), str(alignment))
-    yield from _colors(matcher)
+    yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)
     yield from compare_pictures(source.facts, result.facts, scale)
     origins = _origin(matcher.source_times[0]), _origin(matcher.result_times[0])
@@ -83,6 +86,12 @@ def _watch(source: PictureReader, result: PictureReader, tolerance: float) -> Pi
         matcher.add(picture)
     matcher.finish()
     return matcher
+
+
+def _last_duration(reader: PictureReader, times: Sequence[float], told: float) -> float:
+    """Of the picture shown last. Where the whole track's length leaves it less than `told`, that is right."""
+    left = (reader.track_seconds or 0.0) - (times[-1] - times[0])
+    return min(told, left) if left > 0 else told
 
 
 def _grid(pixels: int, most: int) -> int:
@@ -109,9 +118,9 @@ def _frames(matcher: PictureMatcher, alignment: Alignment) -> Check:
     return Check("frames", not reason, str(before), str(after), reason)
 
 
-def _colors(matcher: PictureMatcher) -> Iterator[Check]:
+def _colors(matcher: PictureMatcher, pixels: int) -> Iterator[Check]:
     if not matcher.colors.is_empty:
-        difference = matcher.colors.difference()
+        difference = matcher.colors.difference(pixels)
         yield Check("colour", not difference.faults, NONE, str(difference), "; ".join(difference.faults))
     unlike = f"pictures {ranges(matcher.unlike)} show nothing that is near them in the source" if matcher.unlike else ""
     yield Check("likeness", not unlike, NONE, f"{matcher.worst_rms:.1f} rms at worst", unlike)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M
-from lipt_stream.media.audit_pictures import Thumbnail, rgb_from_ycbcr
+from lipt_stream.media.audit_thumbnails import Thumbnail, rgb_from_ycbcr
 
 Matrix: TypeAlias = NDArray[np.floating]
 
@@ -31,7 +31,10 @@ _VISIBLE_RMS: Final = 0.5  # below this, on 0..255, no mistake is asserted
 _EXPLAINED: Final = 0.5  # a mistake explains a difference if it leaves less than half of it
 _POOL: Final = 4
 _PRIOR_VARIANCE: Final = 16.0  # how much variance of colour outweighs the belief that nothing has changed
-_FLAT_VARIANCE: Final = 4.0  # a channel that varies less has no gain
+_FLAT_VARIANCE: Final = 100.0  # a channel that varies less has no gain that would show: 8 % of 10 is 0.8
+_FREEDOM: Final = 40.0
+"""What a network makes of single pixels is averaged out over many: each shift may be larger by this, divided by the
+root of their number. Films of 1x1, 2x2, 7x7 and 64x1 pixels shifted by 8.9, 0.9, 5.1 and 1.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ class ColorSums:
         weights = np.concatenate([-change.offset[:, None], -change.matrix, np.eye(3)], axis=1)
         return float(np.sqrt(max(0.0, np.trace(weights @ self._moments @ weights.T)) / (3 * self._count)))
 
-    def difference(self) -> ColorDifference:
-        """Raises ValueError where nothing was added."""
+    def difference(self, pixels: int) -> ColorDifference:
+        """`pixels`: of one picture of the source. Raises ValueError where nothing was added."""
         if self.is_empty:
             raise ValueError("no pictures were compared")
         moments = self._moments / self._count
@@ -108,6 +111,7 @@ class ColorSums:
             gain=_triple(gains),
             absolute=_triple(self._absolute / self._count),
             mistake=self._mistake(),
+            freedom=_FREEDOM / float(np.sqrt(pixels)),
         )
 
     def _mistake(self) -> str:
@@ -133,24 +137,28 @@ def _triple(values: Matrix) -> tuple[float, float, float]:
 class ColorDifference:
     """R, G, B on the scale 0..255: mean shift, gain, mean absolute difference; and the mistake that explains it, or "".
 
-    The gain is the slope of the regression of the result on the source, 1 where a channel hardly varies.
+    The gain is the slope of the regression of the result on the source, 1 where a channel hardly varies. `freedom` is
+    what is allowed beyond the limits because the pictures are small, on the same scale.
     """
 
     shift: tuple[float, float, float]
     gain: tuple[float, float, float]
     absolute: tuple[float, float, float]
     mistake: str
+    freedom: float
 
     @property
     def faults(self) -> tuple[str, ...]:
         found = [f"it looks as if {self.mistake}"] if self.mistake else []
-        if max(map(abs, self.shift)) > MAX_MEAN_SHIFT:
-            found.append(f"mean R, G, B shifted by {_signed(self.shift)}, {MAX_MEAN_SHIFT:g} is allowed")
-        if max(abs(gain - 1) for gain in self.gain) > MAX_GAIN_ERROR:
-            gains = ", ".join(f"{gain:.3f}" for gain in self.gain)
-            found.append(f"contrast of R, G, B times {gains}, within {MAX_GAIN_ERROR:.0%} is allowed")
-        if max(self.absolute) > MAX_MEAN_DIFFERENCE:
-            found.append(f"mean difference {max(self.absolute):.2f}, {MAX_MEAN_DIFFERENCE:g} is allowed")
+        shift, gain = MAX_MEAN_SHIFT + self.freedom, MAX_GAIN_ERROR + self.freedom / 40
+        difference = MAX_MEAN_DIFFERENCE + self.freedom
+        if max(map(abs, self.shift)) > shift:
+            found.append(f"mean R, G, B shifted by {_signed(self.shift)}, {shift:.1f} is allowed")
+        if max(abs(each - 1) for each in self.gain) > gain:
+            gains = ", ".join(f"{each:.3f}" for each in self.gain)
+            found.append(f"contrast of R, G, B times {gains}, within {gain:.0%} is allowed")
+        if max(self.absolute) > difference:
+            found.append(f"mean difference {max(self.absolute):.2f}, {difference:.1f} is allowed")
         return tuple(found)
 
     def __str__(self) -> str:

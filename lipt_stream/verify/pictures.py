@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lipt_stream.media.audit_pictures import AuditPicture, Thumbnail
+from lipt_stream.media.audit_pictures import AuditPicture
+from lipt_stream.media.audit_thumbnails import Thumbnail
 from lipt_stream.verify.colors import ColorChange, ColorSums
 
 REACH: Final = 4  # pictures to either side in which the nearest is looked for

@@ -7,6 +7,7 @@ from math import inf, isnan
 from typing import Final
 
 from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, PacketTrack, StreamFacts
+from lipt_stream.media.audit_sound import HeardSound, hear
 from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 
 MAX_SOUND_OFFSET_MS: Final = 20.0
@@ -69,7 +70,10 @@ def _streams(
     for number, (one, other) in enumerate(pairs, 1):
         if other is not None:
             yield _stream(f"{kind} {number}", one, other, has_default)
-            yield _packets(f"{kind} {number} packets", one, other)
+            if _is_decoded(one, other):
+                yield _heard(f"{kind} {number} heard", hear(source.path, one.index), hear(result.path, other.index))
+            else:
+                yield _packets(f"{kind} {number} packets", one, other)
             if len(one.packets) and len(other.packets):
                 yield _offset(f"{kind} {number} offset", one, other, origins, picture_tolerance)
 
@@ -80,7 +84,7 @@ def pair_streams(
     """Each source stream with the one in the result that most looks like it: by content, language, codec, order."""
     left = list(result)
     found: dict[int, StreamFacts] = {}
-    for likeness in (_same_content, _same_language_and_codec, _same_codec, _both_text):
+    for likeness in (_same_content, _same_language_and_codec, _same_codec, _both_text, _is_decoded):
         for number, stream in enumerate(source):
             match = None if number in found else next((other for other in left if likeness(stream, other)), None)
             if match is not None:
@@ -105,6 +109,11 @@ def _both_text(one: StreamFacts, other: StreamFacts) -> bool:
     return one.is_text and other.is_text
 
 
+def _is_decoded(one: StreamFacts, other: StreamFacts) -> bool:
+    """Whether PCM stands for a codec that its container could not hold."""
+    return one.kind == other.kind == "audio" and one.codec != other.codec and other.codec.startswith("pcm_")
+
+
 def _describe(stream: StreamFacts) -> str:
     words = [stream.codec, stream.language, f'"{stream.title}"' if stream.title else "", *sorted(stream.dispositions)]
     return " ".join(filter(None, words))
@@ -112,7 +121,8 @@ def _describe(stream: StreamFacts) -> str:
 
 def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bool) -> Check:
     reasons: list[str] = []
-    if source.codec != result.codec and not (source.is_text and result.is_text) and not _same_in_mp4(source, result):
+    is_converted = (source.is_text and result.is_text) or _is_decoded(source, result)
+    if source.codec != result.codec and not is_converted and not _same_in_mp4(source, result):
         reasons.append(f"the codec {source.codec} became {result.codec}")
     if source.language != result.language:
         reasons.append(f"the language {source.language or NONE} became {result.language or NONE}")
@@ -124,8 +134,9 @@ def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bo
     if before != after:
         reasons.append(f"the dispositions {_listed(before)} became {_listed(after)}")
     detail = "; ".join(reasons)
-    if not detail and source.codec != result.codec and source.is_text:
-        detail = f"the text was carried over from {source.codec} to {result.codec}"
+    if not detail and source.codec != result.codec and is_converted:
+        what = "the text was carried over" if source.is_text else "the sound was decoded"
+        detail = f"{what} from {source.codec} to {result.codec}"
     return Check(name, not reasons, _describe(source), _describe(result), detail)
 
 
@@ -164,6 +175,13 @@ def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
         pairs = enumerate(zip(one.durations, other.durations, strict=True))
         changed = [n for n, (was, now) in pairs if was > 0 and 1000 * abs(now - was) > limit_ms]
         reason = f"same contents, but number {changed[0]} is shown for another time" if changed else ""
+    return Check(name, not reason, before, after, reason)
+
+
+def _heard(name: str, source: HeardSound, result: HeardSound) -> Check:
+    """Sound that was decoded on its way, sample by sample."""
+    before, after = (f"{sound.samples} samples" for sound in (source, result))
+    reason = "" if source == result else "the samples differ"
     return Check(name, not reason, before, after, reason)
 
 

@@ -166,6 +166,40 @@ def test_sound_alone(upscale: Command, tmp_path: Path, clip: Path) -> None:
     assert nothing_written()
 
 
+def write_camera_film(path: Path) -> None:
+    """An AVI as cameras made them: its sound (ADPCM) fits no container that is written here."""
+    with av.open(str(path), "w") as target:
+        picture, sound = target.add_stream("mpeg4", 25), target.add_stream("adpcm_ima_wav", 44_100, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+        for number in range(5):
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            target.mux(picture.encode(frame))
+        sound.codec_context.open(strict=False)
+        for start in range(0, 4 * sound.codec_context.frame_size, sound.codec_context.frame_size):
+            samples = np.zeros((1, sound.codec_context.frame_size), np.int16)
+            block = av.AudioFrame.from_ndarray(samples, format="s16p", layout="mono")
+            block.sample_rate, block.pts, block.time_base = 44_100, start, Fraction(1, 44_100)
+            target.mux(sound.encode(block))
+        target.mux(picture.encode(None))
+        target.mux(sound.encode(None))
+
+
+def test_sound_that_no_container_holds(upscale: Command, tmp_path: Path) -> None:
+    film = tmp_path / "camera.avi"
+    write_camera_film(film)
+    done = upscale(film, "x.mkv", *CPU)
+    assert done.code == 1
+    assert "matroska cannot hold audio of codec adpcm_ima_wav. Have it decoded to PCM with --unfit convert" in done.line
+    assert nothing_written()
+    assert upscale(film, "x.mkv", *CPU, "--unfit", "keep").line.endswith("Use refuse, convert, drop")
+    assert upscale(film, "kept.mkv", *CPU, "--unfit", "convert").code == 0
+    assert upscale(film, "silent.mkv", *CPU, "--unfit", "drop").code == 0
+    for name, codecs in (("kept.mkv", ["h264", "pcm_s16le"]), ("silent.mkv", ["h264"])):
+        with av.open(name) as container:
+            assert [stream.codec_context.name for stream in container.streams] == codecs
+
+
 def test_a_film_of_no_pictures(upscale: Command, tmp_path: Path) -> None:
     film = tmp_path / "none.mkv"
     with av.open(str(film), "w") as target:
@@ -183,6 +217,22 @@ def test_a_missing_path(upscale: Command, name: str) -> None:
     done = upscale(name, "x.mkv", *CPU)
     assert done.code == 1
     assert f"{name}: there is no such file. Check the path" in done.line
+
+
+def test_links_that_lead_in_a_circle(upscale: Command, tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    done = upscale(tmp_path / "loop.mp4", "x.mkv", *CPU)
+    assert done.code == 1
+    assert "its links lead in a circle. Check where they lead" in done.line
+
+
+def test_names_that_are_empty_or_of_two_lines(upscale: Command) -> None:
+    assert "An input has an empty name" in upscale("", "x.mkv", *CPU).line
+    assert "Cannot read two\\nlines.mp4: there is no such file" in upscale("two\nlines.mp4", "x.mkv", *CPU).line
+
+
+def test_a_local_address_is_told_from_others(upscale: Command, clip: Path) -> None:
+    assert "Give the path of the file alone" in upscale(f"file://{clip}", "x.mkv", *CPU).line
 
 
 def test_a_directory(upscale: Command, tmp_path: Path) -> None:

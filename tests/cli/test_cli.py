@@ -91,10 +91,14 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
         (["upscale", "{clip}", "x.mp4", "-e", "slow"], 2, ["-e key=value"]),
         (["upscale", "{clip}", "x.mp4", "--preset", "slow"], 2, ["-e preset=slow"]),
         (["upscale", "{clip}", "x.mp4", "--start", "soon"], 2, ["H:MM:SS"]),
+        (["upscale", "{clip}", "x.mp4", "--start", "nan"], 2, ["H:MM:SS"]),
+        (["upscale", "{clip}", "x.mp4", "--end", "1e999"], 2, ["H:MM:SS"]),
         (["upscale", "{clip}", "x.mp4", "--start", "2", "--end", "1"], 2, ["not after"]),
         (["upscale", "{clip}", "x.mp4", "--tile", "8", "--model", "nano"], 2, ["--tile"]),
         (["eval", "--data", "nowhere"], 1, ["nowhere"]),
         (["bench", "-r", "9p"], 2, ["9p", "WIDTHxHEIGHT"]),
+        (["bench", "-r", "64x48", "--rate", "nan"], 2, ["positive numbers"]),
+        (["bench", "{clip}", "-r", "360p"], 2, ["flower.mp4 has its own size"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("upscale", "eval", "bench") else "",
 )
@@ -191,6 +195,9 @@ def test_eval_of_all_is_a_table_of_every_weights_at_its_scale_on_every_set(tmp_p
 
 def test_models_lists_what_ships() -> None:
     assert "nano-x2" in lipt("models").stdout
+    command, narrow = [*PROGRAM, "models"], os.environ | {"COLUMNS": "40"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True, env=narrow)
+    assert "\u2026" not in done.stdout, "a name that is cut off cannot be typed"
     entries = json.loads(lipt("models", "--json").stdout)
     assert {entry["name"] for entry in entries} >= {"nano-x2", "tiny-x2"}
 

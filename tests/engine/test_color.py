@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -334,3 +335,11 @@ def test_the_number_of_threads_is_left_as_it_was():
 def test_the_choice_on_a_cpu_is_torch():
     video = VideoFormat(width=6, height=4)
     assert isinstance(make_colors(video, video.scaled(2), CPU), TorchColors)
+
+
+@given(formats, st.data())
+def test_a_gray_film_gets_no_colour_from_its_network(video, data):
+    tint = torch.tensor([data.draw(st.floats(0, 1)) for _ in range(3)]).view(1, 3, 1, 1)
+    planes = to_planes(replace(video, gray=True), tint.expand(1, 3, video.height, video.width).contiguous())
+    assert [set(np.unique(plane)) for plane in planes[1:]] == [{2 ** (video.bit_depth - 1)}] * 2
+    assert np.array_equal(planes[0], to_planes(video, tint.expand(1, 3, video.height, video.width).contiguous())[0])

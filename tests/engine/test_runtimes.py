@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lipt_stream.engine import runtimes
 from lipt_stream.engine.runtimes import TorchRuntime, make_runtime
+from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
 
@@ -165,8 +166,8 @@ def test_openvino_uses_the_threads_it_was_given(nano):
 
     run = OpenVinoRuntime(nano, "float32", threads=1)
     run(torch.rand(1, 3, 16, 16))
-    (request,) = run._requests.values()
-    compiled = request.get_compiled_model()
+    (idle,) = run._idle.values()
+    compiled = idle.get().get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert compiled.get_property("ENABLE_CPU_PINNING") is False
 
@@ -176,10 +177,62 @@ def test_openvino_keeps_few_sizes_and_the_latest_ones(nano):
     from lipt_stream.engine.openvino_runtime import MAX_COMPILED, OpenVinoRuntime
 
     run = OpenVinoRuntime(nano, "float32", threads=1)
-    for side in (8, 16, 24, 16, 32):
+    for side in (8, 16, 24, 32, 40, 16, 48):
         run(torch.rand(1, 3, side, side))
-    assert len(run._requests) == MAX_COMPILED
-    assert list(run._requests) == [(16, 16), (32, 32)]
+    assert len(run._idle) == MAX_COMPILED
+    assert list(run._idle) == [(side, side, 1) for side in (32, 40, 16, 48)]
+
+
+@needs_openvino
+def test_a_frame_in_tiles_whose_sides_are_no_multiples_is_compiled_once(monkeypatch):
+    from lipt_stream.engine import openvino_runtime
+
+    built: list[tuple[int, int]] = []
+    build_graph = openvino_runtime.build_graph
+
+    def counting(network: LIPT, height: int, width: int) -> object:
+        built.append((height, width))
+        return build_graph(network, height, width)
+
+    monkeypatch.setattr(openvino_runtime, "build_graph", counting)
+    upscaler = Upscaler.load("nano-x2", device="cpu", runtime="openvino", precision="float32", tile=112)
+    assert upscaler.plan(219, 243).count > 4
+    for _ in range(3):
+        upscaler(torch.rand(1, 3, 219, 243))
+    assert len(built) == len(set(built)) == 4
+
+
+@needs_openvino
+def test_two_calls_go_on_at_the_same_time_each_on_its_part_of_the_cores(nano):
+    from lipt_stream.engine.openvino_runtime import OpenVinoRuntime
+
+    run = OpenVinoRuntime(nano, "float32", threads=2)
+    assert run.at_once == 2
+    images = torch.rand(1, 3, 40, 64)
+    assert psnr(run(images, run.at_once), plain(nano, images)) > LEAST_PSNR["float32"]
+    (idle,) = run._idle.values()
+    first, second = idle.get(timeout=1), idle.get(timeout=1)
+    assert first.get_compiled_model().get_property("NUM_STREAMS") == 2
+    idle.put(second)  # the first is taken, as by a call that goes on
+    assert psnr(run(images, run.at_once), plain(nano, images)) > LEAST_PSNR["float32"]
+    idle.put(first)
+
+
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=needs_openvino)])
+def test_one_thread_computes_one_frame_at_once(nano, runtime):
+    before = torch.get_num_threads()
+    try:
+        assert on_cpu(nano, runtime, threads=1).at_once == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_float32_is_not_rounded_to_tf32_and_the_hosts_switches_are_left_alone():
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled
+    with runtimes._without_tf32():
+        assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == (False, *before[1:])
+    assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
 @needs_openvino

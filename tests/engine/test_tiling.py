@@ -39,16 +39,20 @@ def test_a_tile_without_room_for_a_core_is_refused() -> None:
         split_axis(1000, 200, (100, 100), 8)
 
 
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(10_000, 2_000_000))
-def test_plans_respect_the_pixel_budget(height: int, width: int, max_pixels: int) -> None:
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(10_000, 2_000_000), st.sampled_from([200, 1000, 16_384]))
+def test_plans_respect_the_pixel_budget_and_the_longest_side(
+    height: int, width: int, max_pixels: int, max_side: int
+) -> None:
     halo, align = (22, 42), 8
-    plan = plan_tiles(height, width, max_pixels, halo, align)
+    plan = plan_tiles(height, width, max_pixels=max_pixels, max_side=max_side, halo=halo, align=align)
     floor = smallest_tile(halo, align)
     for row in plan.rows:
         for column in plan.columns:
             h, w = row.stop - row.start, column.stop - column.start
             assert (h - align) * (w - align) <= max(max_pixels, floor * floor)
-    assert (plan.count == 1) == (height * width <= max_pixels or (height <= floor and width <= floor))
+            assert max(h, w) <= max_side
+    fits = height * width <= max_pixels and max(height, width) <= max_side
+    assert (plan.count == 1) == (fits or (height <= floor and width <= floor))
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 2, 3]))
@@ -59,7 +63,7 @@ def test_tiled_equals_whole_for_a_local_network(height: int, width: int, scale: 
         return y.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
 
     image = torch.rand(1, 3, height, width)
-    plan = plan_tiles(height, width, 24 * 32, (3, 5), 8)
+    plan = plan_tiles(height, width, max_pixels=24 * 32, max_side=200, halo=(3, 5), align=8)
     torch.testing.assert_close(apply_tiled(network, image, plan, scale), network(image))
 
 

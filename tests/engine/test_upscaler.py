@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from lipt_stream.engine import upscaler as module
 from lipt_stream.engine.upscaler import Upscaler, pick_device
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
+from lipt_stream.model.lipt import MAX_SIDE
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +92,15 @@ def test_a_tile_without_room_is_refused_before_work() -> None:
 class Limited:
     """A runtime with room for so many pixels at a time, as a GPU has."""
 
-    name, precision = "limited", "float32"
+    name, precision, at_once = "limited", "float32", 1
 
     def __init__(self, real: Upscaler, max_pixels: int) -> None:
         self._real = real
         self._max_pixels = max_pixels
         self.asked: list[int] = []
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, at_once: int = 1) -> torch.Tensor:
+        del at_once
         pixels = images.shape[0] * images.shape[2] * images.shape[3]
         self.asked.append(pixels)
         if pixels > self._max_pixels:
@@ -122,6 +127,59 @@ def test_out_of_memory_means_the_same_images_in_tiles(nano: Upscaler) -> None:
     assert max(runtime.asked) <= 20_000, "what was learnt is kept"
 
 
+def test_a_batch_too_large_for_memory_goes_image_by_image(nano: Upscaler) -> None:
+    upscaler, runtime = limited(nano, 20_000)
+    images = torch.cat([smooth(100, 150), smooth(100, 150).flip(3), smooth(100, 150).flip(2)])
+    result = upscaler(images)
+    assert runtime.asked == [45_000, 15_000, 15_000, 15_000]
+    torch.testing.assert_close(result, nano(images), atol=1e-5, rtol=0)
+    runtime.asked.clear()
+    upscaler(images)
+    assert runtime.asked == [15_000] * 3, "what was learnt is kept"
+
+
+def test_calls_that_run_out_of_memory_together_shrink_their_tiles_once(nano: Upscaler) -> None:
+    upscaler, runtime = limited(nano, 30_000)
+    images, started = smooth(200, 300), threading.Barrier(2)
+    real = upscaler._runtime
+
+    class Together(Limited):
+        def __call__(self, images: torch.Tensor, at_once: int = 1) -> torch.Tensor:
+            if images.shape[2] * images.shape[3] == 60_000:
+                started.wait(60)  # both have taken the whole frame before either learns that it is too large
+            return real(images, at_once)
+
+    upscaler._runtime = Together(nano, 0)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(upscaler, [images, images]))
+    assert upscaler._max_pixels == 30_000
+    assert torch.equal(*results)
+    assert max(asked for asked in runtime.asked if asked < 60_000) <= 30_000
+
+
+def test_what_a_call_left_in_memory_is_let_go_before_the_next_is_tried(nano: Upscaler) -> None:
+    upscaler, _ = limited(nano, 10**9)
+    left: list[weakref.ref[torch.Tensor]] = []
+
+    class Leaving(Limited):
+        def __call__(self, images: torch.Tensor, at_once: int = 1) -> torch.Tensor:
+            if not left:
+                features = torch.zeros(1000)
+                left.append(weakref.ref(features))
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            assert left[0]() is None
+            return super().__call__(images, at_once)
+
+    upscaler._runtime = Leaving(nano, 10**9)
+    upscaler(smooth(200, 300))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, MAX_SIDE + 5), (2, 3, MAX_SIDE + 5, 2)])
+def test_a_side_longer_than_the_network_takes_is_cut(nano: Upscaler, shape: tuple[int, ...]) -> None:
+    images = torch.rand(shape)
+    assert nano(images).shape == (shape[0], 3, 2 * shape[2], 2 * shape[3])
+
+
 def test_too_little_memory_even_for_a_tile_is_said(nano: Upscaler) -> None:
     upscaler, _ = limited(nano, 100)
     with pytest.raises(DeviceError, match="too little memory for nano-x2, even in tiles"):
@@ -131,7 +189,7 @@ def test_too_little_memory_even_for_a_tile_is_said(nano: Upscaler) -> None:
 def test_other_errors_are_not_taken_for_memory(nano: Upscaler) -> None:
     upscaler, runtime = limited(nano, 100)
 
-    def broken(_: torch.Tensor) -> torch.Tensor:
+    def broken(*_: object) -> torch.Tensor:
         raise RuntimeError("an illegal instruction")
 
     upscaler._runtime = broken  # type: ignore[assignment]
@@ -149,6 +207,28 @@ def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
         Upscaler.load("nanno", device="cpu")
     with pytest.raises(WeightsError, match="No weights file at"):
         Upscaler.load(tmp_path / "none.safetensors", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"precision": "fp32"}, "'fp32'. Use auto, float32"),
+        ({"runtime": "onnx"}, "'onnx'. Use auto, torch"),
+        ({"tile": "huge"}, "'huge'. Use auto or"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_none_is_refused(setting: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Upscaler.load("nano-x2", **({"device": torch.device("cpu")} | setting))  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_results_are_contiguous_whatever_came_in() -> None:
+    upscaler = Upscaler.load("nano-x2", device=torch.device("cpu"))
+    for images in (torch.rand(1, 3, 13, 7), torch.rand(1, 3, 16, 16).to(memory_format=torch.channels_last)):
+        assert upscaler(images).is_contiguous()
 
 
 def test_devices_are_named_plainly() -> None:

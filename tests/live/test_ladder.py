@@ -81,11 +81,12 @@ class Machine:
             if now - captured > LATENCY_SECONDS - 1 / load.fps:
                 step = ladder.dropped(now, 1 / load.fps)
             else:
-                share = FIRST_FRAME if is_first else load.share
+                network_share = FIRST_FRAME if is_first else load.share
+                share = self.share(ladder.rung, network_share)
                 busy = self.seconds[ladder.rung] * load.slowness * share * max(0.1, noise.gauss(1, load.noise))
                 busy += self.stalls.get(number, 0.0)
                 now += busy
-                step, is_first = ladder.computed(now, busy, 1 / load.fps, share), False
+                step, is_first = ladder.computed(now, busy, 1 / load.fps, share, network_share), False
             self.stays[-1].ended = now
             if step is not None:
                 self.steps.append(step)
@@ -107,7 +108,12 @@ class Machine:
 
     def need(self, rung: str, load: Load) -> float:
         """How much of the time between frames a rung needs."""
-        return self.seconds[rung] * load.slowness * load.share * load.fps
+        return self.seconds[rung] * load.slowness * self.share(rung, load.share) * load.fps
+
+    @staticmethod
+    def share(rung: str, network_share: float) -> float:
+        """Lanczos computes all or nothing."""
+        return network_share if rung != "lanczos" else float(network_share > 0)
 
 
 def assert_calm(machine: Machine) -> None:
@@ -229,9 +235,9 @@ def test_one_measurement_chooses_the_first_rung(warm_up: dict[str, float], fps: 
     assert Ladder(RUNGS, warm_up, 0.0, 1 / fps).rung == first
 
 
-def feed(ladder: Ladder, began: float, seconds: float, busy: float, share: float = 1.0, fps: float = 30) -> list[Step]:
-    """Frames at a rate that took so long, whatever the rung."""
-    taken = (ladder.computed(began + k / fps, busy, 1 / fps, share) for k in range(int(seconds * fps)))
+def feed(ladder: Ladder, began: float, seconds: float, busy: float, moves: float = 1.0, fps: float = 30) -> list[Step]:
+    """Frames at a rate that took so long, whatever the rung, and were computed whole; a network had to only in part."""
+    taken = (ladder.computed(began + k / fps, busy, 1 / fps, 1.0, moves) for k in range(int(seconds * fps)))
     return [step for step in taken if step is not None]
 
 
@@ -253,7 +259,7 @@ def test_down_over_several_rungs_at_once_where_the_estimate_says_so() -> None:
 def test_up_says_what_it_expects() -> None:
     ladder = Ladder(RUNGS, {"nano": 0.08, "lanczos": 0.008}, 0.0, 1 / 10)
     assert ladder.rung == "lanczos"
-    (step,) = feed(ladder, 0.0, 15.0, 0.002, share=0.25, fps=10)
+    (step,) = feed(ladder, 0.0, 15.0, 0.008, moves=0.25, fps=10)
     assert (step.from_rung, step.to_rung) == ("lanczos", "nano")
     assert step.reason == "nano should take 20 ms of the 100 ms that a frame has"
     assert step.at_seconds >= STEP_SECONDS
@@ -272,7 +278,7 @@ def test_dropped_frames_are_a_reason_though_the_rung_looks_fast() -> None:
     ladder = Ladder(RUNGS, {"nano": 0.002}, 0.0, 1 / 30)
     steps: list[Step | None] = []
     for k in range(60):
-        report = ladder.dropped(k / 30, 1 / 30) if k % 5 == 4 else ladder.computed(k / 30, 0.01, 1 / 30)
+        report = ladder.dropped(k / 30, 1 / 30) if k % 5 == 4 else ladder.computed(k / 30, 0.01, 1 / 30, 1, 1)
         steps.append(report)
     (step,) = (step for step in steps if step)
     assert (step.from_rung, step.to_rung) == ("tiny", "nano")
@@ -294,7 +300,7 @@ def test_a_source_that_stood_still_says_nothing() -> None:
     """A minute without a frame, and a slow one when they come again."""
     ladder = Ladder(RUNGS, {"tiny": 0.019}, 0.0, 1 / 30)
     assert feed(ladder, 0.0, 5.0, 0.019) == []
-    assert ladder.computed(65.0, 0.3, 1 / 30) is None
+    assert ladder.computed(65.0, 0.3, 1 / 30, 1, 1) is None
     assert feed(ladder, 65.1, 5.0, 0.019) == []
 
 

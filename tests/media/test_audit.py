@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from hypothesis import given
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import picture_seconds, read_film
-from lipt_stream.media.audit_pictures import PictureFacts, PictureReader, Reducer, resolve_matrix, rgb_from_ycbcr
+from lipt_stream.media.audit_pictures import PictureFacts, PictureReader
+from lipt_stream.media.audit_thumbnails import Reducer, resolve_matrix, rgb_from_ycbcr
 
 
 def facts_of(path: Path) -> PictureFacts:
@@ -75,6 +77,22 @@ def test_one_colour_stays_that_colour(pix_fmt: str, size: tuple[int, int]) -> No
     small = Reducer(min(width, 16), min(height, 9)).reduce(frame)
     assert small.shape == (min(height, 9), min(width, 16), 3)
     assert np.abs(small - 100).max() < 2, "a code of chroma off, by rounding, is 1.8"
+
+
+def test_an_interlaced_picture_is_averaged_over_both_fields() -> None:
+    """swscale reduces each field by itself and weaves the two: rows over twice as many lines."""
+    lines = np.repeat(np.linspace(0, 255, 48, dtype=np.uint8)[:, None] ** 2 // 200, 64, axis=1)
+    frame = VideoFrame.from_ndarray(np.vstack([lines, np.full((24, 64), 128, np.uint8)]), format="yuv420p")
+    graph = Graph()
+    source = graph.add_buffer(width=64, height=48, format=frame.format, time_base=Fraction(1, 25))
+    graph.link_nodes(source, graph.add("setfield", "tff"), graph.add("buffersink"))
+    graph.configure()
+    graph.vpush(frame)
+    flagged = graph.vpull()
+    assert flagged.interlaced_frame
+    assert not frame.interlaced_frame
+    reducer = Reducer(16, 6)
+    assert np.array_equal(reducer.reduce(flagged), reducer.reduce(frame))
 
 
 def test_the_matrix_and_range_of_the_picture_are_used(clip: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, OutputError
 from lipt_stream.frame import END, Frame, VideoFormat
 from lipt_stream.media.completeness import Gaps, Witness
 from lipt_stream.media.containers import open_film, refuse_address
@@ -202,6 +202,75 @@ def test_a_film_whose_header_states_more_is_said(tmp_path: Path, name: str, code
     assert [note for note in read_all(film)[1] if note.startswith("the file states 3.0")]
 
 
+ENDS = {
+    "a.ogv": ("libvpx", "yuv420p", "lacks its end mark"),
+    "a.nut": ("ffv1", "yuv420p", "lacks its end mark"),
+    "a.gif": ("gif", "rgb8", "lacks its end mark"),
+    "a.apng": ("apng", "rgb24", "lacks its end mark"),
+    "a.y4m": ("rawvideo", "yuv420p", "ends within a picture"),
+    "a.dv": ("dvvideo", "yuv420p", "ends within a picture"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_film_that_lacks_its_end_is_said(tmp_path: Path, name: str) -> None:
+    codec, pix_fmt, words = ENDS[name]
+    film, random = tmp_path / name, np.random.default_rng(2)
+    with av.open(str(film), "w", format="ogg" if name == "a.ogv" else None) as target:
+        stream = target.add_stream(codec, 25)
+        stream.width, stream.height, stream.pix_fmt = (720, 576, pix_fmt) if name == "a.dv" else (64, 48, pix_fmt)
+        for number in range(6):
+            noise = random.integers(0, 255, (stream.height, stream.width, 3), np.uint8)
+            picture = av.VideoFrame.from_ndarray(noise).reformat(format=pix_fmt)
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    assert not [note for note in read_all(film)[1] if "end" in note]
+    os.truncate(film, film.stat().st_size * 3 // 4 + 7)
+    assert [note for note in read_all(film)[1] if words in note]
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "live.mkv", "film.mp4", "fragments.mp4"])
+def test_a_file_that_lacks_even_its_last_bytes_is_said(tmp_path: Path, name: str) -> None:
+    """Matroska's segment and MP4's boxes say how long they are."""
+    options = {"film.mkv": {}, "live.mkv": {"live": "1"}, "film.mp4": {"movflags": "faststart"}}
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(tmp_path / name), "w", options=options.get(name, fragments)) as target:
+        stream = target.add_stream("libx264", 25, options={"g": "4", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(12):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    size = (tmp_path / name).stat().st_size
+    assert not [note for note in read_all(tmp_path / name)[1] if "lacks" in note]
+    with (tmp_path / name).open("ab") as film:
+        film.write(b"something that follows it, as some programs leave it")
+    assert not [note for note in read_all(tmp_path / name)[1] if "lacks" in note]
+    os.truncate(tmp_path / name, size - 5)
+    if name == "live.mkv":
+        return  # which does not know its length
+    assert "the file lacks its last 5 bytes: it was cut short" in read_all(tmp_path / name)[1]
+
+
+def test_a_film_that_begins_within_a_group_of_pictures_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
+    write_film("whole.mkv", encoder=choose_encoder("libx264", options={"g": "5", "bf": "0"}))
+    for dropped in (0, 3):
+        with av.open(str(tmp_path / "whole.mkv")) as source, av.open(str(tmp_path / "cut.ts"), "w") as target:
+            copied = target.add_stream_from_template(source.streams.video[0])
+            for number, packet in enumerate(source.demux(video=0)):
+                if packet.size and number >= dropped:
+                    packet.stream = copied
+                    target.mux(packet)
+        pictures, notes = read_all(tmp_path / "cut.ts")
+        said = [note for note in notes if "the beginning is cut off" in note]
+        assert pictures == (10 if not dropped else 5)
+        assert said == (
+            ["2 packets before the first keyframe cannot be decoded: the beginning is cut off"] if dropped else []
+        )
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_a_file_cut_while_it_is_read_is_an_error(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
     large = VideoFormat(width=640, height=480, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))
@@ -264,11 +333,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         open_film(tmp_path / "pipe.mp4")
 
 
-def test_sound_that_nothing_can_hold_is_left_out_in_words(clip: Path, tmp_path: Path) -> None:
-    """A codec that FFmpeg does not know would fit no container, so that a refusal had no way out."""
+def test_sound_that_nothing_can_hold_is_left_out_only_when_asked(clip: Path, tmp_path: Path) -> None:
+    """A codec that FFmpeg does not know fits no container, and nothing decodes it."""
     strange = tmp_path / "strange.mp4"
     strange.write_bytes(clip.read_bytes().replace(b"mp4a\x00\x00", b"zzzz\x00\x00").replace(b"esds", b"none"))
     for suffix in (".mp4", ".mkv"):
-        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        with pytest.raises(OutputError, match=r"audio of codec unknown\. Leave it out with --unfit drop\."):
+            StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None), unfit="drop")
         copy.close()
-        assert [note for note in copy.notes if "audio of codec unknown" in note and "left out" in note]
+        assert [note for note in copy.notes if "audio of codec unknown" in note and "left out, as asked" in note]

@@ -33,6 +33,22 @@ def test_auto_takes_one_that_works() -> None:
         assert suffix in choice.info.suffixes
 
 
+@pytest.mark.parametrize(
+    ("size", "suffix", "name"),
+    [
+        ((16384, 64), ".mp4", "libx264"),
+        ((16400, 32), ".mp4", "libx265"),
+        ((32, 32770), ".mkv", "libx265"),
+        ((20000, 2), ".mkv", "ffv1"),
+        ((20000, 2), ".mp4", "libx264"),  # which is refused when it is opened
+    ],
+)
+def test_auto_takes_one_that_holds_the_size(size: tuple[int, int], suffix: str, name: str) -> None:
+    if probe_encoder("h264_nvenc") is None:
+        pytest.skip("this machine has NVENC, which is taken first")
+    assert choose_encoder("auto", suffix=suffix, size=size).name == name
+
+
 def test_x264_defaults_to_crf_18() -> None:
     choice = choose_encoder("libx264")
     assert (choice.crf, choice.open_options()["crf"], choice.options["preset"]) == (18, "18", "veryfast")

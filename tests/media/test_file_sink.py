@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -140,6 +142,13 @@ def test_hdr10_metadata_survives(write_film: WriteFilm, tmp_path: Path, shared: 
     assert frames[0].side_data["CONTENT_LIGHT_LEVEL"] == frame.side_data["CONTENT_LIGHT_LEVEL"]
 
 
+def test_hdr10_metadata_that_an_encoder_cannot_write_is_said(write_film: WriteFilm) -> None:
+    light = {"CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
+    words = "ffv1 cannot write HDR metadata (mastering display, content light)"
+    assert words in write_film("a.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10), side_data=light).notes
+    assert words not in write_film("b.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10)).notes
+
+
 SIZES = [(1, 1), (2, 2), (3, 3), (1, 7), (5, 4), (16, 16), (17, 31), (97, 61), (128, 96)]
 
 
@@ -172,6 +181,19 @@ def test_every_size_comes_out_exactly_or_is_refused_in_words(
         assert any("4:4:4" in note for note in sink.notes) == ("444" in pictures[0].format.name)
         values = [int(np.median(np.from_dlpack(p))) >> (format.bit_depth - 8) for p in pictures[0].planes]
         assert max(abs(a - b) for a, b in zip(values, (180, 100, 140), strict=True)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("film.mp4", "Give --encoder libx265."), ("film.mkv", "Give --encoder libx265 or ffv1.")],
+)
+def test_a_size_that_is_too_large_is_refused_with_the_encoder_that_takes_it(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    wide = dataclasses.replace(SMALL, width=16400, height=32)
+    with pytest.raises(OutputError, match="libx264 does not take pictures of 16400x32") as refusal:
+        FileSink(tmp_path / name, wide, encoder=choose_encoder("libx264"), copy_from=None)
+    assert words in str(refusal.value)
 
 
 def test_twelve_bits_are_kept_where_the_encoder_can_and_said_where_not(write_film: WriteFilm, tmp_path: Path) -> None:
@@ -219,6 +241,8 @@ def test_refusals_before_any_work(tmp_path: Path, clip: Path) -> None:
     refused(tmp_path / "film", "no container for ''")
     refused(tmp_path / "nowhere" / "film.mp4", "folder does not exist")
     refused(tmp_path / "film.webm", "webm does not hold h264 video from libx264. Write to .m4v or .mkv")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    refused(tmp_path / "pipe.mp4", "it is a pipe or a device", overwrite=True)
     (tmp_path / "folder.mp4").mkdir()
     refused(tmp_path / "folder.mp4", "it is a directory")
     own = tmp_path / "own.mp4"
@@ -226,7 +250,7 @@ def test_refusals_before_any_work(tmp_path: Path, clip: Path) -> None:
     refused(own, "it is the source itself", copy_from=own, overwrite=True)
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file" / "film.mp4", "not a folder")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.mp4", "own.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.mp4", "own.mp4", "pipe.mp4"]
 
 
 def test_closing_without_a_picture_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:

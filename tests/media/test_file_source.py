@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,6 +30,18 @@ def frames_of(source: FileSource) -> list[Frame]:
         frames.append(frame)
     source.close()
     return frames
+
+
+def plain_count(path: Path) -> int:
+    """What a loop over PyAV reads, going on behind a damaged packet."""
+    count = 0
+    with av.open(str(path)) as container:
+        for packet in container.demux(container.streams.video[0]):
+            try:
+                count += len(packet.decode())
+            except av.FFmpegError:
+                continue
+    return count
 
 
 def seconds_of(path: Path) -> list[Fraction]:
@@ -216,3 +229,46 @@ def test_system_errors_become_one_line() -> None:
         assert str(error).startswith("Cannot read a.mp4: ")
         assert error.hint
         assert "\n" not in str(error)
+
+
+def test_a_film_cut_within_its_last_picture_keeps_those_before_it(tmp_path: Path) -> None:
+    """Pictures that wait for a damaged one, because of B-frames, are shown all the same."""
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(tmp_path / "whole.mp4"), "w", options=fragments) as container:
+        stream = container.add_stream("libx264", 25, options={"g": "5", "bf": "3", "x264-params": "scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(40):
+            noise = np.random.default_rng(n).integers(0, 256, (72, 64), np.uint8)
+            picture = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    for share in (0.41, 0.52, 0.57, 0.66, 0.73):
+        (tmp_path / "cut.mp4").write_bytes(whole[: int(len(whole) * share)])
+        source = FileSource(tmp_path / "cut.mp4")
+        frames = frames_of(source)
+        assert len(frames) == plain_count(tmp_path / "cut.mp4")
+
+
+def test_what_is_lost_of_a_picture_is_concealed(tmp_path: Path) -> None:
+    """Not left black: FFmpeg fills it from the picture before, where one thread decodes alone."""
+    with av.open(str(tmp_path / "whole.h264"), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"bf": "0", "x264-params": "scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for n in range(10):
+            samples = np.random.default_rng(n).integers(100, 200, (144, 128), np.uint8)
+            picture = av.VideoFrame.from_ndarray(samples, format="yuv420p")
+            picture.pts, picture.time_base = n, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    whole = (tmp_path / "whole.h264").read_bytes()
+    (tmp_path / "cut.h264").write_bytes(whole[: whole.rindex(b"\0\0\1") + 300])
+    source = FileSource(tmp_path / "cut.h264")
+    planes, last = source.format.new_planes(), None
+    while (frame := source.read(planes)) is not END:
+        last = frame
+    source.close()
+    assert last is not None
+    assert last.concealed
+    assert planes[0].min() > 60

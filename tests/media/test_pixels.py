@@ -154,3 +154,52 @@ def test_rgb_to_10_bits_is_the_same_each_time() -> None:
         PlaneReader(format).copy(picture, planes)
         seen.add(b"".join(plane.tobytes() for plane in planes))
     assert len(seen) == 1
+
+
+KR_KB = {BT709: (0.2126, 0.0722), SMPTE170M: (0.299, 0.114), BT2020_NCL: (0.2627, 0.0593)}
+
+
+def converted(codes: tuple[int, int, int], matrices: tuple[int, int], full: tuple[bool, bool]) -> list[float]:
+    """YUV to YUV by H.273's formulas, 8 bits."""
+    (kr, kb), (black, white, span) = KR_KB[matrices[0]], (0, 255, 255) if full[0] else (16, 219, 224)
+    y, u, v = (codes[0] - black) / white, (codes[1] - 128) / span, (codes[2] - 128) / span
+    r, b = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
+    g = (y - kr * r - kb * b) / (1 - kr - kb)
+    (kr, kb), (black, white, span) = KR_KB[matrices[1]], (0, 255, 255) if full[1] else (16, 219, 224)
+    y = kr * r + (1 - kr - kb) * g + kb * b
+    return [black + white * y, 128 + span * (b - y) / 2 / (1 - kb), 128 + span * (r - y) / 2 / (1 - kr)]
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv420p10le"])
+@pytest.mark.parametrize("full", [(False, False), (True, False), (False, True)], ids=str)
+@pytest.mark.parametrize("matrices", [(BT709, BT709), (SMPTE170M, BT709), (BT709, SMPTE170M), (BT2020_NCL, BT709)])
+def test_pictures_of_another_matrix_or_range_are_converted(
+    pix_fmt: str, full: tuple[bool, bool], matrices: tuple[int, int]
+) -> None:
+    """A stream's tags may change; what is written has those of its beginning."""
+    deep = pix_fmt.endswith("10le")
+    source, codes = av.VideoFrame(32, 16, pix_fmt), (110, 150, 90)
+    for plane, code in zip(source.planes, codes, strict=True):
+        np.frombuffer(plane, np.uint16 if deep else np.uint8)[:] = code << 2 if deep else code
+    source.colorspace, source.color_range = matrices[0], 2 if full[0] else 1
+    format = VideoFormat(
+        width=32,
+        height=16,
+        pix_fmt="yuv420p10le" if deep else "yuv420p",
+        color_space=matrices[1],
+        color_range="full" if full[1] else "studio",
+    )
+    planes = format.new_planes()
+    PlaneReader(format).copy(source, planes)
+    got = [float(plane.mean()) / (4 if deep else 1) for plane in planes]
+    assert np.abs(np.subtract(got, converted(codes, matrices, full))).max() <= 1
+
+
+def test_an_untagged_picture_is_like_those_before_it() -> None:
+    source = av.VideoFrame(32, 16, "yuv420p")
+    for plane, code in zip(source.planes, (110, 150, 90), strict=True):
+        np.frombuffer(plane, np.uint8)[:] = code
+    format = VideoFormat(width=32, height=16, color_space=BT2020_NCL, color_range="full")
+    planes = format.new_planes()
+    PlaneReader(format).copy(source, planes)
+    assert [int(plane[0, 0]) for plane in planes] == [110, 150, 90]

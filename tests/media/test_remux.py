@@ -11,6 +11,7 @@ import pytest
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import END, Frame, VideoFormat
+from lipt_stream.media.audit import read_film
 from lipt_stream.media.containers import writable_suffix
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
@@ -228,6 +229,7 @@ def test_tags_in_an_old_encoding_are_kept_as_text(clip: Path, tmp_path: Path) ->
         sink = FileSink(result, VideoFormat(width=64, height=48), encoder=choose_encoder("libx264"), copy_from=source)
         sink.write(Frame(index=0, pts=0, duration=3600, planes=sink.format.new_planes()))
         sink.close()
+        assert read_film(source).metadata["title"] == read_film(result).metadata["title"]
         with av.open(str(result)) as container:
             assert container.metadata["title"] == "Kafé am Fluss"
             if suffix == ".mkv":

@@ -57,12 +57,13 @@ def write_subtitles(path: Path, codec: str, lines: Lines) -> Path:
     return path
 
 
-def copy_into(source: Path, target: Path, **cut: float) -> FileSink:
+def copy_into(source: Path, target: Path, ticks: int = 25, **cut: float) -> FileSink:
+    """Beside pictures that are `ticks` of 40 ms apart."""
     encoder = choose_encoder("libsvtav1" if target.suffix == ".webm" else "libx264", suffix=target.suffix)
     sink = FileSink(target, SMALL, encoder=encoder, copy_from=source, **cut)
     planes = SMALL.new_planes()
-    for n in range(4):
-        sink.write(Frame(index=n, pts=25 * n, duration=25, planes=planes))
+    for n in range(100 // ticks):
+        sink.write(Frame(index=n, pts=ticks * n, duration=ticks, planes=planes))
     sink.close()
     return sink
 
@@ -137,6 +138,24 @@ def test_any_times(tmp_path_factory: pytest.TempPathFactory, gaps: list[tuple[in
         assert start == pytest.approx(wanted_start, abs=1e-3)
         assert end == pytest.approx(wanted_end, abs=1e-3)
     assert all(a[0] < b[0] for a, b in pairwise(expected))
+
+
+def test_lines_may_overlap(tmp_path: Path) -> None:
+    lines = [(0, 900, "long"), (100, 100, "one"), (100, 100, "two"), (700, 100, "three")]
+    copy_into(write_subtitles(tmp_path / "source.mkv", "subrip", lines), tmp_path / "out.mkv", ticks=1)
+    assert [(round(1000 * start), round(1000 * (end - start))) for start, end, _ in shown(tmp_path / "out.mkv")] == [
+        (start, length) for start, length, _ in lines
+    ]
+
+
+def test_pauses_between_lines_are_not_doubled(tmp_path: Path) -> None:
+    """MP4 fills them with empty samples, which the reader hands on and the writer makes anew."""
+    source = write_subtitles(tmp_path / "source.mp4", "mov_text", [(0, 300, "one"), (500, 200, "two")])
+    copy_into(source, tmp_path / "out.mp4", ticks=1)
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            lines = [(p.pts, p.duration, bytes(p)[2:]) for p in container.demux(subtitles=0) if p.size]
+        assert lines[:3] == [(0, 300, b"one"), (300, 200, b""), (500, 200, b"two")]
 
 
 def test_a_cut_line_is_cut_after_conversion_too(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
@@ -78,18 +80,36 @@ def test_folding_a_batch_norm() -> None:
     torch.testing.assert_close(folded, norm(F.conv2d(x, *convolution)), atol=1e-12, rtol=0)
 
 
+@st.composite
+def configs(draw: st.DrawFn) -> LiptConfig:
+    """Any small network, those included that no checkpoint has."""
+    shared = draw(st.integers(0, 2))
+    return LiptConfig(
+        scale=draw(st.sampled_from([1, 2, 3, 4])),
+        channels=draw(st.sampled_from([2, 4, 6])),
+        units=draw(st.integers(1, 2)) * (1 + shared),
+        shared=shared,
+        window=draw(st.sampled_from([2, 4, 8, 16])),
+        scattered=draw(st.booleans()),
+        sampled_values=draw(st.booleans()),
+    )
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-@pytest.mark.parametrize("shared", [0, 1])
-def test_deploy_is_exact(dtype: torch.dtype, tolerance: float, shared: int) -> None:
+@settings(max_examples=6)
+@given(config=configs(), height=st.integers(1, 24), width=st.integers(1, 24))
+@example(config=LiptConfig(3, 8, 4, 1, 8), height=13, width=22)
+@example(config=LiptConfig(4, 4, 6, 2, 16, scattered=True, sampled_values=True), height=17, width=1)
+def test_deploy_is_exact(dtype: torch.dtype, tolerance: float, config: LiptConfig, height: int, width: int) -> None:
     torch.manual_seed(0)
-    model = LIPT(LiptConfig(scale=3, channels=8, units=4, shared=shared, window=8), deployed=False).to(dtype).eval()
+    model = LIPT(config, deployed=False).to(dtype).eval()
     randomise(model)
     plain = deploy(model)
     assert plain.deployed
     assert not plain.training
     assert plain.head.weight.dtype == dtype
     assert not any(isinstance(part, nn.BatchNorm2d) for part in plain.modules())
-    x = torch.rand(2, 3, 13, 22, dtype=dtype)
+    x = torch.rand(2, 3, height, width, dtype=dtype)
     with torch.inference_mode():
         torch.testing.assert_close(plain(x), model(x), atol=tolerance, rtol=0)
 

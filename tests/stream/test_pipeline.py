@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler
@@ -21,9 +22,16 @@ from lipt_stream.stream.pipeline import Stop, run
 VIDEO = VideoFormat(width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25))
 
 
-@pytest.fixture(scope="module")
-def upscaler() -> Upscaler:
-    return Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def upscaler(request: pytest.FixtureRequest) -> Upscaler:
+    """Frames one by one in the main thread, and two at a time in threads of their own."""
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+    return Upscaler.load("nano-x2", device="cpu", runtime=request.param, precision="float32", threads=2)
+
+
+def engine_of(upscaler: Upscaler, video: VideoFormat, depth: int) -> Engine:
+    return Engine(upscaler, video, depth, at_once=upscaler.at_once)
 
 
 class Collecting:
@@ -71,7 +79,7 @@ def test_every_frame_once_in_order_with_its_own_time(
     upscaler: Upscaler, frames: int, depth: int, delay_ms: int
 ) -> None:
     sink = Collecting(delay_seconds=delay_ms / 1000)
-    counts = run(SyntheticSource(VIDEO, frames), Engine(upscaler, VIDEO, depth), sink)
+    counts = run(SyntheticSource(VIDEO, frames), engine_of(upscaler, VIDEO, depth), sink)
     assert sink.seen == [(i, i, i) for i in range(frames)]
     assert (counts.frames_in, counts.frames_out, counts.cancelled) == (frames, frames, False)
     assert not threads_of_ours()
@@ -80,7 +88,7 @@ def test_every_frame_once_in_order_with_its_own_time(
 @pytest.mark.parametrize("fail_at", [0, 1, 7])
 def test_a_source_that_breaks_is_raised_whole(upscaler: Upscaler, fail_at: int) -> None:
     with pytest.raises(RuntimeError, match="the source broke") as caught:
-        run(FailingSource(VIDEO, 20, fail_at), Engine(upscaler, VIDEO, 3), NullSink(VIDEO.scaled(2)))
+        run(FailingSource(VIDEO, 20, fail_at), engine_of(upscaler, VIDEO, 3), NullSink(VIDEO.scaled(2)))
     assert caught.traceback[-1].name == "read", "the traceback reaches into the stage that failed"
     assert not threads_of_ours()
 
@@ -88,23 +96,24 @@ def test_a_source_that_breaks_is_raised_whole(upscaler: Upscaler, fail_at: int) 
 @pytest.mark.parametrize("fail_at", [0, 1, 7])
 def test_a_sink_that_breaks_is_raised_whole_though_the_source_never_ends(upscaler: Upscaler, fail_at: int) -> None:
     with pytest.raises(RuntimeError, match="the sink broke") as caught:
-        run(SyntheticSource(VIDEO, None), Engine(upscaler, VIDEO, 3), Collecting(fail_at=fail_at))
+        run(SyntheticSource(VIDEO, None), engine_of(upscaler, VIDEO, 3), Collecting(fail_at=fail_at))
     assert caught.traceback[-1].name == "write"
     assert not threads_of_ours()
 
 
 def test_a_network_that_breaks_is_raised_whole(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(upscaler, VIDEO, 3)
-    real, count = engine.submit, iter(range(100))
+    engine = engine_of(upscaler, VIDEO, 3)
+    real, count = upscaler.run, iter(range(100))
 
-    def breaking(slot: object) -> None:
+    def breaking(images: Tensor, at_once: int = 1) -> Tensor:
         if next(count) == 4:
             raise RuntimeError("the network broke")
-        real(slot)  # type: ignore[arg-type]
+        return real(images, at_once)
 
-    monkeypatch.setattr(engine, "submit", breaking)
-    with pytest.raises(RuntimeError, match="the network broke"):
+    monkeypatch.setattr(upscaler, "run", breaking)
+    with pytest.raises(RuntimeError, match="the network broke") as caught:
         run(SyntheticSource(VIDEO, None), engine, NullSink(engine.target))
+    assert caught.traceback[-1].name == "breaking"
     assert not threads_of_ours()
 
 
@@ -116,7 +125,7 @@ def test_stopping_finishes_what_is_in_flight(upscaler: Upscaler, stop_after: int
         if frame.index + 1 == stop_after:
             stop.request()
 
-    counts = run(SyntheticSource(VIDEO, None), Engine(upscaler, VIDEO, 4), sink, progress=progress, stop=stop)
+    counts = run(SyntheticSource(VIDEO, None), engine_of(upscaler, VIDEO, 4), sink, progress=progress, stop=stop)
     assert counts.cancelled
     assert counts.frames_in == counts.frames_out == len(sink.seen) >= stop_after
     assert sink.seen == [(i, i, i) for i in range(len(sink.seen))]
@@ -132,12 +141,12 @@ def test_a_slow_sink_holds_the_source_back(upscaler: Upscaler) -> None:
             return super().read(into)
 
     sink = Collecting(delay_seconds=0.01)
-    run(Watching(VIDEO, 20), Engine(upscaler, VIDEO, depth), sink)
+    run(Watching(VIDEO, 20), engine_of(upscaler, VIDEO, depth), sink)
     assert max(ahead) <= depth
 
 
 def test_an_engine_can_run_again_after_a_failure(upscaler: Upscaler) -> None:
-    engine = Engine(upscaler, VIDEO, 3)
+    engine = engine_of(upscaler, VIDEO, 3)
     with pytest.raises(RuntimeError):
         run(FailingSource(VIDEO, 20, 5), engine, NullSink(engine.target))
     sink = Collecting()
@@ -147,7 +156,7 @@ def test_an_engine_can_run_again_after_a_failure(upscaler: Upscaler) -> None:
 
 def test_every_stage_is_timed_for_every_frame(upscaler: Upscaler) -> None:
     timings = StageTimings()
-    run(SyntheticSource(VIDEO, 8), Engine(upscaler, VIDEO, 3), NullSink(VIDEO.scaled(2)), timings=timings)
+    run(SyntheticSource(VIDEO, 8), engine_of(upscaler, VIDEO, 3), NullSink(VIDEO.scaled(2)), timings=timings)
     summary = timings.summary()
     assert {
         name: summary[name].count for name in ("upload", "network", "download", "encode", "frame")
@@ -159,7 +168,7 @@ def test_every_stage_is_timed_for_every_frame(upscaler: Upscaler) -> None:
 
 def test_ten_bit_planes_travel_as_uint16(upscaler: Upscaler) -> None:
     video = VideoFormat(width=64, height=48, pix_fmt="yuv420p10le", frame_rate=Fraction(25), time_base=Fraction(1, 25))
-    engine = Engine(upscaler, video, 2)
+    engine = engine_of(upscaler, video, 2)
     source = SyntheticSource(video, 1)
     slot = engine.slots[0]
     frame = source.read(slot.host_in)
@@ -183,7 +192,7 @@ def test_gpu_frames_equal_cpu_frames(pix_fmt: str) -> None:
             def write(self, frame: Frame) -> None:
                 kept.append((frame.pts, tuple(plane.copy() for plane in frame.planes)))  # type: ignore[arg-type]  # noqa: B023
 
-        run(SyntheticSource(video, 6), Engine(upscaler, video, 3), Keeping())
+        run(SyntheticSource(video, 6), engine_of(upscaler, video, 3), Keeping())
         results.append(kept)
     for (cpu_pts, cpu), (gpu_pts, gpu) in zip(*results, strict=True):
         assert cpu_pts == gpu_pts
@@ -195,5 +204,5 @@ def test_gpu_frames_equal_cpu_frames(pix_fmt: str) -> None:
 def test_gpu_streams_keep_order_over_many_frames() -> None:
     upscaler = Upscaler.load("nano-x2", device="cuda")
     sink = Collecting()
-    run(SyntheticSource(VIDEO, 300), Engine(upscaler, VIDEO, 4), sink)
+    run(SyntheticSource(VIDEO, 300), engine_of(upscaler, VIDEO, 4), sink)
     assert [index for _, _, index in sink.seen] == list(range(300))

@@ -41,6 +41,9 @@ def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:
         ('deinterlace = "maybe"', "Use auto, off, on"),
         ("threads = true", "threads cannot be True"),
         ('tile = "big"', "tile cannot be 'big'"),
+        ("scale = 2.0", "scale cannot be 2.0. It is a whole number"),
+        ("crf = 'low'", "It is a whole number or left out"),
+        ("encoder_options = { crf = 3 }", "It is a table of words"),
         ("scale = ", "is not TOML"),
     ],
 )
@@ -56,6 +59,8 @@ def test_a_wrong_preset_is_refused_in_words(tmp_path: Path, text: str, said: str
 def test_an_unknown_preset_names_the_nearest_and_the_encoders_own_way() -> None:
     with pytest.raises(SettingsError, match=r"Did you mean fast\?.*-e preset=fsat"):
         load_preset("fsat")
+    with pytest.raises(SettingsError, match=r"quality\. An encoder's own preset"):
+        load_preset("img/odd.png")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_preset("nowhere/mine.toml")
 

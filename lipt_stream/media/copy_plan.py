@@ -1,0 +1,132 @@
+"""What goes with a film's picture into another container, how, and what is lost: found before any work."""
+
+# pyright: reportUnknownMemberType=false
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from lipt_stream.errors import OutputError
+from lipt_stream.media.container_fit import ContainerFit, codec_name
+from lipt_stream.media.containers import CONTAINERS, container_format
+from lipt_stream.media.covers import Cover, read_cover
+from lipt_stream.media.decoder import is_cover, main_video
+from lipt_stream.media.pcm import pcm_codec
+from lipt_stream.media.subtitles import TEXT_CODEC_OF
+from lipt_stream.media.tags import lost_in_mp4
+
+Unfit: TypeAlias = Literal["refuse", "convert", "drop"]
+"""What becomes of sound and subtitles that a container cannot hold: the film is refused; sound is decoded to PCM; they
+are left out. Text subtitles are converted in any case."""
+
+
+@dataclass(slots=True)
+class CopyPlan:
+    """`streams`: those that are copied; `as_text`, `as_pcm`: indices of those that are converted on their way."""
+
+    streams: list[Stream] = field(default_factory=list[Stream])
+    as_text: set[int] = field(default_factory=set[int])
+    as_pcm: set[int] = field(default_factory=set[int])
+    covers: list[Cover] = field(default_factory=list[Cover])
+    notes: list[str] = field(default_factory=list[str])
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def plan_copies(path: Path, source: InputContainer, target: Path, suffixes: Collection[str], unfit: Unfit) -> CopyPlan:
+    """What of `source`, opened from `path`, goes into `target`.
+
+    `suffixes`: containers that would suit the picture, for the hint. Raises InputError, and OutputError where the
+    container of `target` cannot hold a stream, naming its codec and what would work.
+    """
+    planner = _Planner(path, source, target, suffixes, unfit)
+    return planner.plan
+
+
+class _Planner:
+    def __init__(
+        self, path: Path, source: InputContainer, target: Path, suffixes: Collection[str], unfit: Unfit
+    ) -> None:
+        self._path, self._source, self._target = path, source, target
+        self._suffixes, self._unfit = suffixes, unfit
+        self._format = container_format(target)
+        self._fit = ContainerFit(path, source.streams)
+        self.plan = CopyPlan()
+        picture = main_video(source, path)
+        for stream in source.streams:
+            if stream.type in ("audio", "subtitle"):
+                self._take(stream)
+            elif stream.type == "attachment":
+                self._take_attachment(stream)
+            elif isinstance(stream, VideoStream):
+                if is_cover(stream):
+                    self._take_cover(stream)
+            elif stream != picture and not self._holds_chapters(stream):
+                name = stream.metadata.get("handler_name", "-")
+                self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
+        lost = lost_in_mp4(source.metadata) if self._format in ("mp4", "mov") else []
+        if lost:
+            self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
+
+    def _take(self, stream: Stream) -> None:
+        codec, suffix = codec_name(stream), self._target.suffix
+        if self._fit.can_hold(self._format, stream):
+            if not self._fit.holds_as_it_is(self._format, stream):
+                self.plan.as_text.add(stream.index)
+                self.plan.note(f"{codec} subtitles become {TEXT_CODEC_OF[self._format]}: styles may be lost")
+        elif self._unfit == "convert" and self._fit.holds_as_pcm(self._format, stream):
+            self.plan.as_pcm.add(stream.index)
+            self.plan.note(f"{codec} sound becomes {pcm_codec(stream)}: {suffix} cannot hold it as it is")
+        elif self._unfit == "drop":
+            what = f"{stream.type} of codec {codec}, language {stream.language or 'not stated'},"
+            self.plan.note(f"{what} is left out, as asked: {suffix} cannot hold it")
+            return
+        else:
+            raise self._refusal(stream)
+        self.plan.streams.append(stream)
+
+    def _refusal(self, stream: Stream) -> OutputError:
+        others = [suffix for suffix in self._suffixes if suffix != ".m4v" and self._would_fit(suffix)]
+        ways = [f"Write to {' or '.join(others)}"] if others else []
+        if self._fit.holds_as_pcm(self._format, stream):
+            ways.append("have it decoded to PCM with --unfit convert")
+        ways.append("leave it out with --unfit drop")
+        hint = ", or ".join(ways)
+        what = f"{stream.type} of codec {codec_name(stream)}"
+        if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
+            what += " whose sample rate cannot be told (it may be damaged)"
+        return OutputError(
+            f"Cannot write {self._target}: {self._format} cannot hold {what}",
+            f"{hint[0].upper()}{hint[1:]}.",
+        )
+
+    def _would_fit(self, suffix: str) -> bool:
+        copied = [stream for stream in self._source.streams if stream.type in ("audio", "subtitle")]
+        return all(self._fit.can_hold(CONTAINERS[suffix], stream) for stream in copied)
+
+    def _take_attachment(self, stream: Stream) -> None:
+        if self._format == "matroska":
+            self.plan.streams.append(stream)
+            return
+        name = stream.metadata.get("filename", "unnamed")
+        self.plan.note(f"the attachment {name} is left out: only .mkv holds attachments")
+
+    def _holds_chapters(self, stream: Stream) -> bool:
+        """MP4 and MOV keep the titles of chapters in a track, which FFmpeg reads as chapters and as data."""
+        return 0 < stream.frames == len(self._source.chapters()) and "timecode" not in stream.metadata
+
+    def _take_cover(self, stream: VideoStream) -> None:
+        cover = read_cover(self._path, stream, self._format)
+        if cover:
+            self.plan.covers.append(cover)
+        else:
+            self.plan.note(f"the cover picture is left out: {self._target.suffix} has no place for it")

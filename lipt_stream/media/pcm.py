@@ -1,0 +1,78 @@
+"""Sound decoded to PCM, where a container does not hold its codec: what is heard stays, sample by sample."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+_PCM: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "u8": ("u8", "pcm_u8"),
+        "s16": ("s16", "pcm_s16le"),
+        "s32": ("s32", "pcm_s32le"),
+        "flt": ("flt", "pcm_f32le"),
+        "dbl": ("dbl", "pcm_f64le"),
+    }
+)
+"""What a decoder gives (planar formats without their p) -> the format of samples and the codec that hold it whole."""
+
+
+def pcm_codec(stream: Stream) -> str | None:
+    """FFmpeg's name of the PCM codec that holds what `stream` decodes to; None where there is none, or no decoder."""
+    context = stream.codec_context
+    if not isinstance(context, AudioCodecContext) or context.format is None:  # pyright: ignore[reportUnnecessaryComparison]
+        return None
+    found = _PCM.get(context.format.packed.name)
+    return found[1] if found and context.sample_rate and context.layout.nb_channels else None
+
+
+def add_pcm_stream(container: OutputContainer, source: Stream) -> Stream:
+    """A stream of the PCM that `source` becomes, in which FFmpeg's encoder has nothing to do. Raises what av raises."""
+    codec, context = pcm_codec(source), source.codec_context
+    assert codec is not None
+    assert isinstance(context, AudioCodecContext)
+    return container.add_stream(codec, context.sample_rate, layout=_layout(context))
+
+
+def _layout(context: AudioCodecContext) -> str:
+    """Old files tell the number of channels and no more: one is the middle, two are left and right."""
+    name = context.layout.name
+    return {"1 channels": "mono", "2 channels": "stereo"}.get(name, name)
+
+
+class PcmConverter:
+    """One stream's packets through FFmpeg's decoder. Times stay; a packet becomes as many as it holds frames."""
+
+    def __init__(self, source: Stream, container: OutputContainer) -> None:
+        """Adds a stream of PCM. Raises what av raises."""
+        context = source.codec_context
+        assert isinstance(context, AudioCodecContext)
+        self.target = add_pcm_stream(container, source)
+        self._decoder = context
+        # Planes are woven, and what changes its rate or layout within the film is brought back to its beginning's.
+        self._samples = AudioResampler(context.format.packed.name, _layout(context), context.sample_rate)
+
+    def convert(self, packet: Packet[Stream] | None) -> list[Packet[Stream]]:
+        """None: what the decoder still holds at the end. Raises what av raises for damage."""
+        frames: list[AudioFrame] = self._decoder.decode(packet)  # pyright: ignore[reportArgumentType, reportAssignmentType]
+        return [self._packet(woven) for frame in frames for woven in self._samples.resample(frame)]
+
+    def _packet(self, frame: AudioFrame) -> Packet[Stream]:
+        size = frame.samples * frame.layout.nb_channels * frame.format.bytes
+        packet: Packet[Stream] = Packet(bytes(frame.planes[0])[:size])
+        unit = frame.time_base
+        assert unit is not None
+        packet.pts = packet.dts = frame.pts
+        packet.time_base, packet.is_keyframe = unit, True
+        packet.duration = round(frame.samples / frame.sample_rate / unit)
+        return packet

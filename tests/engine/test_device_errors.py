@@ -1,0 +1,44 @@
+"""What torch raises where memory runs out, and what else fails on a device: which is which."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lipt_stream.engine.device_errors import is_out_of_memory, translated
+from lipt_stream.errors import DeviceError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1099511627776 bytes."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+    ],
+    ids=str,
+)
+def test_memory_that_ran_out_is_recognised_and_said(error: BaseException) -> None:
+    assert is_out_of_memory(error)
+    with pytest.raises(DeviceError, match="Out of memory while working") as caught, translated("working"):
+        raise error
+    assert "--tile" in caught.value.hint
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gpu_that_failed_is_said_to_have_failed() -> None:
+    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be")
+    assert not is_out_of_memory(error)
+    words = r"The GPU failed while working \(CUDA error: an illegal memory access was encountered\)\. Run `lipt-stream"
+    with pytest.raises(DeviceError, match=words), translated("working"):
+        raise error
+
+
+def test_a_defect_stays_a_defect() -> None:
+    with pytest.raises(RuntimeError, match="sizes do not match"), translated("working"):
+        raise RuntimeError("sizes do not match")

@@ -1,0 +1,83 @@
+"""What a bitstream says beside its pictures and an encoder here cannot say again: it is told, whenever it comes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from lipt_stream.frame import END
+from lipt_stream.media.file_source import FileSource
+
+# ITU-T T.35: country USA; provider and what follows it.
+CAPTIONS = bytes.fromhex("b50031") + b"GA94\x03" + bytes([0x40 | 1, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])  # ATSC A/53, part 4
+HDR10_PLUS = (
+    bytes.fromhex("b5003c 0001 04")
+    + np.packbits(
+        [int(bit) for bit in "0000000101" + 27 * "0" + "0" + 68 * "0" + "0000" + 10 * "0" + "0" + "0" + "0" + 7 * "0"]
+    ).tobytes()
+)  # SMPTE ST 2094-40: version 1, one window, nothing in it
+ENCODERS = {"h264": ("libx264", b"\x06"), "hevc": ("libx265", b"\x4e\x01")}  # and the NAL header of an SEI
+
+
+def write(path: Path, codec: str, message: bytes, at: int) -> None:
+    """Twelve pictures of 64x64, one of which has a user_data_registered_itu_t_t35 (payload type 4) of `message`."""
+    encoder, header = ENCODERS[codec]
+    payload = bytearray(bytes([4, len(message)]) + message + b"\x80")
+    for place in range(len(payload) - 3, -1, -1):  # emulation prevention, from the end
+        if payload[place : place + 2] == b"\0\0" and payload[place + 2] <= 3:
+            payload.insert(place + 2, 3)
+    with av.open(str(path), "w") as container:
+        options = {"bf": "0", "x265-params": "log-level=none:bframes=0"}
+        stream = container.add_stream(encoder, 25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(12):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 64), 40 + number, np.uint8), format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            for packet in [*stream.encode(picture), *(stream.encode(None) if number == 11 else [])]:
+                units = bytes(packet)
+                if packet.pts == at:
+                    units = b"\0\0\0\1" + header + bytes(payload) + units
+                marked = av.Packet(units)
+                marked.pts, marked.dts, marked.time_base = packet.pts, packet.dts, packet.time_base
+                marked.is_keyframe, marked.stream = packet.is_keyframe, stream
+                container.mux(marked)
+
+
+@pytest.mark.parametrize("at", [0, 7])
+@pytest.mark.parametrize(
+    ("codec", "message", "words"),
+    [
+        ("h264", CAPTIONS, "closed captions inside the picture are not carried over"),
+        ("hevc", CAPTIONS, "closed captions inside the picture are not carried over"),
+        ("hevc", HDR10_PLUS, "HDR10+ dynamic metadata is not carried over"),
+    ],
+    ids=["captions-h264", "captions-hevc", "hdr10plus-hevc"],
+)
+def test_it_is_told_once_wherever_it_comes(tmp_path: Path, codec: str, message: bytes, words: str, at: int) -> None:
+    path = tmp_path / f"film.{codec}"
+    write(path, codec, message, at)
+    with closing(FileSource(path)) as source:
+        planes = source.format.new_planes()
+        assert sum(1 for _ in iter(lambda: source.read(planes), END)) == 12
+        assert source.notes.count(words) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dolbyvision_hdr.mov", "Dolby Vision metadata is not carried over"),
+        ("sar_32_27_480i_ateme.ts", "closed captions inside the picture are not carried over"),
+        ("alpha_vp9_transparent.webm", "the transparency of the video (VP8/VP9 alpha) is lost"),
+        ("SYN_yuv422p10_prores.mov", "the chroma of yuv422p10le is resampled to half resolution (4:2:0)"),
+        ("ivf_av1_yuv444.ivf", "the chroma of yuv444p is resampled to half resolution (4:2:0)"),
+    ],
+)
+def test_real_films(shared: Path, name: str, words: str) -> None:
+    with closing(FileSource(shared / "data/video/torture" / name)) as source:
+        source.read(source.format.new_planes())
+        assert source.notes.count(words) == 1
