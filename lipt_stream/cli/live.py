@@ -7,8 +7,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO, cast
+from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -120,7 +121,7 @@ def live(
     )
     with contextlib.ExitStack() as stack:
         panel = stack.enter_context(LivePanel(console, quiet=quiet))
-        write_line = stack.enter_context(_stats_file(stats))
+        write_line = stack.enter_context(_stats_file(stats, panel.say))
         signals = stack.enter_context(stopping_on_signals("finishing what is in flight"))
         if preview is not None or metrics:
             server = Server(session, preview or Preview(), host=host, port=port)
@@ -137,11 +138,20 @@ def live(
         typer.echo(json.dumps(report.to_json()))
     elif not quiet:
         _summarise(report, console)
-    if signals.received:
-        raise typer.Exit(signals.exit_code)
-    if require_fps is not None and report.fps_out < require_fps:
+    exit_code = signals.exit_code if signals.received else 0
+    if not exit_code and require_fps is not None and report.fps_out < require_fps:
         typer.echo(f"missed: {report.fps_out:.2f} of {require_fps:g} fps", err=True)
-        raise typer.Exit(MISSED_RATE)
+        exit_code = MISSED_RATE
+    if session.is_hanging:
+        _end_at_once(exit_code)
+    raise typer.Exit(exit_code)
+
+
+def _end_at_once(exit_code: int) -> NoReturn:
+    """Without waiting for threads that are inside a library: it would take them as long as it likes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _transport(text: str) -> Any:
@@ -159,29 +169,53 @@ def _threshold(text: str) -> int | None:
 
 
 @contextlib.contextmanager
-def _stats_file(path: Path | None) -> Generator[Callable[[Mapping[str, Any]], None]]:
-    """Writes each line whole, and at once. A full disk ends the statistics, not the session."""
+def _stats_file(path: Path | None, say: Callable[[str], None]) -> Generator[Callable[[Mapping[str, Any]], None]]:
+    """Writes each line whole, and at once. A full disk costs lines, which is said once, and not the session."""
     if path is None:
         yield _say_nothing
         return
     if path == Path("-"):
-        yield lambda line: _write_line(sys.stdout, line)
+        yield _print_line
         return
     try:
-        file = path.open("a", encoding="utf-8")
+        file = path.open("ab", buffering=0)
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {os.strerror(error.errno or 0)}", "Check the folder") from error
+    has_failed = False
+
+    def write(line: Mapping[str, Any]) -> None:
+        nonlocal has_failed
+        try:
+            _append(file, (json.dumps(line) + "\n").encode())
+            has_failed = False
+        except OSError as error:
+            if not has_failed:
+                say(f"statistics: cannot write {path}: {os.strerror(error.errno or 0)}. The session goes on.")
+            has_failed = True
+
     with file:
-        yield lambda line: _write_line(file, line)
+        yield write
 
 
 def _say_nothing(line: Mapping[str, Any]) -> None:
     del line
 
 
-def _write_line(file: TextIO, line: Mapping[str, Any]) -> None:
-    file.write(json.dumps(line) + "\n")
-    file.flush()
+def _print_line(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    """All of `data` or, raising OSError, nothing of it."""
+    written = 0
+    try:
+        while written < len(data):
+            written += file.write(data[written:])
+    except OSError:
+        if written:
+            file.truncate(file.tell() - written)
+        raise
 
 
 def _summarise(report: LiveReport, console: Console) -> None:

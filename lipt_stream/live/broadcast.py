@@ -22,7 +22,7 @@ CLOSE_SECONDS: Final = 2.0
 
 
 class Broadcast:
-    """Pictures and sound to every sink. `write` and `sound` are called by one thread, the rest by any.
+    """Pictures and sound to every sink. `write`, `sound` and `finish` are called by one thread, the rest by any.
 
     A sink may join while the session runs (a recording): it gets its first packet at the next keyframe.
     """
@@ -100,9 +100,12 @@ class Broadcast:
         previews = [self._preview] if self._preview is not None else []
         return [sink.status() for sink in (*previews, *self._sinks, *self._raw_sinks)]
 
-    def close(self) -> None:
-        """Drain the encoder and end every sink, all at once: a slow one takes no time from another."""
+    def finish(self) -> None:
+        """After the last picture, by the thread that wrote it: what the encoder still holds."""
         _hand_out(self._encoder.finish(), self._sinks)
+
+    def close(self) -> None:
+        """End every sink, all at once: a slow one takes no time from another."""
         until = time.monotonic() + CLOSE_SECONDS
         closing = [*self._sinks, *self._raw_sinks, *([self._preview] if self._preview is not None else [])]
         threads = [threading.Thread(target=sink.close, args=(CLOSE_SECONDS,), daemon=True) for sink in closing]

@@ -26,7 +26,7 @@ FeedState: TypeAlias = Literal["connecting", "live", "gone", "ended", "failed"]
 _OPEN_SECONDS: Final = 5.0  # for each of FFmpeg's two steps: connecting, and probing
 _CONNECT_SECONDS: Final = 15.0  # from the first attempt to the first picture; cameras send a keyframe every 1 to 10 s
 _ABSENT_SECONDS: Final = 2.0  # between attempts at most, where nobody answers: nobody is burdened by being asked
-_REFUSED_SECONDS: Final = 8.0  # and where somebody answers, but with an error
+_REFUSED_SECONDS: Final = 3.0  # and where somebody answers, but with an error: its pictures are to flow within 5 s
 _MOST_HANGING: Final = 3  # connections that hang in FFmpeg, before no new one is begun
 _ROOM_SECONDS: Final = 0.5
 
@@ -71,7 +71,7 @@ class Feed:
 
     No picture for `stall_seconds` is a fault, whatever FFmpeg says; so are any error, and an end, except that of a file
     that does not loop, which is the end of all. After a fault comes the next attempt: after 0.5 s, then up to twice as
-    long each time, 2 s at most where nobody answers and 8 s where an error is answered; for ever, or until `retries`
+    long each time, 2 s at most where nobody answers and 3 s where an error is answered; for ever, or until `retries`
     attempts in a row gave no picture. A connection that hangs is let go: what it gives later is never seen.
 
     As long as there was no picture yet, an address that is wrong as it is written ends the feed at once: a password

@@ -69,14 +69,13 @@ class Journey:
         target: VideoFormat,
         *,
         latency_seconds: float,
-        began: float,
         standstill: Callable[[], str | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` is the one that arrivals and `began`, the session's zero, are told by. `standstill` says whether
-        the last picture is to be sent again while no new one comes: None if not, else the notice over it, or ""."""
+        """`clock` is the one that arrivals are told by. `standstill` says whether the last picture is to be sent again
+        while no new one comes: None if not, else the notice over it, or ""."""
         self._pilot, self._broadcast, self._meters, self._target = pilot, broadcast, meters, target
-        self._latency_seconds, self._began, self._clock = latency_seconds, began, clock
+        self._latency_seconds, self._clock = latency_seconds, clock
         self._standstill = standstill
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
@@ -86,32 +85,40 @@ class Journey:
         self._in_flight = threading.Semaphore(IN_FLIGHT)
         self._last: Slot | None = None
         self._last_lock = threading.Lock()  # whoever copies from the last picture keeps its slot from going back
+        self._last_left = 0.0  # when it went to the sinks
         self._last_pts = -1
         self._index = 0
         self._ending = threading.Event()
+        self._no_more = threading.Event()  # pictures come to be encoded
         self.error: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._guarded, args=(self._upscale,), name="lipt-live-upscale"),
-            threading.Thread(target=self._guarded, args=(self._encode,), name="lipt-live-encode"),
+            threading.Thread(target=self._guarded, args=(stage,), name=f"lipt-live-{name}", daemon=True)
+            for stage, name in ((self._upscale, "upscale"), (self._encode, "encode"))
         ]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """What is in flight is finished, what waits is let go; both threads have ended when this returns."""
+    def stop(self, timeout_seconds: float) -> bool:
+        """What is in flight is finished, what waits is let go. Whether both threads have ended: a picture that takes
+        longer than the timeout is left behind, with its thread."""
         self._ending.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        upscale, encode = self._threads
+        if upscale.is_alive():
+            upscale.join(timeout_seconds)
+        self._no_more.set()
+        if encode.is_alive():
+            encode.join(timeout_seconds)
+        return not (upscale.is_alive() or encode.is_alive())
 
     @property
     def failed(self) -> bool:
         return self.error is not None
 
     def offer(self, fill: Callable[[Planes], None], pts: int, arrived_seconds: float) -> None:
-        """One picture of the source, which `fill` writes into a slot's planes. Never waits for a slot."""
+        """One picture of the source, which `fill` writes into a slot's planes. Never waits for a slot. Raises what
+        `fill` raises."""
         self._meters.came_in()
         try:
             slot = self._free.get_nowait()
@@ -122,7 +129,11 @@ class Journey:
                 return
             slot = waiting
             self._drop("overtaken")
-        fill(slot.host_in)
+        try:
+            fill(slot.host_in)
+        except BaseException:
+            self._free.put(slot)
+            raise
         slot.frame = Frame(index=self._index, pts=pts, duration=0, planes=slot.host_in)
         slot.read_at = arrived_seconds
         self._index += 1
@@ -168,8 +179,7 @@ class Journey:
         return True
 
     def _encode(self) -> None:
-        upscale, _ = self._threads
-        while not (self._ending.is_set() and not upscale.is_alive() and self._upscaled.empty()):
+        while not (self._no_more.is_set() and self._upscaled.empty()):
             try:
                 item = self._upscaled.get(timeout=REPEAT_SECONDS)
             except queue.Empty:
@@ -179,6 +189,7 @@ class Journey:
                 self._broadcast.sound(item)
             else:
                 self._deliver(item)
+        self._broadcast.finish()
 
     def _deliver(self, slot: Slot) -> None:
         slot.wait()
@@ -186,7 +197,8 @@ class Journey:
         assert slot.frame is not None
         self._last_pts = max(slot.frame.pts, self._last_pts + 1)
         self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
-        self._meters.went_out(self._clock() - slot.read_at, tiles, reused)
+        self._last_left = self._clock()
+        self._meters.went_out(self._last_left - slot.read_at, tiles, reused)
         with self._last_lock:
             before, self._last = self._last, slot
         if before is not None:
@@ -200,7 +212,10 @@ class Journey:
             return
         slot = self._last  # this thread alone replaces it
         result = with_notice(slot.host_out, notice, self._target) if notice else slot.host_out
-        self._last_pts = max(int((self._clock() - self._began) * TICKS_PER_SECOND), self._last_pts + 1)
+        # As late as that picture was itself, so that the next new one has its place behind this.
+        assert slot.frame is not None
+        pts = slot.frame.pts + int((self._clock() - self._last_left) * TICKS_PER_SECOND)
+        self._last_pts = max(pts, self._last_pts + 1)
         self._broadcast.write(result, slot.host_in, self._last_pts)
         self._meters.repeated()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,24 +15,26 @@ from lipt_stream.frame import VideoFormat
 from lipt_stream.live.control import Stills
 from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.live.ladder import Step
-from lipt_stream.live.outlet import make_sink
+from lipt_stream.live.lookout import Lookout
 from lipt_stream.live.preview import PreviewSink
+from lipt_stream.live.recorder import Recorder
 from lipt_stream.live.report import LiveReport
 from lipt_stream.live.rungs import Rungs
-from lipt_stream.live.sink import LiveSink
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.stats import LiveMeters
+from lipt_stream.live.stats_line import stats_line
 from lipt_stream.live.stills import as_stills
-from lipt_stream.live.targets import Target, parse_target
+from lipt_stream.live.targets import Target
 from lipt_stream.live.works import Works, live_format
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
 from lipt_stream.media.live import SessionPicture
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
-from lipt_stream.observe.process import peak_rss_mb, rss_mb
+from lipt_stream.observe.process import peak_rss_mb
 
-STATS_SECONDS: Final = 1.0
+FEED_SECONDS: Final = 0.5
+"""What the source may take to end; the pictures in flight and the sinks have limits of their own (works.py)."""
 
 
 class LiveSession:
@@ -50,7 +50,7 @@ class LiveSession:
         record_to: Path = Path(),
     ) -> None:
         """`targets`: all but the preview. `record_to`: the folder of recordings that are begun by `record`."""
-        self._address, self._spec, self._preview, self._record_to = address, spec, preview, record_to
+        self._address, self._spec, self._preview = address, spec, preview
         self._targets = targets
         self._first_sound = b""
         self._meters = LiveMeters()
@@ -66,11 +66,16 @@ class LiveSession:
         )
         self._gpu = GpuMonitor(pick_device(spec.device))
         self._paused = False
-        self._recording: tuple[str, LiveSink] | None = None
-        self._recording_lock = threading.Lock()
+        self._recorder = Recorder(record_to)
         self._works: Works | None = None
         self._on_event: Callable[[str], None] = _say_nothing
+        self._told_fault = ""
+        self._notes: list[str] = []
         self._seconds = 0.0
+        self._fps_out = 0.0
+        self.is_hanging = False
+        """Whether, after the end, something still runs that could not be ended: a picture that takes long, a network
+        that is being compiled. A program is then to end by `os._exit`, which does not wait for it."""
 
     @property
     def models(self) -> Sequence[str]:
@@ -89,61 +94,29 @@ class LiveSession:
         Raises InputError where the source cannot be had, and what upscaling or encoding raises.
         """
         self._on_event = on_event
-        rungs = Rungs(self._spec)
+        lookout = Lookout(lambda: on_stats(self.stats()), lambda: stop() or self._is_over())
         try:
-            if self._address.kind == "file":  # looked at beforehand, so that nothing of its beginning is lost
-                self._assemble(rungs, *_formats(self._address))
-            self._feed.start(self._began)
-            if self._wait_for_picture(on_stats, stop):
-                if self._works is None:
-                    status = self._feed.status()
-                    assert status.video_format is not None
-                    self._assemble(rungs, status.video_format, status.audio)
-                self._watch(on_stats, stop)
+            if self._begin(lookout):
+                self._go_on(lookout)
         finally:
-            self._feed.stop(0.5)
-            if self._works is not None:
-                self._works.end()
+            self._feed.stop(FEED_SECONDS)
+            has_ended = self._works is None or self._works.end()
+            self.is_hanging = lookout.has_left_behind or not has_ended
         if self._works is not None and self._works.journey.error is not None:
             raise self._works.journey.error
-        self._require_source()
+        self._require_source(stop)
         return self._report()
 
     def stats(self) -> Mapping[str, object]:
-        """`time` is Unix time in seconds; rates are of the last 3 s, latencies and `reused` (a share, 0..1) of the last
-        10 s, drops of the whole session; `rss_mb` in MiB."""
-        meters, source, works = self._meters, self._feed.status(), self._works
-        latency, drops, gpu = meters.latency, meters.drops, self._gpu.sample()
-        return {
-            "time": round(time.time(), 3),
-            "state": "paused" if self._paused and source.state == "live" else source.state,
-            "fps_in": round(meters.fps_in, 2),
-            "fps_out": round(meters.fps_out, 2),
-            "fps_target": round(1 / works.interval_seconds(), 3) if works else None,
-            "latency_p50_ms": round(latency.p50_ms, 1),
-            "latency_p95_ms": round(latency.p95_ms, 1),
-            "latency_p99_ms": round(latency.p99_ms, 1),
-            "dropped": sum(drops.values()),
-            "dropped_by_reason": dict(drops),
-            "frames_in": meters.frames_in,
-            "frames_out": meters.frames_out,
-            "rung": works.pilot.rung if works else "",
-            "rung_reason": works.pilot.reason if works else "",
-            "pinned": works.pilot.is_pinned if works else False,
-            "paused": self._paused,
-            "recording": self._recording[0] if self._recording else None,
-            "reused": round(meters.reused_share, 4),
-            "rss_mb": round(rss_mb(), 1),
-            "source": {
-                "name": source.shown,
-                "state": source.state,
-                "detail": source.last_fault if source.state != "live" else str(works.engine.source) if works else "",
-                "faults": source.faults,
-                "reconnects": source.reconnects,
-            },
-            "sinks": [dataclasses.asdict(status) for status in works.broadcast.statuses()] if works else [],
-            "gpu": dataclasses.asdict(gpu) if gpu else None,
-        }
+        """See `stats_line`."""
+        return stats_line(
+            self._meters,
+            self._feed.status(),
+            self._works,
+            self._gpu.sample(),
+            paused=self._paused,
+            recording=self._recorder.name,
+        )
 
     def choose_model(self, name: str) -> None:
         works = self._works
@@ -156,19 +129,14 @@ class LiveSession:
         self._paused = paused
 
     def record(self, recording: bool) -> str | None:
-        with self._recording_lock:
-            works = self._works
-            if works is None:
-                raise SettingsError("There is no picture to record yet", "Wait for the first one")
-            if recording and self._recording is None:
-                path = self._record_to / f"lipt-stream-{datetime.now():%Y%m%d-%H%M%S}.mkv"
-                sink = make_sink(parse_target(str(path)))
-                works.broadcast.add(sink)
-                self._recording = (str(path), sink)
-            elif not recording and self._recording is not None:
-                works.broadcast.remove(self._recording[1])
-                self._recording = None
-            return self._recording[0] if self._recording else None
+        works = self._works
+        if works is None:
+            raise SettingsError("There is no picture to record yet", "Wait for the first one")
+        if recording:
+            self._recorder.begin(works.broadcast)
+        else:
+            self._recorder.end(works.broadcast)
+        return self._recorder.name
 
     def stills(self) -> Stills | None:
         works = self._works
@@ -177,60 +145,68 @@ class LiveSession:
             return None
         return as_stills(*planes, works.engine.source, works.engine.target)
 
-    def _wait_for_picture(self, on_stats: Callable[[Mapping[str, Any]], None], stop: Callable[[], bool]) -> bool:
-        """Whether a first picture has come. What this waits for is said each second."""
-        told = 0.0
-        while not self._first_picture.wait(0.05):
-            if stop() or self._is_over():
-                return False
-            if time.monotonic() - told >= STATS_SECONDS:
-                told = time.monotonic()
-                on_stats(self.stats())
+    def _begin(self, lookout: Lookout) -> bool:
+        """Whether pictures flow; False where the session is to end before they do."""
+        rungs = lookout.result(lambda: Rungs(self._spec))
+        if rungs is None:
+            return False
+        is_file = self._address.kind == "file"
+        if is_file:  # looked at beforehand, so that nothing of its beginning is lost
+            formats = lookout.result(lambda: _formats(self._address))
+        else:
+            self._feed.start(self._began)
+            has_come = lookout.wait(self._first_picture.is_set, self._spec.duration_seconds)
+            formats = self._feed_formats() if has_come else None
+        works = formats and lookout.result(lambda: self._new_works(rungs, *formats))
+        if works is None:
+            return False
+        works.begin(self._targets)
+        self._works = works
+        self._on_event(
+            f"{self._address.shown}: {works.engine.source} -> {works.engine.target}, by {works.pilot.rung} "
+            f"(of {', '.join(rungs.names)}) and {works.broadcast.encoder_name}"
+        )
+        if is_file:
+            self._feed.start(self._began)
         return True
 
-    def _assemble(self, rungs: Rungs, video_format: VideoFormat, audio: EncodedStream | None) -> None:
-        """What takes pictures from now on."""
-        source = live_format(video_format)
-        works = Works(
-            source,
+    def _go_on(self, lookout: Lookout) -> None:
+        began = time.monotonic()
+        lookout.wait(lambda: False, self._spec.duration_seconds)
+        self._seconds = time.monotonic() - began
+        self._fps_out = self._meters.fps_out_average
+
+    def _new_works(self, rungs: Rungs, video_format: VideoFormat, audio: EncodedStream | None) -> Works:
+        return Works(
+            live_format(video_format),
             rungs,
             self._spec,
             self._meters,
             sound=audio,
             first_sound=self._first_sound,
-            targets=self._targets,
             preview=self._preview,
-            began=self._began,
+            is_baseline=any(target.wants_baseline for target in self._targets),
             standstill=self._standstill,
             on_step=self._on_step,
         )
-        self._on_event(
-            f"{self._address.shown}: {source} -> {works.engine.target}, by {works.pilot.rung} "
-            f"(of {', '.join(rungs.names)}) and {works.broadcast.encoder_name}"
-        )
-        works.journey.start()
-        self._works = works
 
-    def _watch(self, on_stats: Callable[[Mapping[str, Any]], None], stop: Callable[[], bool]) -> None:
-        began = told = time.monotonic()
-        while not (stop() or self._is_over() or (self._works and self._works.journey.error)):
-            time.sleep(0.05)
-            now = time.monotonic()
-            if now - told >= STATS_SECONDS:
-                told += STATS_SECONDS
-                on_stats(self.stats())
-            self._seconds = now - began
-            if self._spec.duration_seconds is not None and self._seconds >= self._spec.duration_seconds:
-                return
+    def _feed_formats(self) -> tuple[VideoFormat, EncodedStream | None]:
+        status = self._feed.status()
+        assert status.video_format is not None, "there was a picture"
+        return status.video_format, status.audio
 
     def _is_over(self) -> bool:
-        return self._feed.status().state in ("ended", "failed")
+        error = self._works is not None and self._works.journey.failed
+        return error or self._feed.status().state in ("ended", "failed")
 
-    def _require_source(self) -> None:
-        """Raises InputError where the source cannot be had any more."""
+    def _require_source(self, stop: Callable[[], bool]) -> None:
+        """Raises InputError where the source cannot be had any more, or gave nothing in all the time there was."""
         status = self._feed.status()
         if status.state == "failed":
             raise InputError(status.last_fault.rstrip("."))
+        if status.video_format is None and not stop():
+            seconds = self._spec.duration_seconds
+            raise InputError(f"No picture came from {status.shown} in {seconds:g} s", status.last_fault)
 
     def _standstill(self) -> str | None:
         """See Journey: what is said over the last picture while no new one comes."""
@@ -259,10 +235,21 @@ class LiveSession:
             works.journey.sound(packet)
 
     def _on_state(self, status: FeedStatus) -> None:
-        if status.state == "gone":
+        if status.state == "gone" and status.last_fault != self._told_fault:  # the same is not said for hours
+            self._told_fault = status.last_fault
             self._on_event(f"source: {status.last_fault}")
-        elif status.state == "live" and status.reconnects:
-            self._on_event(f"source: {status.shown} is back")
+        elif status.state == "live":
+            self._told_fault = ""
+            if status.reconnects:
+                self._on_event(f"source: {status.shown} is back")
+            if self._works and status.audio not in (None, self._works.source_sound):
+                self._note("the source's sound is of another kind than at first, and left out")
+
+    def _note(self, text: str) -> None:
+        """For the report, and said once."""
+        if text not in self._notes:
+            self._notes.append(text)
+            self._on_event(f"note: {text}")
 
     def _on_step(self, step: Step) -> None:
         self._on_event(f"ladder: {step.from_rung} -> {step.to_rung}: {step.reason}")
@@ -277,8 +264,9 @@ class LiveSession:
             frames_out=meters.frames_out,
             frames_repeated=meters.frames_repeated,
             frames_damaged=source.damaged,
+            sounds_dropped=source.sounds_dropped,
             dropped_by_reason=meters.drops,
-            fps_out=meters.fps_out_average,
+            fps_out=self._fps_out,
             latency_p50_ms=latency.p50_ms,
             latency_p95_ms=latency.p95_ms,
             latency_p99_ms=latency.p99_ms,
@@ -288,7 +276,7 @@ class LiveSession:
             rung=works.pilot.rung if works else "",
             encoder=works.broadcast.encoder_name if works else "",
             peak_rss_mb=peak_rss_mb(),
-            notes=(*source.notes, *(works.fit.notes if works else ())),
+            notes=(*source.notes, *(works.fit.notes if works else ()), *self._notes),
             sinks=tuple(works.broadcast.statuses()) if works else (),
         )
 

@@ -82,9 +82,9 @@ class LiveMeters:
 
     @property
     def fps_out_average(self) -> float:
-        """Over the whole session."""
+        """From the first picture until now: what is overdue counts."""
         with self._lock:
-            return self._out.average
+            return self._out.average_until_now
 
     @property
     def drops(self) -> Mapping[str, int]:

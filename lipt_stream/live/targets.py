@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Place
-from lipt_stream.media.redact import redact
+from lipt_stream.media.redact import redact, redact_address
 from lipt_stream.media.virtual_camera import find_virtual_camera
 from lipt_stream.media.whip_certificate import require_cryptography
 
@@ -136,18 +135,13 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
         return Target(name=name, kind="rtsp", url=text, format="rtsp", options=options, sound=_OVER_RTSP)
     if word in ("rtmp", "rtmps") and rest.startswith("//"):
         options = {"flvflags": "no_duration_filesize", **_PROMPT}
-        return Target(name=_without_key(name), kind="rtmp", url=text, format="flv", options=options, sound=_IN_FLV)
+        return Target(name=redact_address(text), kind="rtmp", url=text, format="flv", options=options, sound=_IN_FLV)
     if word == "udp" and rest.startswith("//"):
         url = text if "pkt_size=" in text else f"{text}{'&' if '?' in text else '?'}pkt_size=1316"
         return Target(name=name, kind="udp", url=url, format="mpegts", options=_PROMPT, sound=_IN_MPEG_TS)
     if "://" not in text:
         return _file(name, Path(text), segment_seconds)
     raise SettingsError(f"Live streams do not go to {name}", _nearest_form(word))
-
-
-def _without_key(name: str) -> str:
-    """RTMP's last part is the key by which the server knows who publishes."""
-    return re.sub(r"(://[^/]+/.+/)[^/]+$", r"\1***", name)
 
 
 def _nearest_form(word: str) -> str:

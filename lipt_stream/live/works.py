@@ -27,8 +27,13 @@ USUAL_FPS: Final = Fraction(30)
 """Of a source that states no rate and was not measured yet."""
 
 
+JOURNEY_SECONDS: Final = 0.5
+"""What the pictures in flight may take at the end, above a tenth of a second."""
+
+
 class Works:
-    """Everything from a decoded picture to the sinks. `end` is called once, after the source has stopped."""
+    """Everything from a decoded picture to the sinks. `begin` and `end` are called once each: before the first picture,
+    and after the source has stopped."""
 
     def __init__(
         self,
@@ -39,14 +44,14 @@ class Works:
         *,
         sound: EncodedStream | None,
         first_sound: bytes,
-        targets: Sequence[Target],
         preview: PreviewSink | None,
-        began: float,
+        is_baseline: bool,
         standstill: Callable[[], str | None],
         on_step: Callable[[Step], None],
     ) -> None:
-        """Compiles networks, which takes seconds. `sound` is the source's, `first_sound` its first packet, b"" where
-        none came yet. Raises what Engine, Broadcast and Ladder.pin raise."""
+        """Compiles networks, which takes seconds, and begins nothing. `sound` is the source's, `first_sound` its first
+        packet, b"" where none came yet; for `is_baseline` see Broadcast. Raises what Engine, Broadcast and Ladder.pin
+        raise."""
         self._stated_fps = float(source.frame_rate or USUAL_FPS)
         self._meters = meters
         self.rungs, self.source_sound = rungs, sound
@@ -61,10 +66,8 @@ class Works:
             _live_sound(sound, first_sound),
             preview,
             spec,
-            is_baseline=any(target.wants_baseline for target in targets),
+            is_baseline=is_baseline,
         )
-        for target in targets:
-            self.broadcast.add(make_sink(target), raw=target.takes_raw_pictures)
         self.journey = Journey(
             self.engine.slots,
             self.pilot,
@@ -72,7 +75,6 @@ class Works:
             meters,
             self.engine.target,
             latency_seconds=spec.latency_ms / 1000,
-            began=began,
             standstill=standstill,
         )
 
@@ -81,9 +83,16 @@ class Works:
         measured = self._meters.fps_in
         return 1 / measured if measured > 0 else 1 / self._stated_fps
 
-    def end(self) -> None:
-        self.journey.stop()
+    def begin(self, targets: Sequence[Target]) -> None:
+        for target in targets:
+            self.broadcast.add(make_sink(target), raw=target.takes_raw_pictures)
+        self.journey.start()
+
+    def end(self) -> bool:
+        """Whether all has ended; False where a picture takes so long that it is left behind."""
+        has_ended = self.journey.stop(JOURNEY_SECONDS)
         self.broadcast.close()
+        return has_ended
 
 
 def live_format(source: VideoFormat) -> VideoFormat:

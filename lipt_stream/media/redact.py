@@ -14,6 +14,7 @@ _WORD: Final = re.compile(r"\S+")
 # last '@' of the word: a path that holds one loses its beginning, and no password is shown in part.
 _USER: Final = re.compile(r"([a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
 _PAIR: Final = re.compile(r"([^?&;#=\s/]+)=([^&\s]*)")
+_STREAM_KEY: Final = re.compile(r"(\brtmps?://[^/\s]+/\S+/)[^/\s]+", re.IGNORECASE)
 _TELLTALE: Final = re.compile(
     r"key|token|pass|pwd|psw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy",
     re.IGNORECASE,
@@ -26,6 +27,11 @@ def redact(text: str) -> str:
     Percent-encoded addresses inside others are found; where one cannot be cut out, what stands around it is hidden too.
     """
     return _WORD.sub(lambda word: _clean(word[0]), _HEADER.sub(rf"\1: {HIDDEN}", text))
+
+
+def redact_address(address: str) -> str:
+    """As `redact`, and without the last part of an RTMP address: the key by which the server knows who publishes."""
+    return _STREAM_KEY.sub(rf"\1{HIDDEN}", redact(address))
 
 
 def _clean(word: str) -> str:

@@ -137,15 +137,23 @@ class RateMeter:
         intervals = len(self._recent) - 1
         if intervals < 1:
             return 0.0
-        span = self._recent[-1] - self._recent[0]
-        overdue = max(0.0, self._clock() - self._recent[-1] - span / intervals)
-        return intervals / (span + overdue) if span + overdue > 0 else 0.0
+        return self._rate(intervals, self._recent[0])
 
     @property
     def average(self) -> float:
         """Frames per second from the first tick to the last."""
         span = self._recent[-1] - self._first if self._count > 1 else 0.0
         return (self._count - 1) / span if span > 0 else 0.0
+
+    @property
+    def average_until_now(self) -> float:
+        """Frames per second since the first tick. Like `windowed` it falls while no tick comes."""
+        return self._rate(self._count - 1, self._first) if self._count > 1 else 0.0
+
+    def _rate(self, intervals: int, since: float) -> float:
+        span = self._recent[-1] - since
+        overdue = max(0.0, self._clock() - self._recent[-1] - span / intervals)
+        return intervals / (span + overdue) if span + overdue > 0 else 0.0
 
     @property
     def elapsed_seconds(self) -> float:

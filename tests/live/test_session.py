@@ -88,7 +88,7 @@ def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Pa
     running = run_to_its_end(session)
     report = running.end()
     assert report.rung == model
-    assert report.steps == (model == "nano")  # the one that pinned it
+    assert report.steps <= 1, "the one that pinned it, where the ladder would have begun on another"
     assert running.session.stats()["pinned"]
     frames = decoded(target)
     assert len(frames) == report.frames_out > 5

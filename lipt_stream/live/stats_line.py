@@ -1,0 +1,60 @@
+"""One line of a live session's statistics: what `--stats` writes, the page shows and /metrics is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+from lipt_stream.live.feed import FeedStatus
+from lipt_stream.live.stats import LiveMeters
+from lipt_stream.live.works import Works
+from lipt_stream.observe.gpu import GpuSample
+from lipt_stream.observe.process import rss_mb
+
+
+def stats_line(
+    meters: LiveMeters,
+    source: FeedStatus,
+    works: Works | None,
+    gpu: GpuSample | None,
+    *,
+    paused: bool,
+    recording: str | None,
+) -> Mapping[str, object]:
+    """Ready for JSON. `works` is None until there are pictures.
+
+    `time` is Unix time in seconds; rates are of the last 3 s, latencies and `reused` (a share, 0..1) of the last 10 s,
+    drops of the whole session; `rss_mb` in MiB.
+    """
+    latency, drops = meters.latency, meters.drops
+    return {
+        "time": round(time.time(), 3),
+        "state": "paused" if paused and source.state == "live" else source.state,
+        "fps_in": round(meters.fps_in, 2),
+        "fps_out": round(meters.fps_out, 2),
+        "fps_target": round(1 / works.interval_seconds(), 3) if works else None,
+        "latency_p50_ms": round(latency.p50_ms, 1),
+        "latency_p95_ms": round(latency.p95_ms, 1),
+        "latency_p99_ms": round(latency.p99_ms, 1),
+        "dropped": sum(drops.values()),
+        "dropped_by_reason": dict(drops),
+        "frames_in": meters.frames_in,
+        "frames_out": meters.frames_out,
+        "rung": works.pilot.rung if works else "",
+        "rung_reason": works.pilot.reason if works else "",
+        "pinned": works.pilot.is_pinned if works else False,
+        "paused": paused,
+        "recording": recording,
+        "reused": round(meters.reused_share, 4),
+        "rss_mb": round(rss_mb(), 1),
+        "source": {
+            "name": source.shown,
+            "state": source.state,
+            "detail": source.last_fault if source.state != "live" else str(works.engine.source) if works else "",
+            "faults": source.faults,
+            "reconnects": source.reconnects,
+        },
+        "sinks": [dataclasses.asdict(status) for status in works.broadcast.statuses()] if works else [],
+        "gpu": dataclasses.asdict(gpu) if gpu else None,
+    }

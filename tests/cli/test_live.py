@@ -1,0 +1,111 @@
+"""`lipt-stream live`, as a program: its exit codes, its one-line errors, what it writes and what it hides."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+PROGRAM = [sys.executable, "-m", "lipt_stream", "live"]
+QUICK = ("--model", "lanczos", "--runtime", "torch")
+PATIENCE_SECONDS = 60
+
+
+def live(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+
+
+def until(holds: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (result := holds()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return result
+
+
+def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -> None:
+    target, stats = tmp_path / "larger.mp4", tmp_path / "stats.jsonl"
+    done = live(
+        *("test:64x64@10", "--to", target, "--to", "null", *QUICK, "--duration", "2.5"),
+        *("--stats", stats, "--json", "--require-fps", "500"),
+    )
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith("missed: ")
+    report = json.loads(done.stdout)
+    lines = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert len(lines) >= 2
+    assert report["frames_out"] >= lines[-1]["frames_out"] > 0
+    assert [sink["state"] for sink in lines[-1]["sinks"]] == ["ok", "ok"]
+    with av.open(str(target)) as container:
+        assert len(list(container.decode(video=0))) == report["frames_out"] + report["frames_repeated"]
+
+
+def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    done = live("test:64x64@10", "--to", "null", *QUICK, "--duration", "3.5", "--stats", "/dev/full", "--json")
+    assert done.returncode == 0
+    assert done.stderr.count("statistics: cannot write /dev/full") == 1
+    assert json.loads(done.stdout)["frames_out"] > 5
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_a_playable_file(tmp_path: Path, number: int, exit_code: int) -> None:
+    target, stats = tmp_path / "larger.mp4", tmp_path / "stats.jsonl"
+    arguments = ("test:64x64@10", "--to", str(target), *QUICK, "--stats", str(stats))
+    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        until(lambda: stats.exists() and '"frames_out": 1' in stats.read_text())
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == exit_code, said
+    assert b"Traceback" not in said
+    with av.open(str(target)) as container:
+        assert len(list(container.decode(video=0))) >= 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program hide its arguments")
+def test_passwords_and_keys_are_not_in_the_process_list() -> None:
+    source, sink = "rtsp://admin:hunter2@127.0.0.1:9/camera", "rtmp://127.0.0.1:9/live/my-stream-key"
+    command = [*PROGRAM, source, "--to", sink, "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            listed = Path(f"/proc/{process.pid}/cmdline")
+            until(lambda: b"***" in listed.read_bytes())
+            words = listed.read_bytes().decode().split("\0")
+        finally:
+            process.kill()
+    assert not [word for word in words if "my-stream-key" in word]
+    assert [word.strip() for word in words if "127.0.0.1" in word] == [
+        "rtsp://***@127.0.0.1:9/camera",
+        "rtmp://127.0.0.1:9/live/***",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("rtsp://admin:hunter2@127.0.0.1:9/camera", "--to", "null", "--retries", "0"), "127.0.0.1:9/camera"),
+        (("no-such-film.mp4", "--to", "null"), "no-such-film.mp4"),
+        (("test:64x64@10", "--to", "ftp://somewhere/else"), "ftp://somewhere/else"),
+        (("test:64x64@10", "--to", "null", "--model", "huge"), "huge"),
+        (("test:64x64@10", "--to", "null", "--latency", "0"), "--latency"),
+        (("test:0x48@10", "--to", "null"), "test:0x48@10"),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_says_where(arguments: tuple[str, ...], what: str) -> None:
+    done = live(*arguments, *(() if "--model" in arguments else QUICK))
+    assert done.returncode in (1, 2)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert what in errors[0]
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
