@@ -14,14 +14,10 @@ from pathlib import Path
 import av
 import pytest
 
+from tests.program import run_program as lipt
+
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
 CPU = ["--device", "cpu", "--model", "nano"]
-
-
-def lipt(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False, cwd=cwd
-    )
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

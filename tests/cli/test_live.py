@@ -14,14 +14,11 @@ from typing import Any
 import av
 import pytest
 
+from tests.program import run_program
+
 PROGRAM = [sys.executable, "-m", "lipt_stream", "live"]
 QUICK = ("--model", "lanczos", "--runtime", "torch")
 PATIENCE_SECONDS = 60
-
-
-def live(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def until(holds: Callable[[], Any]) -> Any:
@@ -34,7 +31,8 @@ def until(holds: Callable[[], Any]) -> Any:
 
 def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -> None:
     target, stats = tmp_path / "larger.mp4", tmp_path / "stats.jsonl"
-    done = live(
+    done = run_program(
+        "live",
         *("test:64x64@10", "--to", target, "--to", "null", *QUICK, "--duration", "2.5"),
         *("--stats", stats, "--json", "--require-fps", "500"),
     )
@@ -52,7 +50,9 @@ def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -
 def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    done = live("test:64x64@10", "--to", "null", *QUICK, "--duration", "3.5", "--stats", "/dev/full", "--json")
+    done = run_program(
+        "live", "test:64x64@10", "--to", "null", *QUICK, "--duration", "3.5", "--stats", "/dev/full", "--json"
+    )
     assert done.returncode == 0
     assert done.stderr.count("statistics: cannot write /dev/full") == 1
     assert json.loads(done.stdout)["frames_out"] > 5
@@ -102,7 +102,7 @@ def test_passwords_and_keys_are_not_in_the_process_list() -> None:
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_where(arguments: tuple[str, ...], what: str) -> None:
-    done = live(*arguments, *(() if "--model" in arguments else QUICK))
+    done = run_program("live", *arguments, *(() if "--model" in arguments else QUICK))
     assert done.returncode in (1, 2)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr

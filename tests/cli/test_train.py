@@ -20,6 +20,7 @@ from lipt_stream.errors import OutputError
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train.run import LOG, Folders, load_materials, make_trainer, train
 from lipt_stream.train.spec import TrainSpec
+from tests.program import run_program
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream", "train"]
 SMALL = ["--model", "nano", "--batch", "2", "--patch", "8", "--tail-patch", "16", "--device", "cpu", "--threads", "1"]
@@ -41,7 +42,7 @@ def command(photos: Path, out: Path, *arguments: str | Path) -> list[str]:
 
 
 def run(photos: Path, out: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(photos, out, *arguments), capture_output=True, text=True, timeout=240, check=False)
+    return run_program("train", "--data", photos, "--out", out, *arguments)
 
 
 def start_and_wait(photos: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,11 +10,7 @@ import numpy as np
 import pytest
 from av.filter import Graph
 
-PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
-
-
-def lipt(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False)
+from tests.program import run_program as lipt
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""`lipt-stream` in processes of their own, each forked from one that has loaded it: loading takes seconds."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from lipt_stream.cli.main import main
+
+PATIENCE_SECONDS = 240
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
+
+
+def run_program(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` with both outputs captured, and with warnings as errors."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder) / "out", Path(folder) / "errors"
+        words = [str(argument) for argument in arguments]
+        process = _FORKS.Process(target=_run, args=(words, out, errors, cwd))
+        process.start()
+        process.join(PATIENCE_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise TimeoutError(f"{words}: {errors.read_text()}")
+        return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), errors.read_text())
+
+
+def _run(words: list[str], out: Path, errors: Path, cwd: Path | None) -> None:
+    for place, number in ((out, 1), (errors, 2)):
+        file = os.open(place, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    warnings.simplefilter("error")
+    if cwd is not None:
+        os.chdir(cwd)
+    sys.argv = ["lipt-stream", *words]
+    main()
