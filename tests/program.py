@@ -10,9 +10,10 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from lipt_stream.cli.main import main
+from lipt_stream.cli.main import build_app, main
 
 PATIENCE_SECONDS = 240
+build_app([])  # imports every command
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 

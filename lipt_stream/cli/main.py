@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final
 
 import typer
 
-from lipt_stream.cli.bench import bench
-from lipt_stream.cli.doctor import doctor
-from lipt_stream.cli.eval import evaluate_weights
-from lipt_stream.cli.live import live
-from lipt_stream.cli.models import models
-from lipt_stream.cli.train import train_network
-from lipt_stream.cli.upscale import upscale
-from lipt_stream.cli.verify import verify
 from lipt_stream.errors import LiptError
 
-app = typer.Typer(
-    name="lipt-stream",
-    help="Upscale video with LIPT, and say whether it keeps up.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command(no_args_is_help=True)(upscale)
-app.command()(live)
-app.command()(bench)
-app.command("eval")(evaluate_weights)
-app.command()(models)
-app.command()(doctor)
-app.command()(verify)
-app.command("train")(train_network)
+COMMANDS: Final = {
+    "upscale": "upscale",
+    "live": "live",
+    "bench": "bench",
+    "eval": "evaluate_weights",
+    "models": "models",
+    "doctor": "doctor",
+    "verify": "verify",
+    "train": "train_network",
+}
+"""The function of each command, in the module of the command's name."""
+
+
+def build_app(words: Sequence[str]) -> typer.Typer:
+    """The command line, for a call with these arguments. The command that is asked for is imported, and no other: a
+    film waits for no web server. All are, where help or a word that is no command needs their names."""
+    app = typer.Typer(
+        name="lipt-stream",
+        help="Upscale video with LIPT, and say whether it keeps up.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    asked = next((word for word in words if not word.startswith("-")), "")
+    for name in [asked] if asked in COMMANDS else COMMANDS:
+        command = getattr(importlib.import_module(f"lipt_stream.cli.{name}"), COMMANDS[name])
+        app.command(name, no_args_is_help=name == "upscale")(command)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,7 +50,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
@@ -62,7 +68,7 @@ def main() -> None:
     if reconfigure:  # a name that the terminal cannot show is no reason to fail
         reconfigure(errors="backslashreplace")
     try:
-        app()
+        build_app(sys.argv[1:])()
     except LiptError as error:
         if os.environ.get("LIPT_DEBUG"):
             raise

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from lipt_stream.cli.main import app
+from lipt_stream.cli.main import build_app
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
@@ -392,13 +392,13 @@ def test_the_quick_check_believes_a_short_last_picture(tmp_path: Path, suffix: s
 def test_the_command_prints_a_table_or_one_object_and_exits_by_the_verdict(source: Path, write: Write) -> None:
     runner = CliRunner()
     good, bad = str(write(GOOD)), str(write(GOOD.but(matrix=1)))
-    passed = runner.invoke(app, ["verify", str(source), good, "--scale", "2"])
+    passed = runner.invoke(build_app(["verify"]), ["verify", str(source), good, "--scale", "2"])
     assert passed.exit_code == 0
     assert "checks hold" in passed.output
-    failed = runner.invoke(app, ["verify", str(source), bad])
+    failed = runner.invoke(build_app(["verify"]), ["verify", str(source), bad])
     assert failed.exit_code == 1
     assert "matrix: a player takes BT.601 for the source and BT.709 for the result" in failed.output
-    told = runner.invoke(app, ["verify", str(source), bad, "--json"])
+    told = runner.invoke(build_app(["verify"]), ["verify", str(source), bad, "--json"])
     assert told.exit_code == 1
     answer = json.loads(told.output)
     assert answer["ok"] is False
