@@ -37,11 +37,11 @@ runpy.run_path(script)
 
 
 class Cable:
-    """`far` is the cameras' address at its other end, `near` this machine's."""
-
-    near, far = "10.97.0.1", "10.97.0.2"
+    """`far` is the cameras' address at its other end, `near` this machine's: others in each process."""
 
     def __init__(self) -> None:
+        net = f"10.97.{os.getpid() % 256}"
+        self.near, self.far = f"{net}.1", f"{net}.2"
         name = f"lipt-{os.getpid()}"
         self._namespace, self._near, self._far = name, f"{name[-10:]}-a", f"{name[-10:]}-b"
         _run("ip", "netns", "add", name)
