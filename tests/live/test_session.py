@@ -136,6 +136,13 @@ def test_a_recording_begins_and_ends_while_the_session_runs(tmp_path: Path) -> N
     session = LiveSession(live_address("test:64x64@20"), [], LANCZOS, record_to=tmp_path)
     with pytest.raises(SettingsError, match="no picture"):
         session.record(True)
+    elsewhere = LiveSession(live_address("test:64x64@20"), [], LANCZOS, record_to=tmp_path / "missing")
+    lost = Running(elsewhere)
+    lost.until(lambda: elsewhere.stats()["frames_out"])
+    with pytest.raises(SettingsError, match="missing"):
+        elsewhere.record(True)
+    assert elsewhere.stats()["recording"] is None
+    lost.end()
     running = Running(session)
     running.until(lambda: session.stats()["frames_out"])
     name = session.record(True)
@@ -172,6 +179,7 @@ def test_models_are_chosen_by_name() -> None:
     assert session.stats()["pinned"]
     session.choose_model("auto")
     assert not session.stats()["pinned"]
+    assert session.stats()["rung_reason"] != "asked for"
     with pytest.raises(SettingsError, match="Known: auto"):
         session.choose_model("huge")
     running.end()
