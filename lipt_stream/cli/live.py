@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, cast
@@ -21,7 +21,7 @@ from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.live.report import LiveReport
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
-from lipt_stream.live.targets import parse_targets
+from lipt_stream.live.targets import Target, parse_targets
 from lipt_stream.media.live_address import live_address
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.server import Server
@@ -114,6 +114,7 @@ def live(
         keyframe_seconds=keyframe,
     )
     preview = Preview() if any(target.kind == "preview" for target in targets) else None
+    _require_folders(targets)
     _refuse_idle(
         has_page=preview is not None, metrics=metrics, is_placed=(host, port) != (LOOPBACK, None), record_to=record_to
     )
@@ -174,6 +175,13 @@ def _end_at_once(exit_code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def _require_folders(targets: Sequence[Target]) -> None:
+    """What can be known before any work is said before it."""
+    for target in targets:
+        if target.kind == "file" and not Path(target.url).parent.is_dir():
+            raise SettingsError(f"Cannot write {target.name}: there is no such folder", "Make it first")
 
 
 def _refuse_idle(*, has_page: bool, metrics: bool, is_placed: bool, record_to: Path) -> None:

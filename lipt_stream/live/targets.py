@@ -182,8 +182,6 @@ def _file(name: str, path: Path, segment_seconds: float) -> Target:
     if path.suffix.lower() not in known:
         word = "file" if path.suffix else name.partition(":")[0]
         raise SettingsError(f"Live streams do not go to {name}", _nearest_form(word))
-    if not path.parent.is_dir():
-        raise SettingsError(f"Cannot write {name}: there is no folder {redact(str(path.parent))}", "Make it first")
     format, options, sound = known[path.suffix.lower()]
     return Target(
         name=name,
