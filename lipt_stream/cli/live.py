@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, cast
@@ -17,16 +17,19 @@ from rich.console import Console
 from lipt_stream.cli import options
 from lipt_stream.cli.live_panel import LivePanel
 from lipt_stream.cli.signals import stopping_on_signals
-from lipt_stream.errors import OutputError, SettingsError
+from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.live.report import LiveReport
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
-from lipt_stream.live.targets import parse_targets
+from lipt_stream.live.targets import Target, parse_targets
 from lipt_stream.media.live_address import live_address
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.server import Server
 
+LOOPBACK: Final = "127.0.0.1"
 MISSED_RATE: Final = 4
+SERVER_SECONDS: Final = 0.4
+"""What the page's connections may take to end. With the limits of feed, journey and sinks it makes less than 3 s."""
 
 
 def live(
@@ -80,7 +83,7 @@ def live(
     keyframe: Annotated[float, typer.Option(help="Seconds between keyframes.")] = 1.0,
     segment: Annotated[str | None, typer.Option(help="Split written files after this time.")] = None,
     record_to: Annotated[Path, typer.Option(help="Where the page's recordings go.")] = Path(),
-    host: Annotated[str, typer.Option(help="The address that the page is served at.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address that the page is served at.")] = LOOPBACK,
     port: Annotated[int | None, typer.Option(help="The page's port.", show_default="8710, or a free one")] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="Serve /metrics, also without a preview.")] = False,
     as_json: options.Json = False,
@@ -111,6 +114,10 @@ def live(
         keyframe_seconds=keyframe,
     )
     preview = Preview() if any(target.kind == "preview" for target in targets) else None
+    _require_folders(targets)
+    _refuse_idle(
+        has_page=preview is not None, metrics=metrics, is_placed=(host, port) != (LOOPBACK, None), record_to=record_to
+    )
     console = Console(file=sys.stderr if as_json or stats == Path("-") else sys.stdout)
     session = LiveSession(
         address,
@@ -126,14 +133,20 @@ def live(
         if preview is not None or metrics:
             server = Server(session, preview or Preview(), host=host, port=port)
             server.start()
-            stack.callback(server.stop, 0.5)
-            panel.say(f"page: {server.url}" if preview else f"metrics: {server.url.partition('?')[0]}metrics")
+            stack.callback(server.stop, SERVER_SECONDS)
+            panel.say(f"page: {server.url}" if preview else f"metrics: {server.metrics_words}")
 
         def show(line: Mapping[str, Any]) -> None:
             panel.show(line)
             write_line(line)
 
-        report = session.run(on_stats=show, on_event=panel.say, stop=lambda: signals.stop.requested)
+        try:
+            report = session.run(on_stats=show, on_event=panel.say, stop=lambda: signals.stop.requested)
+        except LiptError as error:
+            if session.is_hanging:
+                typer.echo(f"error: {error}", err=True)
+                _end_at_once(error.exit_code)
+            raise
     if as_json:
         typer.echo(json.dumps(report.to_json()))
     elif not quiet:
@@ -142,9 +155,19 @@ def live(
     if not exit_code and require_fps is not None and report.fps_out < require_fps:
         typer.echo(f"missed: {report.fps_out:.2f} of {require_fps:g} fps", err=True)
         exit_code = MISSED_RATE
+    if not signals.received:
+        exit_code = _failed_sinks(report) or exit_code
     if session.is_hanging:
         _end_at_once(exit_code)
     raise typer.Exit(exit_code)
+
+
+def _failed_sinks(report: LiveReport) -> int:
+    """A line for each sink that never worked, or can work no more, and the exit code that this is worth."""
+    failed = [sink for sink in report.sinks if sink.state == "failed"]
+    for sink in failed:
+        typer.echo(f"error: {sink.name}: {sink.detail}", err=True)
+    return 1 if failed else 0
 
 
 def _end_at_once(exit_code: int) -> NoReturn:
@@ -152,6 +175,21 @@ def _end_at_once(exit_code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def _require_folders(targets: Sequence[Target]) -> None:
+    """What can be known before any work is said before it."""
+    for target in targets:
+        if target.kind == "file" and not Path(target.url).parent.is_dir():
+            raise SettingsError(f"Cannot write {target.name}: there is no such folder", "Make it first")
+
+
+def _refuse_idle(*, has_page: bool, metrics: bool, is_placed: bool, record_to: Path) -> None:
+    """An option that would do nothing is refused."""
+    if is_placed and not (has_page or metrics):
+        raise SettingsError("--host and --port are for the page and /metrics", "Add --to preview, or --metrics")
+    if record_to != Path() and not has_page:
+        raise SettingsError("--record-to is for recordings that are begun on the page", "Add --to preview")
 
 
 def _transport(text: str) -> Any:

@@ -53,12 +53,17 @@ class LivePanel:
 
 def plain_line(stats: Stats) -> str:
     """One line for logs."""
-    sinks = ", ".join(f"{sink['name']} {sink['state']}" for sink in stats["sinks"])
+    sinks = ", ".join(_sink_words(sink) for sink in stats["sinks"])
     return (
         f"{stats['state']}  {stats['fps_out']:.1f} of {stats['fps_in']:.1f} fps  "
         f"latency {stats['latency_p50_ms']:.0f}/{stats['latency_p95_ms']:.0f} ms  {stats['rung']}  "
         f"dropped {stats['dropped']}  reused {100 * stats['reused']:.0f} %  {stats['rss_mb']:.0f} MB  {sinks}"
     )
+
+
+def _sink_words(sink: Mapping[str, Any]) -> str:
+    reason = f" ({sink['detail']})" if sink["state"] != "ok" and sink["detail"] else ""
+    return f"{sink['name']} {sink['state']}{reason}"
 
 
 def _panel(stats: Stats) -> Panel:

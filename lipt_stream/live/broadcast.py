@@ -17,7 +17,7 @@ from lipt_stream.media.live_encoder import LiveEncoder
 from lipt_stream.media.live_sound import LiveSound
 from lipt_stream.media.raw_pictures import RawPictures
 
-CLOSE_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 1.5
 """What all sinks together may take to end: a session ends within 3 s of being told to."""
 
 

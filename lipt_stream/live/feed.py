@@ -77,7 +77,8 @@ class Feed:
     As long as there was no picture yet, an address that is wrong as it is written ends the feed at once: a password
     refused (401, 403), nothing under the path (404), no host of that name, no such device or a busy one, no video in
     it. A camera that is merely off (refused, no route, no answer, a server's own error) is waited for. Once pictures
-    have flowed the address is right, and everything is waited for. A file's faults always end it.
+    have flowed the address is right, and everything is waited for. The faults of a film, which has an end of its own,
+    always end it: it would begin anew.
 
     `on_picture`, `on_sound` and `on_state` are called by the feed's own thread, one at a time, and must return at once.
     Sound is of the stream `audio` of the newest state, and on its time base. Sizes, formats and codecs may change with
@@ -108,6 +109,7 @@ class Feed:
         self._connection: Connection | None = None
         self._left: list[Connection] = []
         self._source: LiveSource | None = None
+        self._is_film = address.kind == "file"  # or, as the connection tells, one that comes over HTTP
         self._session_clock = LiveClock(time.monotonic())
         self._status = FeedStatus(shown=address.shown)
         self._since = clock()
@@ -188,22 +190,22 @@ class Feed:
 
     def _deliver(self, connection: Connection) -> None:
         self._session_clock.reconnected()
-        is_watched = self._address.kind != "file"  # a film may stand still for as long as it likes
         deadline = self._clock() + _CONNECT_SECONDS
         while not self._stopping.is_set():
-            given = connection.next(deadline - self._clock() if is_watched else None)
+            # A film may stand still for as long as it likes.
+            given = connection.next(None if self._is_film else deadline - self._clock())
             if isinstance(given, LivePicture):
                 deadline = self._clock() + self._stall_seconds
                 self._hand_on_picture(given)
             elif isinstance(given, LiveSound):
                 self._hand_on_sound(given)
             elif isinstance(given, End):
-                if self._source and self._source.is_finite:
+                if self._is_film:
                     return
                 raise AbsentError(f"{self._address.shown} ended the stream")
             elif given is not None:
                 self._begin(given)
-            elif self._clock() >= deadline and not self._stopping.is_set():
+            elif not self._is_film and self._clock() >= deadline and not self._stopping.is_set():
                 seconds = self._stall_seconds if self._source else _CONNECT_SECONDS
                 raise AbsentError(f"No picture came from {self._address.shown} for {seconds:g} s")
 
@@ -211,6 +213,7 @@ class Feed:
         """Its first picture is there, and comes next."""
         is_first = self._status.video_format is None
         self._source = source
+        self._is_film = source.is_finite
         self._backoff.reset()
         self._failures_in_a_row = 0
         self._enter(
@@ -239,7 +242,7 @@ class Feed:
         self._failures_in_a_row += 1
         is_wrong = isinstance(fault, AddressError) and self._status.video_format is None
         is_given_up = self._retries is not None and self._failures_in_a_row > self._retries
-        is_final = is_wrong or is_given_up or self._address.kind == "file"
+        is_final = is_wrong or is_given_up or self._is_film
         self._enter("failed" if is_final else "gone", faults=self._status.faults + 1, last_fault=str(fault))
         if is_final:
             return False

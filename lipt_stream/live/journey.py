@@ -103,13 +103,14 @@ class Journey:
     def stop(self, timeout_seconds: float) -> bool:
         """What is in flight is finished, what waits is let go. Whether both threads have ended: a picture that takes
         longer than the timeout is left behind, with its thread."""
+        until = time.monotonic() + timeout_seconds
         self._ending.set()
         upscale, encode = self._threads
         if upscale.is_alive():
             upscale.join(timeout_seconds)
         self._no_more.set()
         if encode.is_alive():
-            encode.join(timeout_seconds)
+            encode.join(max(0.0, until - time.monotonic()))
         return not (upscale.is_alive() or encode.is_alive())
 
     @property
@@ -132,6 +133,7 @@ class Journey:
         try:
             fill(slot.host_in)
         except BaseException:
+            self._drop("unreadable")
             self._free.put(slot)
             raise
         slot.frame = Frame(index=self._index, pts=pts, duration=0, planes=slot.host_in)

@@ -57,7 +57,7 @@ class LadderPilot:
         """See Ladder.pin. SettingsError for an unknown name."""
         with self._lock:
             step = self._ladder.pin(name, self._clock())
-        self.reason = "asked for" if name else self.reason
+        self.reason = "asked for" if name else "left to the deadline"
         self._tell(step)
 
     def submit(self, slot: Slot) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import datetime
 from pathlib import Path
 
+from lipt_stream.errors import SettingsError
 from lipt_stream.live.broadcast import Broadcast
 from lipt_stream.live.outlet import make_sink
 from lipt_stream.live.sink import LiveSink
@@ -13,7 +15,9 @@ from lipt_stream.live.targets import parse_target
 
 
 class Recorder:
-    """At most one recording at a time, in `folder`. Any thread may call anything."""
+    """At most one recording at a time, in `folder`. Any thread may call anything.
+
+    `begin` raises SettingsError where the folder is none that can be written to."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,6 +31,10 @@ class Recorder:
         return current[0] if current else None
 
     def begin(self, broadcast: Broadcast) -> None:
+        if not os.access(self._folder, os.W_OK):
+            raise SettingsError(
+                f"Recordings cannot be written to {self._folder.absolute()}", "Name a folder by --record-to"
+            )
         with self._lock:
             if self._current is None:
                 path = self._folder / f"lipt-stream-{datetime.now():%Y%m%d-%H%M%S}.mkv"

@@ -33,7 +33,7 @@ from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.observe.process import peak_rss_mb
 
-FEED_SECONDS: Final = 0.5
+FEED_SECONDS: Final = 0.4
 """What the source may take to end; the pictures in flight and the sinks have limits of their own (works.py)."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -42,7 +43,8 @@ class LiveSpec:
         for name in ("duration_seconds", "stall_seconds", "keyframe_seconds", "bitrate_kbps", "threads"):
             value = getattr(self, name)
             option = "--" + name.removesuffix("_seconds").removesuffix("_kbps")
-            _check(value is None or value > 0, f"{option} is {value}", "Give a number above 0")
+            is_positive = value is None or (value > 0 and math.isfinite(value))
+            _check(is_positive, f"{option} is {value}", "Give a number above 0")
         _check(self.retries is None or self.retries >= 0, f"--retries is {self.retries}", "Give 0 or more")
         threshold = self.reuse_threshold
         _check(threshold is None or 0 <= threshold <= 64, f"--reuse-threshold is {threshold}", "Use 0 to 64, or off")

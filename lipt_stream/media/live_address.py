@@ -95,13 +95,19 @@ def live_address(
         address = _test(text, rest)
     else:
         address = _file(text, loop)
-    _refuse_idle(address.kind, size=size, rate=rate, pix_fmt=pix_fmt, loop=loop)
+    _refuse_idle(address.kind, size=size, rate=rate, pix_fmt=pix_fmt, loop=loop, transport=transport == "udp")
     return address
 
 
 def _refuse_idle(kind: LiveKind, **given: object) -> None:
     """An option that would do nothing is refused."""
-    used_by = {"size": {"webcam", "screen"}, "rate": {"webcam", "screen"}, "pix_fmt": {"webcam"}, "loop": {"file"}}
+    used_by = {
+        "size": {"webcam", "screen"},
+        "rate": {"webcam", "screen"},
+        "pix_fmt": {"webcam"},
+        "loop": {"file"},
+        "transport": {"rtsp"},
+    }
     for name, value in given.items():
         if value and kind not in used_by[name]:
             raise SettingsError(

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.live.control import Controls
 from lipt_stream.web.app import new_app
-from lipt_stream.web.guard import Guard
+from lipt_stream.web.guard import Guard, is_loopback
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.token import kept_token
 
@@ -53,6 +53,13 @@ class Server:
         """The page's address with its token: a secret."""
         host = _address_in_network() if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self._token}"
+
+    @property
+    def metrics_words(self) -> str:
+        """Where Prometheus finds /metrics, and what it must show from other machines: a secret."""
+        page = self.url.partition("?")[0]
+        bearer = "" if is_loopback(self.host) else f" with the header Authorization: Bearer {self._token}"
+        return f"{page}metrics{bearer}"
 
     def start(self) -> None:
         """Returns once the page can be asked for."""

@@ -29,6 +29,11 @@ def until(holds: Callable[[], Any]) -> Any:
     return result
 
 
+def frames_out(stats: Path) -> int:
+    lines = stats.read_text().split("\n")[:-1] if stats.exists() else []
+    return json.loads(lines[-1])["frames_out"] if lines else 0
+
+
 def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -> None:
     target, stats = tmp_path / "larger.mp4", tmp_path / "stats.jsonl"
     done = run_program(
@@ -58,12 +63,21 @@ def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     assert json.loads(done.stdout)["frames_out"] > 5
 
 
+def test_a_sink_that_never_worked_is_told_at_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "index.m3u8").mkdir()  # nothing can be written under that name
+    done = run_program("live", "test:64x64@10", "--to", f"hls:{folder}", *QUICK, "--duration", "3", "--quiet")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: hls:{folder}: ")
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_a_playable_file(tmp_path: Path, number: int, exit_code: int) -> None:
     target, stats = tmp_path / "larger.mp4", tmp_path / "stats.jsonl"
     arguments = ("test:64x64@10", "--to", str(target), *QUICK, "--stats", str(stats))
     with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        until(lambda: stats.exists() and '"frames_out": 1' in stats.read_text())
+        until(lambda: frames_out(stats) >= 10)
         process.send_signal(number)
         said, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == exit_code, said
@@ -99,6 +113,11 @@ def test_passwords_and_keys_are_not_in_the_process_list() -> None:
         (("test:64x64@10", "--to", "null", "--model", "huge"), "huge"),
         (("test:64x64@10", "--to", "null", "--latency", "0"), "--latency"),
         (("test:0x48@10", "--to", "null"), "test:0x48@10"),
+        (("test:64x64@10", "--to", "no-such-folder/day.mkv"), "no-such-folder"),
+        (("test:64x64@10", "--to", "null", "--port", "9000"), "--port"),
+        (("test:64x64@10", "--to", "null", "--record-to", "clips"), "--record-to"),
+        (("test:64x64@10", "--to", "null", "--transport", "udp"), "transport"),
+        (("test:64x64@10", "--to", "null", "--stall", "inf"), "--stall"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_where(arguments: tuple[str, ...], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import socket
 import threading
@@ -128,6 +129,30 @@ def test_a_film_ends_the_feed(clip: Path, tmp_path: Path, watcher: Watcher, feed
     with av.open(str(short)) as source:
         assert len(watcher.pictures) == sum(1 for _ in source.decode(video=0))
     assert watcher.sounds
+
+
+def test_a_film_over_http_may_stand_still_and_is_shown_once(
+    tmp_path: Path, watcher: Watcher, feed: Callable[..., Feed]
+) -> None:
+    with av.open(str(tmp_path / "slides.mkv"), "w") as target:
+        stream = target.add_stream("mjpeg", 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for pts in (0, 1, 40, 41):  # the second slide stands for 1.6 s
+            picture = av.VideoFrame(96, 64, "yuvj420p")
+            picture.pts, picture.time_base = pts, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        feed(f"http://127.0.0.1:{server.server_address[1]}/slides.mkv", stall_seconds=0.4)
+        status = watcher.wait_for_state("ended")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert status.faults == 0
+    assert len(watcher.pictures) == 4
 
 
 @pytest.mark.parametrize("address", ["not/there.mp4", "webcam:63", "http://u:s3cret@no-such-host.invalid/x"])

@@ -83,9 +83,10 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["nano", "lanczos"])
 def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Path, model: str) -> None:
     target = tmp_path / "larger.mp4"
-    spec = LiveSpec(model=model, runtime="torch", duration_seconds=2.0)
+    spec = LiveSpec(model=model, runtime="torch")
     session = LiveSession(live_address("test:96x64@10"), parse_targets([str(target)]), spec)
-    running = run_to_its_end(session)
+    running = Running(session)
+    running.until(lambda: session.stats()["frames_out"] > 5)  # pyright: ignore[reportOperatorIssue]
     report = running.end()
     assert report.rung == model
     assert report.steps <= 1, "the one that pinned it, where the ladder would have begun on another"
@@ -136,6 +137,13 @@ def test_a_recording_begins_and_ends_while_the_session_runs(tmp_path: Path) -> N
     session = LiveSession(live_address("test:64x64@20"), [], LANCZOS, record_to=tmp_path)
     with pytest.raises(SettingsError, match="no picture"):
         session.record(True)
+    elsewhere = LiveSession(live_address("test:64x64@20"), [], LANCZOS, record_to=tmp_path / "missing")
+    lost = Running(elsewhere)
+    lost.until(lambda: elsewhere.stats()["frames_out"])
+    with pytest.raises(SettingsError, match="missing"):
+        elsewhere.record(True)
+    assert elsewhere.stats()["recording"] is None
+    lost.end()
     running = Running(session)
     running.until(lambda: session.stats()["frames_out"])
     name = session.record(True)
@@ -172,6 +180,7 @@ def test_models_are_chosen_by_name() -> None:
     assert session.stats()["pinned"]
     session.choose_model("auto")
     assert not session.stats()["pinned"]
+    assert session.stats()["rung_reason"] != "asked for"
     with pytest.raises(SettingsError, match="Known: auto"):
         session.choose_model("huge")
     running.end()
