@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,10 +21,10 @@ def check_chart(path: Path) -> None:
         raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
     if path.suffix.lower() not in SUFFIXES:
         raise SettingsError(f"--chart {path} is no picture that can be drawn", f"End its name in {', '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise OutputError(f"The chart {path} cannot be written: the folder does not exist", "Create it first")
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OutputError(f"The chart {path} cannot be written there", "Name another file")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OutputError(f"The chart {path} cannot be written ({error.strerror})", "Check its folder") from error
 
 
 def draw_chart(cases: Sequence[BenchCase], path: Path) -> None:
@@ -53,5 +53,5 @@ def draw_chart(cases: Sequence[BenchCase], path: Path) -> None:
         figure.savefig(path, dpi=130)
     except OSError as error:
         raise OutputError(
-            f"The chart {path} cannot be written ({error.strerror})", "Check the disk, or name another file"
+            f"The chart {path} cannot be written ({error.strerror})", "Check its folder and the disk"
         ) from error

@@ -98,7 +98,7 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
         (["bench", "-r", "64x48", "--rate", "nan"], 2, ["positive numbers"]),
         (["bench", "{clip}", "-r", "360p"], 2, ["flower.mp4 has its own size"]),
         (["bench", "--chart", "bars.foo"], 2, ["bars.foo", ".png, .svg, .pdf"]),
-        (["bench", "--chart", "nowhere/bars.png"], 1, ["nowhere/bars.png", "Create it first"]),
+        (["bench", "--chart", "nowhere/bars.png"], 1, ["nowhere/bars.png", "Check its folder"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("upscale", "eval", "bench") else "",
 )
