@@ -31,8 +31,8 @@ class VideoFormat:
     """What every frame of a stream has in common.
 
     `color_space` (matrix coefficients), `primaries` and `transfer` are H.273 code points. `color_space` is never
-    unspecified here: a source resolves it (BT.709 from 720 lines up, BT.601 below), because an upscaled picture
-    crosses that line and a player would guess differently for it than for its source.
+    unspecified here: a source resolves it (BT.709 from 1280 columns or 577 lines up, else BT.601), because an upscaled
+    picture crosses that line and a player would guess differently for it than for its source.
     `frame_rate` is a hint for encoders and progress, None where the stream states none; time is told by pts alone.
     `rotation` is the display rotation in degrees, counter-clockwise, carried and never applied.
     `gray`: chroma is neutral in every frame, and is neutral in what is made of them.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -16,10 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from lipt_stream.cli import options
-from lipt_stream.cli.chart import draw_chart
+from lipt_stream.cli.chart import check_chart, draw_chart
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.errors import SettingsError
-from lipt_stream.media.encoders import choose_encoder
-from lipt_stream.stream.bench import WARM_UP_FRAMES, BenchCase, BenchPlan, bench_file, bench_size
+from lipt_stream.media.encoders import EncoderChoice, choose_encoder
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.stream.bench import RESULT_SUFFIX, WARM_UP_FRAMES, BenchCase, BenchPlan, bench_file, bench_size
+from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
 
 DEFAULT_TARGETS: Final = (24.0, 30.0, 60.0)
@@ -53,8 +54,12 @@ def bench(
     threads: options.Threads = None,
     depth: options.Depth = None,
     tile: options.Tile = None,
-    encoder: Annotated[str, typer.Option(help="As in upscale; null throws the frames away.")] = "auto",
-    chart: Annotated[Path | None, typer.Option(help="Write a bar chart of the stages to this PNG.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="As in upscale; null throws the frames away.", show_default="auto")
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="Write a bar chart of the stages to this .png, .svg or .pdf.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Time decode, upload, network, download and encode, apart and together, and compare with target rates.
@@ -65,8 +70,8 @@ def bench(
         raise SettingsError("--seconds, --rate and --target are positive numbers")
     if film and resolution:
         raise SettingsError(f"{film} has its own size", "Leave --resolution out, or measure synthetic films without it")
-    if chart and importlib.util.find_spec("matplotlib") is None:
-        raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
+    if chart:
+        check_chart(chart)
     sizes = [parse_resolution(text) for text in resolution or DEFAULT_RESOLUTIONS]
     changes = {
         "scale": scale,
@@ -77,13 +82,14 @@ def bench(
         "threads": threads,
         "depth": depth,
         "tile": tile,
+        "encoder": encoder,
     }
     spec = options.build_spec(preset, changes)
-    upscaler = load_upscaler(spec)
+    chosen = None if spec.encoder == "null" else encoder_for(spec, film, sizes)
     plan = BenchPlan(
-        upscaler=upscaler,
+        upscaler=load_upscaler(spec),
         depth=spec.depth,
-        encoder=None if encoder == "null" else choose_encoder(encoder, crf=spec.crf, options=spec.encoder_options),
+        encoder=chosen,
         encoder_threads=spec.encoder_threads,
         decoder_threads=spec.decoder_threads,
         seconds=seconds,
@@ -92,13 +98,30 @@ def bench(
     frame_rate = Fraction(rate).limit_denominator(1001)
     cases = [bench_file(plan, film)] if film else [bench_size(plan, w, h, frame_rate) for w, h in sizes]
     if as_json:
-        typer.echo(json.dumps(_as_json(plan, cases)))
+        typer.echo(json_line(_as_json(plan, cases)))
     else:
         _print(plan, cases)
     if chart:
         draw_chart(cases, chart)
     if target and not all(all(case.verdicts.values()) for case in cases):
         raise typer.Exit(MISSED_TARGET)
+
+
+def encoder_for(spec: PipelineSpec, film: Path | None, sizes: Sequence[tuple[int, int]]) -> EncoderChoice:
+    """One that holds the film's pictures, upscaled, or every size of synthetic ones."""
+    bit_depth = 8
+    if film:
+        source = FileSource(film, threads=spec.decoder_threads)
+        source.close()
+        bit_depth, sizes = source.format.bit_depth, [(source.format.width, source.format.height)]
+    return choose_encoder(
+        spec.encoder,
+        crf=spec.crf,
+        options=spec.encoder_options,
+        bit_depth=bit_depth,
+        suffix=RESULT_SUFFIX,
+        size=(max(width for width, _ in sizes) * spec.scale, max(height for _, height in sizes) * spec.scale),
+    )
 
 
 def parse_resolution(text: str) -> tuple[int, int]:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from lipt_stream.errors import OutputError
+from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.stream.bench import BenchCase
 
 COLOURS = {"decode": "#4c78a8", "upload": "#72b7b2", "network": "#e45756", "download": "#54a24b", "encode": "#f2a541"}
+SUFFIXES: Final = (".png", ".svg", ".pdf")
+
+
+def check_chart(path: Path) -> None:
+    """Raises SettingsError or OutputError where no chart can be written to `path`: before minutes of measuring."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
+    if path.suffix.lower() not in SUFFIXES:
+        raise SettingsError(f"--chart {path} is no picture that can be drawn", f"End its name in {', '.join(SUFFIXES)}")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OutputError(f"The chart {path} cannot be written ({error.strerror})", "Check its folder") from error
 
 
 def draw_chart(cases: Sequence[BenchCase], path: Path) -> None:
@@ -37,4 +52,6 @@ def draw_chart(cases: Sequence[BenchCase], path: Path) -> None:
     try:
         figure.savefig(path, dpi=130)
     except OSError as error:
-        raise OutputError(f"The chart {path} cannot be written ({error.strerror})") from error
+        raise OutputError(
+            f"The chart {path} cannot be written ({error.strerror})", "Check its folder and the disk"
+        ) from error

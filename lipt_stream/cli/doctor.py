@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import platform
 import sys
 from collections.abc import Iterator
@@ -16,11 +15,12 @@ import typer
 from rich.console import Console
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.errors import WeightsError
 from lipt_stream.media.encoders import ENCODERS, probe_encoder
 from lipt_stream.media.probe import missing_decoders
 from lipt_stream.model import catalog
-from lipt_stream.observe.gpu import all_gpus
+from lipt_stream.observe.gpu import all_gpus, driver_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def doctor(as_json: options.Json = False) -> None:
         if not as_json:
             _print(finding)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+        typer.echo(json_line([asdict(finding) for finding in findings]))
     raise typer.Exit(1 if any(finding.state == "broken" for finding in findings) else 0)
 
 
@@ -80,6 +80,7 @@ def _gpu() -> Iterator[Finding]:
     for gpu in gpus:
         memory = f", {gpu.memory_total_mb / 1024:.1f} GiB" if gpu.memory_total_mb else ""
         yield Finding("gpu", "ok", gpu.name + memory)
+    yield Finding("nvidia driver", "ok", driver_version() or "does not tell its version")
     if not torch.cuda.is_available():
         advice = "Install a CUDA build of torch: see https://pytorch.org/get-started"
         yield Finding("torch cuda", "broken", "this torch cannot use the GPU", advice)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import SettingsError
 from lipt_stream.model import catalog
@@ -45,7 +45,7 @@ def evaluate_weights(
         if scale or model or per_image:
             raise SettingsError("--all goes with neither --scale, --model nor --per-image", "Leave them out")
         rows = score_all(data, spec)
-        typer.echo(json.dumps(rows) if as_json else markdown_table(rows))
+        typer.echo(json_line(rows) if as_json else markdown_table(rows))
         return
     if spec.scale == 1:
         raise SettingsError("Scale 1 has no low resolution to start from", "Use --scale 2, 3 or 4")
@@ -55,7 +55,7 @@ def evaluate_weights(
         upscaler = load_upscaler(spec.but({"model": name}))
         scores[upscaler.info.name] = evaluate(as_function(upscaler), data, spec.scale)
     if as_json:
-        typer.echo(json.dumps(_as_json(data, spec, scores)))
+        typer.echo(json_line(_as_json(data, spec, scores)))
     else:
         _print_table(data, spec, scores, per_image)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.live_panel import LivePanel
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.errors import LiptError, OutputError, SettingsError
@@ -148,7 +148,7 @@ def live(
                 _end_at_once(error.exit_code)
             raise
     if as_json:
-        typer.echo(json.dumps(report.to_json()))
+        typer.echo(json_line(report.to_json()))
     elif not quiet:
         _summarise(report, console)
     exit_code = signals.exit_code if signals.received else 0
@@ -224,7 +224,7 @@ def _stats_file(path: Path | None, say: Callable[[str], None]) -> Generator[Call
     def write(line: Mapping[str, Any]) -> None:
         nonlocal has_failed
         try:
-            _append(file, (json.dumps(line) + "\n").encode())
+            _append(file, (json_line(line) + "\n").encode())
             has_failed = False
         except OSError as error:
             if not has_failed:
@@ -240,7 +240,7 @@ def _say_nothing(line: Mapping[str, Any]) -> None:
 
 
 def _print_line(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.write(json_line(line) + "\n")
     sys.stdout.flush()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import typer
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.model import catalog
 
 
@@ -18,7 +18,7 @@ def models(as_json: options.Json = False) -> None:
     """List the weights that ship with the package, with their task, scale and PSNR."""
     entries = catalog.entries()
     if as_json:
-        typer.echo(json.dumps([_as_json(entry) for entry in entries]))
+        typer.echo(json_line([_as_json(entry) for entry in entries]))
         return
     datasets = sorted({name for entry in entries for name in entry.psnr})
     table = Table(title="Weights (Y-PSNR in dB)")

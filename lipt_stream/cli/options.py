@@ -9,12 +9,16 @@ from typing import Annotated
 import typer
 
 from lipt_stream.errors import SettingsError
+from lipt_stream.media.encoders import RATE_CONTROL
 from lipt_stream.stream.spec import PipelineSpec, load_preset
 
 Scale = Annotated[int | None, typer.Option(help="Enlargement: 1, 2, 3 or 4.", show_default="2")]
 Model = Annotated[
     str | None,
-    typer.Option(help="A name from `lipt-stream models`, or a weights file.", show_default="tiny on a GPU, else nano"),
+    typer.Option(
+        help="A name from `lipt-stream models`, or a weights file.",
+        show_default="tiny on a GPU, else nano; where only one has the scale, that one",
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")]
 Precision = Annotated[
@@ -32,21 +36,27 @@ Tile = Annotated[
 Preset = Annotated[
     str | None, typer.Option(help="Named settings from pipelines/ (fast, balanced, quality, archive), or a .toml file.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
 
 
 def build_spec(
     preset: str | None, changes: Mapping[str, object], encoder_options: list[str] | None = None
 ) -> PipelineSpec:
-    """The preset's fields, then those given on the command line (None: not given)."""
+    """The preset's fields, then those given on the command line (None: not given).
+
+    What a preset says of its own encoder is no wish about another one, and its quality none beside a bit rate.
+    """
     spec = load_preset(preset) if preset else PipelineSpec()
     given = {name: value for name, value in changes.items() if value is not None}
     tile = given.get("tile")
     if isinstance(tile, str) and tile != "auto":
         given["tile"] = _whole_number("--tile", tile)
-    if encoder_options:
-        given["encoder_options"] = {**spec.encoder_options, **dict(_key_value(item) for item in encoder_options)}
-    return spec.but(given)
+    options = dict(_key_value(item) for item in encoder_options or ())
+    if spec.encoder not in ("auto", given.get("encoder", spec.encoder)):
+        spec = spec.but({"encoder_options": {}, "crf": None})
+    if RATE_CONTROL & options.keys():
+        spec = spec.but({"crf": None})
+    return spec.but({"encoder_options": {**spec.encoder_options, **options}} | given)
 
 
 def parse_time(option: str, text: str | None) -> float | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.progress import display, print_summary
 from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.errors import LiptError, SettingsError
-from lipt_stream.stream.jobs import Job, make_folder, plan_jobs
+from lipt_stream.errors import LiptError, OutputError, SettingsError
+from lipt_stream.media.av_errors import writing
+from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Job, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler, upscale_file
@@ -87,7 +90,7 @@ def upscale(
     start_seconds, end_seconds = options.parse_time("--start", start), options.parse_time("--end", end)
     if start_seconds is not None and end_seconds is not None and end_seconds <= start_seconds:
         raise SettingsError(f"--end {end} is not after --start {start}", "Nothing would be left")
-    inputs, target = _inputs_and_output(paths, output)
+    inputs, target = _inputs_and_output(paths, output, overwrite=overwrite)
     jobs = plan_jobs(inputs, target, spec.scale, overwrite=overwrite)
     make_folder(target)
     console = Console(file=sys.stderr if as_json else sys.stdout)
@@ -97,14 +100,28 @@ def upscale(
     if not quiet and not as_json:
         batch.summarise()
     if as_json:
-        typer.echo(json.dumps(batch.to_json(single=len(jobs) == 1)))
+        typer.echo(json_line(batch.to_json(single=len(jobs) == 1)))
     raise typer.Exit(batch.exit_code)
 
 
-def _inputs_and_output(paths: list[str], output: str | None) -> tuple[list[str], str | None]:
-    if output is None and len(paths) == 2:
-        return paths[:1], paths[1]
-    return paths, output
+def _inputs_and_output(paths: list[str], output: str | None, *, overwrite: bool) -> tuple[list[str], str | None]:
+    if output is not None or len(paths) != 2:
+        return paths, output
+    if not overwrite:
+        _refuse_second_film(*paths)
+    return paths[:1], paths[1]
+
+
+def _refuse_second_film(film: str, second: str) -> None:
+    """A shell makes two films of `*.mp4`, and the second of them is not meant to be replaced."""
+    path = Path(second)
+    with writing(path):
+        is_film = path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()
+    if is_film and os.path.realpath(film) != os.path.realpath(path):
+        raise OutputError(
+            f"{second} exists already",
+            f"To upscale both films add -o FOLDER/ or -o '{DEFAULT_PATTERN}'; to replace the second, --overwrite",
+        )
 
 
 class _Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lipt_stream.cli import options
+from lipt_stream.cli.json_line import json_line
 from lipt_stream.verify.audit import Verification
 from lipt_stream.verify.audit import verify as audit
 
@@ -30,7 +30,7 @@ def verify(
     """
     verification = audit(source, result, scale=scale)
     if as_json:
-        typer.echo(json.dumps(verification.to_json()))
+        typer.echo(json_line(verification.to_json()))
     else:
         _print(verification)
     raise typer.Exit(0 if verification.ok else 1)

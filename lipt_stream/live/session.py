@@ -19,7 +19,7 @@ from lipt_stream.live.lookout import Lookout
 from lipt_stream.live.preview import PreviewSink
 from lipt_stream.live.recorder import Recorder
 from lipt_stream.live.report import LiveReport
-from lipt_stream.live.rungs import Rungs
+from lipt_stream.live.rungs import LANCZOS, Rungs
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.stats import LiveMeters
 from lipt_stream.live.stats_line import stats_line
@@ -150,6 +150,8 @@ class LiveSession:
         rungs = lookout.result(lambda: Rungs(self._spec))
         if rungs is None:
             return False
+        if rungs.names == (LANCZOS,) and self._spec.model != LANCZOS:
+            self._note(f"no network has weights for x{self._spec.scale}: Lanczos upscales")
         is_file = self._address.kind == "file"
         if is_file:  # looked at beforehand, so that nothing of its beginning is lost
             formats = lookout.result(lambda: _formats(self._address))

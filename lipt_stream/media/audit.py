@@ -148,7 +148,7 @@ def main_picture(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
-    raise InputError(f"Cannot audit {path}: it holds no video")
+    raise InputError(f"Cannot audit {path}: it holds no video", "Name a file with pictures")
 
 
 def undamaged_packets(container: InputContainer, streams: list[Stream] | list[VideoStream]) -> Iterator[Packet[Stream]]:

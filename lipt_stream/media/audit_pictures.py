@@ -63,8 +63,8 @@ class PictureFacts:
 
     @property
     def resolved_matrix(self) -> int:
-        """The matrix a player uses: the stated one, else BT.2020's by primaries, else by height."""
-        return resolve_matrix(self.matrix, self.primaries, self.height)
+        """The matrix a player uses: the stated one, else BT.2020's by primaries, else by size."""
+        return resolve_matrix(self.matrix, self.primaries, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,15 @@ class PictureReader:
         with reading(self.path):
             self._stream = main_picture(self._container, self.path)
             if self._stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
-                raise InputError(f"Cannot audit {self.path}: there is no decoder for its video")
+                raise InputError(
+                    f"Cannot audit {self.path}: there is no decoder for its video",
+                    "Run `lipt-stream doctor`",
+                )
             share_decoding(self._stream, None)
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:
-                raise InputError(f"Cannot audit {self.path}: no picture could be decoded")
+                raise InputError(f"Cannot audit {self.path}: no picture could be decoded", "Try to play it first")
             self._frames = chain([first], decoded)
             self.facts = _facts(first, self._stream)
 

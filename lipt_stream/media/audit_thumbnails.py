@@ -31,13 +31,14 @@ _LUMA_WEIGHTS: Final[dict[int, tuple[float, float]]] = {  # H.273 table 4: matri
 }
 
 
-def resolve_matrix(matrix: int, primaries: int, height: int) -> int:
-    """The usual rule: what is stated; unstated BT.2020 where the primaries are, else BT.709 from 720 lines up."""
+def resolve_matrix(matrix: int, primaries: int, width: int, height: int) -> int:
+    """The usual rule: what is stated; unstated BT.2020 where the primaries are, else BT.709 for what is larger than SD
+    (768x576) in its height, or has 1280 columns."""
     if matrix not in _UNSTATED:
         return matrix
     if primaries == BT2020_NCL:  # the code point of the primaries is the same, 9
         return BT2020_NCL
-    return BT709 if height >= 720 else SMPTE170M
+    return BT709 if width >= 1280 or height > 576 else SMPTE170M
 
 
 class Reducer:
@@ -72,7 +73,7 @@ class Reducer:
         planes = [np.from_dlpack(plane).astype(np.float32) * (0.25 if deep else 1) for plane in small.planes]
         if gray:
             planes += [np.full_like(planes[0], 128)] * 2
-        matrix = resolve_matrix(frame.colorspace, frame.color_primaries, frame.height)
+        matrix = resolve_matrix(frame.colorspace, frame.color_primaries, frame.width, frame.height)
         return _to_rgb(np.stack(planes, axis=-1), matrix, full)
 
     def _as_progressive(self, frame: VideoFrame) -> VideoFrame:

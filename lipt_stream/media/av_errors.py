@@ -70,7 +70,7 @@ def input_error(error: BaseException, path: Path) -> InputError:
         return InputError(
             f"Cannot read {path}: of a kind that FFmpeg does not know yet", "Convert it to another format."
         )
-    return InputError(f"Cannot read {path}: {reason(error)}")
+    return InputError(f"Cannot read {path}: {reason(error)}", "Try to play it first.")
 
 
 def output_error(error: BaseException, path: Path) -> OutputError:
@@ -78,7 +78,7 @@ def output_error(error: BaseException, path: Path) -> OutputError:
     known = _OUTPUT_HINTS.get(getattr(error, "errno", None) or 0)
     if known:
         return OutputError(f"Cannot write {path}: {known[0].lower()}", known[1] + ".")
-    return OutputError(f"Cannot write {path}: {reason(error)}")
+    return OutputError(f"Cannot write {path}: {reason(error)}", "Check the disk, or write elsewhere.")
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class ColorTags:
 def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> ColorTags:
     """Reads `picture`'s tags; `stated_siting` is FFmpeg's name of its chroma location, None where none is stated.
 
-    An unspecified matrix follows the primaries if they are BT.2020's, else the height.
+    An unspecified matrix follows the primaries if they are BT.2020's, else the size.
     Where the chroma samples sit follows the bitstream; where that says nothing, the codec: between the luma samples
     for MPEG-1, JPEG and their kin, at the top left for BT.2020 (H.273, as UHD Blu-ray demands), else at the left.
     """
@@ -48,10 +48,10 @@ def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> Co
     notes: list[str] = []
     matrix = int(picture.colorspace)
     if delivery.is_rgb:
-        matrix = _by_height(picture.height)
+        matrix = _by_size(picture.width, picture.height)
     elif matrix in UNSTATED:
         wide = int(picture.color_primaries) == _BT2020_PRIMARIES
-        matrix = BT2020_NCL if wide else _by_height(picture.height)
+        matrix = BT2020_NCL if wide else _by_size(picture.width, picture.height)
         if not delivery.is_gray:
             notes.append(f"the colour matrix is not stated, {name_of_matrix(matrix)} is assumed")
     full = not delivery.is_rgb and is_full_range(picture)
@@ -90,5 +90,6 @@ _NAMES: Final[dict[int, str]] = {
 }
 
 
-def _by_height(lines: int) -> int:
-    return BT709 if lines >= 720 else SMPTE170M
+def _by_size(width: int, height: int) -> int:
+    """The rule of mpv and libplacebo: what is larger than SD is BT.709. Width counts: scope films have few lines."""
+    return BT709 if width >= 1280 or height > 576 else SMPTE170M

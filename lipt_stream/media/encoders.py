@@ -76,6 +76,11 @@ ENCODERS: Final[Mapping[str, EncoderInfo]] = MappingProxyType(
     }
 )
 
+RATE_CONTROL: Final = frozenset(
+    key for info in ENCODERS.values() for key in (*info.rate_control, info.quality_option) if key
+)
+"""Options by which one encoder or another is told how many bits to spend: each takes the place of a crf."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderChoice:
@@ -106,10 +111,10 @@ def choose_encoder(
 ) -> EncoderChoice:
     """The encoder to use, checked down to its option values, before any work is done. `size`: (width, height).
 
-    "auto" takes an NVENC that has encoded a frame (HEVC for 10 bits and up, else H.264): it costs no core, while
-    x264 at 2160p cannot keep up beside anything. Without one, libx264, whose quality at a size is the better and
-    which everything plays; libx265 or ffv1 for pictures that are too large for it. A .webm gets AV1, the only codec
-    here that it may hold. Data-centre GPUs have no NVENC.
+    "auto" takes an NVENC that has encoded a frame and opens at this size (HEVC for 10 bits and up, else H.264): it
+    costs no core, while x264 at 2160p cannot keep up beside anything. Without one, libx264, whose quality at a size is
+    the better and which everything plays; libx265 or ffv1 for pictures that are too large for it. A .webm gets AV1, the
+    only codec here that it may hold. Data-centre GPUs have no NVENC.
 
     Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses,
     an encoder that does not open on this machine, a crf off its scale.
@@ -128,7 +133,9 @@ def choose_encoder(
         if plain or not given:
             raise SettingsError(f"The encoder {name} does not work here: {plain or trouble}", "Try --encoder auto.")
         shown = " ".join(f"{key}={value}" for key, value in given.items())
-        raise SettingsError(f"The encoder {name} refuses the options {shown}: {trouble}")
+        raise SettingsError(
+            f"The encoder {name} refuses the options {shown}: {trouble}", "Correct -e, or leave it out."
+        )
     return choice
 
 
@@ -136,10 +143,9 @@ def _automatic(bit_depth: int, suffix: str, size: tuple[int, int]) -> str:
     software, hardware = ("libx264", "libx265", "ffv1"), "hevc_nvenc" if bit_depth > 8 else "h264_nvenc"
     if suffix == ".webm":
         software, hardware = ("libsvtav1",), "av1_nvenc"
-    if probe_encoder(hardware, None, bit_depth) is None:
-        return hardware
     format = VideoFormat(width=size[0], height=size[1], pix_fmt="yuv420p" if bit_depth == 8 else "yuv420p10le")
-    fitting = (name for name in software if suffix in ENCODERS[name].suffixes)
+    candidates = (hardware, *software) if probe_encoder(hardware, None, bit_depth) is None else software
+    fitting = (name for name in candidates if suffix in ENCODERS[name].suffixes)
     return next((name for name in fitting if _pix_fmt_that_opens(name, format, ENCODERS[name].defaults)), software[0])
 
 
@@ -148,7 +154,7 @@ def _checked_crf(info: EncoderInfo, crf: int | None, given: Mapping[str, str]) -
         own_rate_control = info.rate_control | {info.quality_option}
         return info.default_crf if info.quality_option and not own_rate_control & given.keys() else None
     if not info.quality_option:
-        raise SettingsError(f"{info.name} is lossless and has no --crf")
+        raise SettingsError(f"{info.name} is lossless and has no --crf", "Leave it out, or name another --encoder.")
     if not 0 <= crf <= info.max_crf:
         raise SettingsError(f"--crf {crf} is off the scale of {info.name}", f"Give 0 (best) to {info.max_crf}.")
     return crf

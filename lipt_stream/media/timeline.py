@@ -25,7 +25,7 @@ class Cut:
         """Raises SettingsError for negative times and for an end that is not after the start."""
         start, end = (None if t is None else _exact(t) for t in (start_seconds, end_seconds))
         if (start is not None and start < 0) or (end is not None and end < 0):
-            raise SettingsError("Start and end of a cut count from the first picture and cannot be negative")
+            raise SettingsError("A cut counts from the first picture: neither end can be negative", "Give 0 or more.")
         if end is not None and end <= (start or 0):
             raise SettingsError(f"The cut ends at {float(end):g} s, before it begins", "Give an --end after --start.")
         return Cut(start, end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -75,6 +75,17 @@ def find(name: str, scale: int) -> Entry:
         ways = ", ".join(f"x{other}" for other in scales)
         raise WeightsError(f"There are no weights of {name} for x{scale}", f"They come for {ways}")
     raise WeightsError(f"No weights are called {name!r}", nearest(name, (entry.name for entry in known)))
+
+
+def first_with_weights(networks: Sequence[str], scale: int) -> str:
+    """The first of `networks` that has weights for `scale`. WeightsError, with the scales that there are, where none
+    has."""
+    known = [entry for entry in entries() if entry.model in networks]
+    for name in networks:
+        if any(entry.model == name and entry.scale == scale for entry in known):
+            return name
+    ways = ", ".join(f"x{other}" for other in sorted({entry.scale for entry in known}))
+    raise WeightsError(f"There are no weights for x{scale}", f"They come for {ways}")
 
 
 def path_of(entry: Entry) -> Path:

@@ -192,6 +192,11 @@ def all_gpus() -> tuple[GpuSample, ...]:
     return tuple(_read(handle) for handle in handles if handle is not None)
 
 
+def driver_version() -> str | None:
+    """The version of NVIDIA's driver, such as "580.95.05"; None without one."""
+    return _told(_nvml.nvmlSystemGetDriverVersion) if _nvml_is_there() else None
+
+
 def cuda_uuid(device: torch.device) -> str | None:
     """The UUID of a CUDA device, without NVML's prefix. None where it is none, or CUDA is not in use yet: asking would
     start CUDA, and hold its memory, in a process that may never need it."""

@@ -34,6 +34,7 @@ from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
 
 WARM_UP_FRAMES: Final = 3
+RESULT_SUFFIX: Final = ".mkv"
 FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again from its beginning as often as needed
 
 
@@ -114,7 +115,7 @@ class _Bench:
     def __init__(self, plan: BenchPlan, film: Path, folder: Path) -> None:
         self._plan = plan
         self._film = film
-        self._results = (folder / f"result{n}.mkv" for n in itertools.count())
+        self._results = (folder / f"result{n}{RESULT_SUFFIX}" for n in itertools.count())
         with self._open() as source:
             self._source_format = source.format
             self._engine = Engine(plan.upscaler, source.format, plan.depth, at_once=plan.upscaler.at_once)

@@ -41,6 +41,8 @@ def upscale_frames(
 ) -> Iterator[UpscaledFrame]:
     """Iterate over the upscaled pictures of a file, in order, each once.
 
+    Pictures come as they are stored: a rotation or a pixel aspect that the file states is not applied.
+    `upscaler` is made from `spec` where none is given; the scale of one that is given holds.
     Decoding and upscaling go on in the background, at most `spec.depth` pictures ahead. Leaving the loop early ends
     them. The arrays are the caller's own. Raises what `upscale_file` raises.
     """

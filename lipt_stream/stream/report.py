@@ -37,6 +37,7 @@ class Report:
     runtime: str
     precision: str
     encoder: str
+    encoder_options: Mapping[str, str]  # of the encoder itself, its quality included
     tiles: int
     peak_rss_mb: float
     stages: Mapping[str, StageSummary]
@@ -64,6 +65,7 @@ class Report:
         """A JSON-able mapping of every field and every derived figure."""
         fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         fields["stages"] = {name: dataclasses.asdict(stage) for name, stage in self.stages.items()}
+        fields["encoder_options"] = dict(self.encoder_options)
         fields["notes"] = list(self.notes)
         fields["checks"] = [dataclasses.asdict(check) for check in self.checks]
         derived = {name: getattr(self, name) for name in ("frames_dropped", "fps", "realtime_factor", "ok")}

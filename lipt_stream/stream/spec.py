@@ -26,7 +26,7 @@ class PipelineSpec:
     Raises SettingsError for values that cannot be meant.
     """
 
-    model: str = "auto"  # a name from weights/, a file, or "auto": tiny on a GPU, nano on a CPU
+    model: str = "auto"  # a name from weights/, a file, or "auto": see load_upscaler
     scale: int = 2
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
     precision: Precision = "auto"

@@ -14,6 +14,7 @@ from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.model import catalog
 from lipt_stream.observe.process import peak_rss_mb
 from lipt_stream.observe.timings import RateMeter, StageTimings
 from lipt_stream.stream.pipeline import Counts, Stop, run
@@ -36,10 +37,12 @@ class Progress:
 
 
 def load_upscaler(spec: PipelineSpec) -> Upscaler:
-    """The Upscaler that a spec asks for. "auto" is tiny on a GPU and nano on a CPU."""
+    """The Upscaler that a spec asks for. "auto" is tiny on a GPU and nano on a CPU, or the other of the two where only
+    that has weights for the scale."""
     model = spec.model
     if model == "auto":
-        model = "tiny" if pick_device(spec.device).type == "cuda" else "nano"
+        preference = ("tiny", "nano") if pick_device(spec.device).type == "cuda" else ("nano", "tiny")
+        model = catalog.first_with_weights(preference, spec.scale)
     upscaler = Upscaler.load(
         model,
         device=spec.device,
@@ -68,14 +71,16 @@ def upscale_file(
 ) -> Report:
     """Upscale the first video stream of a file; everything else in it is copied.
 
-    `upscaler` may be given to serve several files; it is made from `spec` otherwise. `start_seconds` and
-    `end_seconds` cut by presentation time, counted from the film's beginning. The result is written beside its final
-    name and renamed when whole; after an error or a `stop` what was finished is kept under a name that says partial.
+    `upscaler` may be given to serve several files, and its scale then holds, not that of `spec`; it is made from `spec`
+    otherwise. `start_seconds` and `end_seconds` cut by presentation time, counted from the film's beginning. The result
+    is written beside its final name and renamed when whole; after an error or a `stop` what was finished is kept under
+    a name that says partial.
     `progress` is called from the encode thread after every frame.
     Raises InputError, OutputError, SettingsError, WeightsError or DeviceError; the source and the output's container
     and encoder are checked before the network is loaded.
     """
     spec = spec or PipelineSpec()
+    scale = upscaler.scale if upscaler else spec.scale
     started = time.perf_counter()
     source = FileSource(
         input_path,
@@ -91,11 +96,11 @@ def upscale_file(
             options=spec.encoder_options,
             bit_depth=source.format.bit_depth,
             suffix=Path(output_path).suffix,
-            size=(source.format.width * spec.scale, source.format.height * spec.scale),
+            size=(source.format.width * scale, source.format.height * scale),
         )
         sink = FileSink(
             Path(output_path),
-            source.format.scaled(spec.scale),
+            source.format.scaled(scale),
             encoder=encoder,
             copy_from=Path(input_path),
             start_seconds=start_seconds,
@@ -140,6 +145,7 @@ def upscale_file(
         runtime=upscaler.runtime,
         precision=upscaler.precision,
         encoder=encoder.name,
+        encoder_options=encoder.open_options(),
         tiles=upscaler.plan(source.format.height, source.format.width).count,
         peak_rss_mb=peak_rss_mb(),
         stages=timings.summary(),

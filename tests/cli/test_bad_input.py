@@ -251,6 +251,17 @@ def test_an_address(upscale: Command, address: str) -> None:
     assert nothing_written()
 
 
+def test_two_films_of_a_shells_pattern_are_not_a_film_and_its_result(
+    upscale: Command, tmp_path: Path, clip: Path
+) -> None:
+    second = Path(shutil.copy(clip, tmp_path / "b.mp4"))
+    done = upscale(clip, second, *CPU)
+    assert done.code == 1
+    assert "b.mp4 exists already. To upscale both films add -o FOLDER/ or -o '{stem}_{scale}x{ext}'" in done.line
+    assert "to replace the second, --overwrite" in done.line
+    assert second.read_bytes() == clip.read_bytes()
+
+
 def test_the_size_changes_in_the_middle(upscale: Command, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.ts", ((64, 48), (96, 64)))
     with av.open(str(film)) as container:

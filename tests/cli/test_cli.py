@@ -14,6 +14,8 @@ from pathlib import Path
 import av
 import pytest
 
+from lipt_stream.cli.bench import encoder_for
+from lipt_stream.stream.spec import PipelineSpec
 from tests.program import run_program as lipt
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
@@ -95,6 +97,8 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
         (["bench", "-r", "9p"], 2, ["9p", "WIDTHxHEIGHT"]),
         (["bench", "-r", "64x48", "--rate", "nan"], 2, ["positive numbers"]),
         (["bench", "{clip}", "-r", "360p"], 2, ["flower.mp4 has its own size"]),
+        (["bench", "--chart", "bars.foo"], 2, ["bars.foo", ".png, .svg, .pdf"]),
+        (["bench", "--chart", "nowhere/bars.png"], 1, ["nowhere/bars.png", "Check its folder"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("upscale", "eval", "bench") else "",
 )
@@ -160,6 +164,21 @@ def test_eval_json_has_every_weights_and_both_baselines(tmp_path: Path) -> None:
     assert "bicubic" in lipt("eval", "--data", folder, "--model", "nano", "--device", "cpu", "--per-image").stdout
 
 
+def test_eval_json_says_null_where_an_image_comes_out_exact(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(tmp_path / "flat.png")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    for arguments in (["--model", "nano"], ["--all"]):
+        done = lipt("eval", "--data", tmp_path, *arguments, "--device", "cpu", "--json")
+        assert done.returncode == 0, done.stderr
+        assert "null" in done.stdout
+        json.loads(done.stdout, parse_constant=refuse)
+
+
 def test_eval_of_all_is_a_table_of_every_weights_at_its_scale_on_every_set(tmp_path: Path) -> None:
     from PIL import Image
 
@@ -221,6 +240,17 @@ def test_bench_json_and_chart_and_exit_code(clip: Path, tmp_path: Path) -> None:
     assert result["verdicts"] == {"0.01": True}
     assert result["bottleneck"] in result["stages_alone_ms"]
     assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bench_takes_the_presets_encoder_unless_another_is_named() -> None:
+    arguments = ["bench", "-r", "64x48", *CPU, "--seconds", "0.1", "--preset", "archive", "--json"]
+    assert json.loads(lipt(*arguments).stdout)["encoder"] == "libx265"
+    assert json.loads(lipt(*arguments, "--encoder", "libx264").stdout)["encoder"] == "libx264"
+
+
+def test_bench_takes_an_encoder_that_holds_every_size() -> None:
+    holds = encoder_for(PipelineSpec(), None, [(64, 48), (8200, 16)]).name
+    assert holds == "libx265", "x264 and NVENC end below 16,400 columns"
 
 
 def test_bench_says_no_with_its_exit_code() -> None:

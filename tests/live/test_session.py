@@ -17,6 +17,7 @@ from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import parse_targets
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.synthetic import stamped_index
+from lipt_stream.model import catalog
 
 CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
 LANCZOS = LiveSpec(model="lanczos", runtime="torch")
@@ -95,6 +96,15 @@ def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Pa
     assert len(frames) == report.frames_out > 5
     indices = [stamped_index(frame.to_ndarray(format="gray"), 8) for frame in frames]
     assert indices == sorted(set(indices)), "each picture once, in order"
+
+
+def test_a_scale_for_which_there_are_no_weights_is_left_to_lanczos_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tuple(entry for entry in catalog.entries() if entry.scale != 3)
+    monkeypatch.setattr(catalog, "entries", lambda: small)
+    spec = LiveSpec(scale=3, runtime="torch", duration_seconds=0.5)
+    report = run_to_its_end(LiveSession(live_address("test:64x64@10"), parse_targets(["null"]), spec)).end()
+    assert report.rung == "lanczos"
+    assert "no network has weights for x3: Lanczos upscales" in report.notes
 
 
 def test_statistics_are_whole_from_the_first_line_on() -> None:

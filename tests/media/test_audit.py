@@ -119,11 +119,21 @@ def test_gray_has_no_colour_in_any_matrix(matrix: int, luma: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "primaries", "height", "meant"),
-    [(2, 2, 719, 6), (2, 2, 720, 1), (2, 9, 480, 9), (5, 2, 1080, 5), (0, 2, 480, 6), (9, 1, 480, 9)],
+    ("stated", "primaries", "size", "meant"),
+    [
+        (2, 2, (768, 576), 6),
+        (2, 2, (720, 578), 1),
+        (2, 2, (1280, 544), 1),
+        (2, 9, (640, 480), 9),
+        (5, 2, (1920, 1080), 5),
+        (0, 2, (640, 480), 6),
+        (9, 1, (640, 480), 9),
+    ],
 )
-def test_an_unstated_matrix_goes_by_primaries_then_height(stated: int, primaries: int, height: int, meant: int) -> None:
-    assert resolve_matrix(stated, primaries, height) == meant
+def test_an_unstated_matrix_goes_by_primaries_then_size(
+    stated: int, primaries: int, size: tuple[int, int], meant: int
+) -> None:
+    assert resolve_matrix(stated, primaries, *size) == meant
 
 
 def test_headers_that_muxers_change_do_not_count_as_content(clip: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lipt_stream.errors import SettingsError
+from lipt_stream.media import encoders
 from lipt_stream.media.encoders import ENCODERS, choose_encoder, encoder_pix_fmts, option_names, probe_encoder
 
 SOFTWARE = ["libx264", "libx265", "libsvtav1", "ffv1"]
@@ -44,9 +45,13 @@ def test_auto_takes_one_that_works() -> None:
     ],
 )
 def test_auto_takes_one_that_holds_the_size(size: tuple[int, int], suffix: str, name: str) -> None:
-    if probe_encoder("h264_nvenc") is None:
-        pytest.skip("this machine has NVENC, which is taken first")
     assert choose_encoder("auto", suffix=suffix, size=size).name == name
+
+
+def test_auto_takes_hardware_only_where_it_opens_at_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An NVENC that encodes a small picture, which most machines lack, is put in place; its opening is real."""
+    monkeypatch.setattr(encoders, "probe_encoder", lambda *_: None)
+    assert choose_encoder("auto", size=(16384, 64)).name == "libx264", "no NVENC takes H.264 as wide as this"
 
 
 def test_x264_defaults_to_crf_18() -> None:
@@ -77,6 +82,7 @@ def test_mistakes_are_refused_before_any_work(arguments: dict[str, object], word
     with pytest.raises(SettingsError, match=words) as caught:
         choose_encoder(**arguments)  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
+    assert caught.value.hint, "no way out is told"
 
 
 def test_option_names_are_the_encoders_own() -> None:

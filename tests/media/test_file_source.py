@@ -224,7 +224,7 @@ def test_what_real_files_say_of_themselves(shared: Path, name: str, expected: di
 
 
 def test_system_errors_become_one_line() -> None:
-    for number in (errno.EACCES, errno.EIO, errno.ENOENT):
+    for number in (errno.EACCES, errno.EIO, errno.ENOENT, errno.EBADF):
         error = input_error(OSError(number, os.strerror(number)), Path("a.mp4"))
         assert str(error).startswith("Cannot read a.mp4: ")
         assert error.hint

@@ -116,9 +116,12 @@ def test_a_picture_of_another_size_is_scaled_to_the_format() -> None:
     assert [int(p[0, 0]) for p in planes] == [180, 100, 140]
 
 
-@pytest.mark.parametrize(("height", "matrix"), [(719, SMPTE170M), (720, BT709)])
-def test_an_unspecified_matrix_follows_the_height(height: int, matrix: int) -> None:
-    tags = color_tags(av.VideoFrame(16, height, "yuv420p"), "h264", None)
+@pytest.mark.parametrize(
+    ("size", "matrix"),
+    [((768, 576), SMPTE170M), ((16, 577), BT709), ((1279, 544), SMPTE170M), ((1280, 544), BT709), ((720, 1280), BT709)],
+)
+def test_an_unspecified_matrix_follows_the_size(size: tuple[int, int], matrix: int) -> None:
+    tags = color_tags(av.VideoFrame(*size, "yuv420p"), "h264", None)
     assert tags.matrix == matrix
     assert "assumed" in tags.notes[0]
     assert tags.range == "studio"

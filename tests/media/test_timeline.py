@@ -63,5 +63,6 @@ def test_a_cut_is_half_open_and_decimal() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(-1, None), (None, -1), (2, 2), (3, 1), (None, 0)])
 def test_an_impossible_cut_is_refused(start: float | None, end: float | None) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError) as caught:
         Cut.of_seconds(start, end)
+    assert caught.value.hint, "no way out is told"

@@ -54,6 +54,12 @@ def test_a_scale_that_is_not_there_is_answered_with_those_that_are() -> None:
     assert error.value.hint == "They come for x2, x4"
 
 
+def test_the_first_network_that_has_the_scale() -> None:
+    assert catalog.first_with_weights(("nano", "tiny"), 2) == "nano"
+    assert catalog.first_with_weights(("tiny", "nano"), 2) == "tiny"
+    assert catalog.first_with_weights(("huge", "tiny"), 4) == "tiny"
+
+
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the weights that a test may damage."""

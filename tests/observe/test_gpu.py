@@ -82,6 +82,17 @@ def test_every_gpu_of_the_driver_is_told_and_silence_is_none(fake_driver):
     assert all(second[name] is None for name in silent | {"sm_clock_mhz"})
 
 
+def test_doctor_names_every_gpu_and_the_driver(fake_driver):
+    question = """
+import itertools
+from lipt_stream.cli.doctor import examine
+found = itertools.takewhile(lambda finding: "cuda" not in finding.name, examine())
+print(json.dumps([[finding.name, finding.detail] for finding in found]))
+"""
+    told = ask(fake_driver, question)
+    assert told[-3:] == [["gpu", "Fake 0, 80.0 GiB"], ["gpu", "Fake 1"], ["nvidia driver", "999.12.3"]]
+
+
 @pytest.mark.parametrize(("uuid", "name"), [(FIRST, "Fake 0"), (SLICE, "Fake 1"), ("unknown", None)])
 def test_the_gpu_is_found_by_its_uuid_whole_or_slice(fake_driver, uuid, name):
     """CUDA tells the UUID, which no machine without a GPU can: that one answer is put in its place."""

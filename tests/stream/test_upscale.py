@@ -20,10 +20,16 @@ from lipt_stream import (
     SettingsError,
     Stop,
     Upscaler,
+    WeightsError,
     upscale_file,
     upscale_frames,
 )
+from lipt_stream.frame import END, VideoFormat
+from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.synthetic import SyntheticSource
+from lipt_stream.model import catalog
+from lipt_stream.stream.upscale import load_upscaler
 
 SPEC = PipelineSpec(model="nano", device="cpu")
 
@@ -66,6 +72,30 @@ def test_the_same_film_larger(clip: Path, tmp_path: Path, upscaler: Upscaler) ->
     assert json.loads(json.dumps(report.to_json()))["frames_dropped"] == 0
     assert [check.name for check in report.checks] == ["frames", "timestamps", "duration"]
     assert list(tmp_path.iterdir()) == [result]
+
+
+def test_the_scale_of_a_given_network_holds(tmp_path: Path) -> None:
+    small, large = VideoFormat(width=64, height=48, time_base=Fraction(1, 30)), tmp_path / "large.mp4"
+    film = tmp_path / "small.mkv"
+    sink = FileSink(film, small, encoder=choose_encoder("libx264"), copy_from=None)
+    source, planes = SyntheticSource(small, 3), small.new_planes()
+    while (frame := source.read(planes)) is not END:
+        sink.write(frame)
+    sink.close()
+    report = upscale_file(film, large, upscaler=Upscaler.load("tiny-x4", device="cpu"))
+    assert (report.scale, report.ok) == (4, True)
+    with av.open(str(large)) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (256, 192)
+
+
+def test_auto_takes_the_network_that_has_weights_for_the_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = {("nano", 2), ("tiny", 2), ("tiny", 4)}
+    shipped = tuple(entry for entry in catalog.entries() if (entry.model, entry.scale) in some)
+    monkeypatch.setattr(catalog, "entries", lambda: shipped)
+    names = [load_upscaler(PipelineSpec(device="cpu", scale=scale)).info.name.split("-x")[0] for scale in (2, 4)]
+    assert names == ["nano", "tiny"]
+    with pytest.raises(WeightsError, match=r"no weights for x3\. They come for x2, x4"):
+        load_upscaler(PipelineSpec(device="cpu", scale=3))
 
 
 def test_the_picture_is_the_sources_picture(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
