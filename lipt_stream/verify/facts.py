@@ -85,7 +85,7 @@ def _rotation(facts: PictureFacts) -> str:
 
 
 def _matrix(source: PictureFacts, result: PictureFacts) -> Check:
-    """Compared as a player resolves them: an unstated matrix by the height of its own file."""
+    """Compared as a player resolves them: an unstated matrix by its size of its own file."""
     if source.chroma_width == 0:  # gray has none
         return Check("matrix", True, NONE, _MATRICES.get(result.matrix, str(result.matrix)))
     before, after = (_named(facts.matrix, _MATRICES) for facts in (source, result))
@@ -96,7 +96,7 @@ def _matrix(source: PictureFacts, result: PictureFacts) -> Check:
     wanted, found = (_SAME_COEFFICIENTS.get(f.resolved_matrix, f.resolved_matrix) for f in (source, result))
     if wanted == found:
         resolved = source.matrix in _UNSTATED
-        return Check("matrix", True, before, after, f"{_named(wanted, _MATRICES)} by height" if resolved else "")
+        return Check("matrix", True, before, after, f"{_named(wanted, _MATRICES)} by size" if resolved else "")
     reason = f"a player takes {_named(wanted, _MATRICES)} for the source and {_named(found, _MATRICES)} for the result"
     return Check("matrix", False, before, after, reason)
 
