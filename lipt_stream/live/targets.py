@@ -24,8 +24,10 @@ Kind: TypeAlias = Literal["preview", "rtsp", "rtmp", "whip", "hls", "udp", "virt
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 # FFmpeg would wait so long for sound before it lets a picture go.
 _PROMPT: Final = {"max_interleave_delta": "100000", "flush_packets": "1"}  # µs
-# It grows in fragments, each playable without what follows, and becomes a plain MP4 at its end.
-_MP4: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
+# They grow in fragments, each playable without what follows. A segment becomes a plain MP4 at its end. What it knows of
+# each packet until then takes 520 MB a day, with 30 pictures a second and sound: a file without an end stays as it is.
+_MP4: Final = {"movflags": "delay_moov", "frag_duration": "1000000"}
+_MP4_SEGMENT: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
 _MATROSKA: Final = {"cluster_time_limit": "1000"}
 # Sound that belongs just before the first keyframe of a file moves the file's clock, not the sound.
 _FILE: Final = {"max_interleave_delta": "1000000", "flush_packets": "1", "avoid_negative_ts": "make_non_negative"}
@@ -183,7 +185,7 @@ def _whip(name: str, url: str) -> Target:
 
 def _file(name: str, path: Path, segment_seconds: float) -> Target:
     known = {
-        ".mp4": ("mp4", _MP4, _IN_MP4),
+        ".mp4": ("mp4", _MP4_SEGMENT if segment_seconds else _MP4, _IN_MP4),
         ".mkv": ("matroska", _MATROSKA, _IN_MATROSKA),
         ".ts": ("mpegts", _NO_OPTIONS, _IN_MPEG_TS),
     }

@@ -111,7 +111,6 @@ def test_passwords_and_keys_are_not_in_the_process_list() -> None:
     [
         ("rtsp://admin:hunter2@cam/x",),
         ("live", "test", "rtsp://admin:hunter2@cam/x"),
-        ("live", "--latency", "rtmp://cam/live/hunter2"),
         ("--rtsp://admin:hunter2@cam/x",),
         ("live", "--rtsp://admin:hunter2@cam/x"),
     ],
