@@ -6,12 +6,15 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Final, cast
 
 import typer
+from typer.core import TyperGroup
 
 from lipt_stream.errors import LiptError
+from lipt_stream.media.redact import redact
 
 COMMANDS: Final = {
     "upscale": "upscale",
@@ -25,6 +28,30 @@ COMMANDS: Final = {
 }
 """The function of each command, in the module of the command's name."""
 
+# Typer's own, or Click's where Typer is older: the base of all that is said of a wrong command line.
+_USAGE_ERROR: Final = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
+
+class _Commands(TyperGroup):
+    """Typer's words about a wrong command line quote it, and an address in the wrong place holds its password."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _hiding_secrets():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _hiding_secrets():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _hiding_secrets() -> Generator[None]:
+    try:
+        yield
+    except _USAGE_ERROR as error:
+        error.message = redact(error.message)
+        raise
+
 
 def build_app(words: Sequence[str]) -> typer.Typer:
     """The command line, for a call with these arguments. The command that is asked for is imported, and no other: a
@@ -34,6 +61,7 @@ def build_app(words: Sequence[str]) -> typer.Typer:
         help="Upscale video with LIPT, and say whether it keeps up.",
         no_args_is_help=True,
         add_completion=False,
+        cls=_Commands,
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)

@@ -6,7 +6,7 @@ import ctypes
 import sys
 from pathlib import Path
 
-from lipt_stream.media.redact import redact_address
+from lipt_stream.media.redact import redact
 
 _BEGIN, _END = 45, 46  # of the arguments: fields 48 and 49 of /proc/self/stat (proc(5)), counted behind the name
 
@@ -31,7 +31,5 @@ def hide_credentials() -> None:
 
 def _hidden(argument: bytes) -> bytes:
     """As long as it was: the places of the others stay theirs."""
-    if b"://" not in argument:
-        return argument
     text = argument.decode(errors="surrogateescape")
-    return redact_address(text).encode(errors="surrogateescape")[: len(argument)].ljust(len(argument))
+    return redact(text).encode(errors="surrogateescape")[: len(argument)].ljust(len(argument))

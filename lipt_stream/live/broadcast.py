@@ -60,6 +60,11 @@ class Broadcast:
     def encoder_name(self) -> str:
         return self._encoder.encoder
 
+    @property
+    def sounds_lost(self) -> int:
+        """Packets of sound that were damaged, or of another kind than the stream."""
+        return self._live_sound.lost_packets if self._live_sound else 0
+
     def add(self, sink: LiveSink, *, raw: bool = False) -> None:
         """Open `sink` and send it all that comes from now on. `raw`: it takes pictures that are not encoded."""
         sink.open([self._raw.stream if raw else self._encoder.stream, *self._sound])

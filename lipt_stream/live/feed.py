@@ -166,7 +166,7 @@ class Feed:
             self._enter(
                 "failed", last_fault=str(error) if known else f"{type(error).__name__}: a defect in lipt-stream"
             )
-            raise
+            raise error from None  # what it came of may be an error of FFmpeg's, which holds the address
         self._enter("ended")
 
     def _follow(self) -> None:

@@ -14,7 +14,8 @@ from lipt_stream.live.sink import SinkStatus
 class LiveReport:
     """A session. `fps_out` counts new pictures from the first to the last one; those that were sent again while the
     source was gone are `frames_repeated`. frames_in = frames_out + all that is in `dropped_by_reason` + what was in
-    flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step."""
+    flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step or
+    gave no sound."""
 
     source: str
     seconds: float

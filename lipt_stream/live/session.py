@@ -266,7 +266,7 @@ class LiveSession:
             frames_out=meters.frames_out,
             frames_repeated=meters.frames_repeated,
             frames_damaged=source.damaged,
-            sounds_dropped=source.sounds_dropped,
+            sounds_dropped=source.sounds_dropped + (works.broadcast.sounds_lost if works else 0),
             dropped_by_reason=meters.drops,
             fps_out=self._fps_out,
             latency_p50_ms=latency.p50_ms,

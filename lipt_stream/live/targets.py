@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Place
-from lipt_stream.media.redact import redact, redact_address
+from lipt_stream.media.redact import redact
 from lipt_stream.media.virtual_camera import find_virtual_camera
 from lipt_stream.media.whip_certificate import require_cryptography
 
@@ -23,8 +24,10 @@ Kind: TypeAlias = Literal["preview", "rtsp", "rtmp", "whip", "hls", "udp", "virt
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 # FFmpeg would wait so long for sound before it lets a picture go.
 _PROMPT: Final = {"max_interleave_delta": "100000", "flush_packets": "1"}  # µs
-# It grows in fragments, each playable without what follows, and becomes a plain MP4 at its end.
-_MP4: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
+# They grow in fragments, each playable without what follows. A segment becomes a plain MP4 at its end. What it knows of
+# each packet until then takes 520 MB a day, with 30 pictures a second and sound: a file without an end stays as it is.
+_MP4: Final = {"movflags": "delay_moov", "frag_duration": "1000000"}
+_MP4_SEGMENT: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
 _MATROSKA: Final = {"cluster_time_limit": "1000"}
 # Sound that belongs just before the first keyframe of a file moves the file's clock, not the sound.
 _FILE: Final = {"max_interleave_delta": "1000000", "flush_packets": "1", "avoid_negative_ts": "make_non_negative"}
@@ -34,6 +37,8 @@ _HLS: Final = {
     "hls_segment_filename": HLS_SEGMENTS,
     "hls_flags": "delete_segments+append_list+independent_segments+program_date_time+temp_file",
 }
+
+_NO_FILE: Final = re.compile(r"(?:rtsps?|rtmps?|https?|udp|srt):", re.IGNORECASE)  # but an address with a slash less
 
 _IN_MPEG_TS: Final = frozenset({"aac", "opus", "mp3", "mp2", "ac3", "eac3"})
 _IN_HLS: Final = frozenset({"aac", "mp3", "ac3", "eac3"})
@@ -135,11 +140,11 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
         return Target(name=name, kind="rtsp", url=text, format="rtsp", options=options, sound=_OVER_RTSP)
     if word in ("rtmp", "rtmps") and rest.startswith("//"):
         options = {"flvflags": "no_duration_filesize", **_PROMPT}
-        return Target(name=redact_address(text), kind="rtmp", url=text, format="flv", options=options, sound=_IN_FLV)
+        return Target(name=name, kind="rtmp", url=text, format="flv", options=options, sound=_IN_FLV)
     if word == "udp" and rest.startswith("//"):
         url = text if "pkt_size=" in text else f"{text}{'&' if '?' in text else '?'}pkt_size=1316"
         return Target(name=name, kind="udp", url=url, format="mpegts", options=_PROMPT, sound=_IN_MPEG_TS)
-    if "://" not in text:
+    if "://" not in text and not _NO_FILE.match(text):
         return _file(name, Path(text), segment_seconds)
     raise SettingsError(f"Live streams do not go to {name}", _nearest_form(word))
 
@@ -166,7 +171,12 @@ def _hls(name: str, folder: Path) -> Target:
 def _whip(name: str, url: str) -> Target:
     """A password in the address is what the server knows the publisher by (RFC 9725: a bearer token)."""
     require_cryptography()
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which quotes it
+        raise SettingsError(
+            f"The address {name} cannot be read", "Write [ and ] as %5B and %5D, but around an IPv6 address."
+        ) from None
     token = unquote(parts.password or parts.username or "")
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     options = {"authorization": token} if token else {}
@@ -175,7 +185,7 @@ def _whip(name: str, url: str) -> Target:
 
 def _file(name: str, path: Path, segment_seconds: float) -> Target:
     known = {
-        ".mp4": ("mp4", _MP4, _IN_MP4),
+        ".mp4": ("mp4", _MP4_SEGMENT if segment_seconds else _MP4, _IN_MP4),
         ".mkv": ("matroska", _MATROSKA, _IN_MATROSKA),
         ".ts": ("mpegts", _NO_OPTIONS, _IN_MPEG_TS),
     }

@@ -35,7 +35,7 @@ _PROTOCOLS: Final[Mapping[LiveKind, str]] = MappingProxyType(
     {
         "rtsp": "rtp,udp,tcp,tls",
         "rtmp": "rtmp,rtmps,tcp,tls",
-        "http": "http,https,httpproxy,tcp,tls,crypto,data",
+        "http": "http,https,httpproxy,tcp,tls,crypto",
         "udp": "udp",
     }
 )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import http.client
+import re
 import socket
+import string
 from pathlib import Path
 from typing import Final, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from av.error import (
     ArgumentError,
@@ -115,25 +117,37 @@ def _explain_silence(address: LiveAddress) -> _Told | None:
         return None
     if address.kind == "udp":
         return AbsentError, "nothing arrives", "Does the sender send to this machine and port?"
-    parts = urlsplit(address.url)
     try:
-        socket.getaddrinfo(parts.hostname, None)
-    except socket.gaierror as unknown:
-        # A name that ends in .local is known only while its bearer is there (RFC 6762).
-        is_wrong = unknown.errno == socket.EAI_NONAME and not (parts.hostname or "").endswith(".local")
-        return AddressError if is_wrong else AbsentError, "no host of that name is known", "Check its spelling."
+        parts = urlsplit(re.sub(r"(?<=://)[^/?#]*@", "", address.url))
+        unknown = _explain_unknown_host(parts.hostname or "")
+    except ValueError:  # a label that is empty or longer than 63 characters (RFC 1035), or brackets around no address
+        return AddressError, "no host can have that name", "Check its spelling."
+    if unknown:
+        return unknown
     elsewhere = _redirection(parts) if address.kind == "http" else None
     if elsewhere:
         return AddressError, f"the server sends on to {redact(elsewhere)}", "Name that one if you trust it."
     return None
 
 
+def _explain_unknown_host(name: str) -> _Told | None:
+    """Raises UnicodeError for a name that cannot be asked for."""
+    try:
+        socket.getaddrinfo(name, None)
+    except socket.gaierror as unknown:
+        # A name that ends in .local is known only while its bearer is there (RFC 6762).
+        is_wrong = unknown.errno == socket.EAI_NONAME and not name.endswith(".local")
+        return AddressError if is_wrong else AbsentError, "no host of that name is known", "Check its spelling."
+    return None
+
+
 def _redirection(parts: SplitResult) -> str | None:
-    """Where an HTTP server sends us. No credentials are sent for this."""
+    """Where an HTTP server sends us. `parts` holds no name or password, so none are sent for this."""
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_ASK_SECONDS)
     try:
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", quote(path, safe=string.punctuation))
         answer = connection.getresponse()
         return answer.getheader("Location") if 300 <= answer.status < 400 else None
     except (OSError, http.client.HTTPException):

@@ -104,7 +104,7 @@ class LiveInput:
         except InputError as error:
             raise AddressError(error.message, error.hint) from error
         except AV_ERRORS as error:
-            raise live_error(error, address, is_open=False) from error
+            raise live_error(error, address, is_open=False) from None  # av's holds the address with its password
         try:
             self._video = main_video(self._container, address.shown)
         except InputError as error:
@@ -211,7 +211,7 @@ class LiveInput:
                 errors_in_a_row += 1
                 self.damaged += errors_in_a_row == 1
                 if self._address.kind != "file" or errors_in_a_row == _GIVE_UP_AFTER:
-                    raise live_error(error, self._address, is_open=True) from error
+                    raise live_error(error, self._address, is_open=True) from None
 
     def _decoded(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         try:

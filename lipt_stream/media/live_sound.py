@@ -36,7 +36,7 @@ class LiveSound:
 
     def __init__(self, source: EncodedStream, first_data: bytes = b"") -> None:
         self.stream = source
-        self.lost_packets = 0  # damaged ones, which gave no sound
+        self.lost_packets = 0  # damaged ones, and ones of another kind than the stream, which gave no sound
         self._transcoder: _Transcoder | None = None
         self._has_adts_headers = False
         if source.codec == "opus" or (source.codec == "aac" and source.extradata):
@@ -60,9 +60,12 @@ class LiveSound:
             except AV_ERRORS:
                 self.lost_packets += 1
                 return []
-        if self._has_adts_headers:
-            return [dataclasses.replace(packet, data=_without_adts_header(packet.data))]
-        return [packet]
+        if not self._has_adts_headers:
+            return [packet]
+        if adts_configuration(packet.data) != self.stream.extradata:
+            self.lost_packets += 1
+            return []
+        return [dataclasses.replace(packet, data=_without_adts_header(packet.data))]
 
 
 def adts_configuration(data: bytes) -> bytes:
@@ -85,21 +88,21 @@ class _Transcoder:
     def __init__(self, source: EncodedStream) -> None:
         self._source = source
         channels = min(source.channels, 2) or 1
-        layout = "mono" if channels == 1 else "stereo"
+        self._layout = "mono" if channels == 1 else "stereo"
         try:
             self._decoder = _context(source.codec, "r")
             self._decoder.sample_rate, self._decoder.layout = source.sample_rate, f"{source.channels or 1}c"
             self._decoder.extradata = source.extradata or None
             self._decoder.open()
             self._encoder = _context("aac", "w")
-            self._encoder.sample_rate, self._encoder.layout = _SAMPLE_RATE, layout
+            self._encoder.sample_rate, self._encoder.layout = _SAMPLE_RATE, self._layout
             self._encoder.format, self._encoder.bit_rate = "fltp", _BITS_PER_CHANNEL * channels
             self._encoder.time_base = Fraction(1, _SAMPLE_RATE)
             self._encoder.flags |= Flags.global_header
             self._encoder.open()
         except AV_ERRORS as error:
             raise InputError(f"Sound of codec {source.codec} cannot be converted: {reason(error)}") from error
-        self._resampler = AudioResampler("fltp", layout, _SAMPLE_RATE, self._encoder.frame_size)
+        self._decoded: tuple[str, str, int] | None = None  # what the resampler is for: format, layout and rate
         self.stream = EncodedStream(
             kind="audio",
             codec="aac",
@@ -117,6 +120,10 @@ class _Transcoder:
 
     def _resampled(self, sound: AudioFrame) -> list[AudioFrame]:
         sound.time_base = self._source.time_base
+        decoded = (sound.format.name, sound.layout.name, sound.sample_rate)
+        if decoded != self._decoded:  # what the former one still holds, less than a frame, is let go
+            self._resampler = AudioResampler("fltp", self._layout, _SAMPLE_RATE, self._encoder.frame_size)
+            self._decoded = decoded
         return self._resampler.resample(sound)
 
     def _encoded(self, coded: Packet[AudioStream]) -> EncodedPacket:

@@ -12,7 +12,6 @@ When the pipe ends, or at SIGTERM, the end of the file or stream is written. Aft
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from collections.abc import Generator, Sequence
@@ -30,7 +29,7 @@ from av.stream import Stream
 from lipt_stream.media.av_errors import AV_ERRORS, delivery_error
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
 from lipt_stream.media.mux_streams import add_stream, to_packet
-from lipt_stream.media.mux_wire import HLS_SEGMENTS, MuxJob, Report, pack_report, read_job, read_packets
+from lipt_stream.media.mux_wire import HLS_SEGMENT, MuxJob, Report, pack_report, read_job, read_packets
 from lipt_stream.media.whip_certificate import certificate_options
 
 _FAILED: Final = 1
@@ -130,6 +129,9 @@ class _Muxer:
         self._output = None
 
     def fail(self, error: BaseException) -> None:
+        with suppress(OSError):  # where it is gone already
+            if self._path and not self._path.stat().st_size:
+                self._path.unlink()  # on a full disk, each attempt would leave an empty one
         words, is_hopeless = delivery_error(error, is_local=self._job.place != "network")
         self._tell(error=words, is_hopeless=is_hopeless)
 
@@ -179,8 +181,8 @@ class _Muxer:
 def _remove_orphans(playlist: Path) -> None:
     """Removes segments that an earlier process left behind and that its playlist does not name."""
     named = playlist.read_text(encoding="utf-8") if playlist.exists() else ""
-    for segment in Path().glob(re.sub("%.*d", "*", HLS_SEGMENTS) + "*"):
-        if segment.name not in named:
+    for segment in Path().iterdir():
+        if HLS_SEGMENT.fullmatch(segment.name) and segment.name not in named:
             segment.unlink(missing_ok=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _PACKET: Final = struct.Struct("!BBqqqI")  # is it sound, is it a keyframe, pts,
 
 HLS_SEGMENTS: Final = "live-%06d.ts"
 """Names of the files beside an HLS playlist."""
+
+HLS_SEGMENT: Final = re.compile(r"live-\d{6,}\.ts(?:\.tmp)?")
+"""One of them, whole or still being written."""
 
 Place: TypeAlias = Literal["network", "file", "folder", "device"]
 

@@ -11,31 +11,30 @@ HIDDEN: Final = "***"
 _HEADER: Final = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)\s*[:=].*", re.IGNORECASE)
 _WORD: Final = re.compile(r"\S+")
 # RFC 3986 ends the part before the '@' at the first of "/?#", but people type passwords as they are. So it ends at the
-# last '@' of the word: a path that holds one loses its beginning, and no password is shown in part.
-_USER: Final = re.compile(r"([a-z][a-z0-9+.-]*://)\S+@", re.IGNORECASE)
+# last '@' of the word: a path that holds one loses its beginning, and no password is shown in part. They also forget a
+# slash, or all that stands before the name.
+_USER: Final = re.compile(r"([a-z][a-z0-9+.-]*:/{1,2}+)\S+@", re.IGNORECASE)
+_BARE_USER: Final = re.compile(r"^(\W*)\w[^:/]*:[^/]+@")
 _PAIR: Final = re.compile(r"([^?&;#=\s/]+)=([^&\s]*)")
-_STREAM_KEY: Final = re.compile(r"(\brtmps?://[^/\s]+/\S+/)[^/\s]+", re.IGNORECASE)
+# The key by which an RTMP server knows who publishes: the last part of the path, and what is asked behind it.
+_STREAM_KEY: Final = re.compile(r"(\brtmps?:/{1,2}+[^/\s]*/(?:[^/?#\s]+/)*)\S+", re.IGNORECASE)
 _TELLTALE: Final = re.compile(
-    r"key|token|pass|pwd|psw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy",
+    r"key|token|pass|pwd|psw|pw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy|^[upk]$",
     re.IGNORECASE,
 )
 
 
 def redact(text: str) -> str:
-    """`text` with what stands before an '@' in any address, and the values of telling query keys, as ***.
+    """`text` with what stands before an '@' in any address, the values of telling query keys, and RTMP's keys as ***.
 
     Percent-encoded addresses inside others are found; where one cannot be cut out, what stands around it is hidden too.
     """
     return _WORD.sub(lambda word: _clean(word[0]), _HEADER.sub(rf"\1: {HIDDEN}", text))
 
 
-def redact_address(address: str) -> str:
-    """As `redact`, and without the last part of an RTMP address: the key by which the server knows who publishes."""
-    return _STREAM_KEY.sub(rf"\1{HIDDEN}", redact(address))
-
-
 def _clean(word: str) -> str:
-    clean = _PAIR.sub(_clean_pair, _USER.sub(rf"\1{HIDDEN}@", word))
+    clean = _BARE_USER.sub(rf"\1{HIDDEN}@", _USER.sub(rf"\1{HIDDEN}@", word))
+    clean = _STREAM_KEY.sub(rf"\1{HIDDEN}", _PAIR.sub(_clean_pair, clean))
     scheme, mark, rest = clean.partition("://")
     if _is_clean_inside(rest if mark else clean):
         return clean

@@ -54,7 +54,7 @@ class Actions:
     async def _snapshot(self, request: Request) -> Response:
         """Both PNGs of one moment, as the two files of a multipart/form-data body."""
         await _body(request)
-        stills = self._controls.stills()
+        stills = await run_in_threadpool(self._controls.stills)
         if stills is None:
             raise SettingsError("There is no picture to keep yet", "Wait for the first one.")
         return await run_in_threadpool(_pair_of_pngs, stills)
@@ -85,7 +85,7 @@ async def _body(request: Request) -> Mapping[str, object]:
             raise SettingsError(f"The request is longer than {_MOST_BODY_BYTES} bytes")
     try:
         parsed: object = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for brackets within brackets
         raise SettingsError("The request is not JSON") from error
     if not isinstance(parsed, dict):
         raise SettingsError("The request is no JSON object")

@@ -119,5 +119,5 @@ async def _listen(socket: WebSocket, viewer: Viewer) -> None:
             viewer.restart()
     except WebSocketDisconnect:
         return
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         await socket.close(_NOT_UNDERSTOOD, "Not understood.")

@@ -58,7 +58,7 @@ def _pace(stats: Mapping[str, Any]) -> Iterable[Metric]:
     latencies = ((quantile, f"latency_p{quantile[2:].ljust(2, '0')}_ms") for quantile in ("0.5", "0.95", "0.99"))
     yield _gauge(
         "latency_seconds",
-        "From capture to output, quantiles of the newest pictures.",
+        "From a picture's arrival, decoded, until it is handed to the sinks; quantiles of the last 10 s.",
         [({"quantile": quantile}, _times(stats[field], 1e-3)) for quantile, field in latencies],
     )
     yield _gauge("input_frames_per_second", "Pictures that came.", [({}, stats["fps_in"])])

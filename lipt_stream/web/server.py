@@ -23,6 +23,7 @@ from lipt_stream.web.token import kept_token
 USUAL_PORT: Final = 8710
 _SECONDS_TO_START: Final = 10.0
 _BACKLOG: Final = 64
+_HIGHEST_PORT: Final = 65535
 
 
 class Server:
@@ -108,10 +109,12 @@ def _bind(host: str, port: int | None) -> socket.socket:
             return _bind(host, USUAL_PORT)
         except SettingsError:
             return _bind(host, 0)
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise SettingsError(f"There is no port {port}", f"Give one from 1 to {_HIGHEST_PORT}, or 0 for any free one.")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
         raise _binding_error(error, host, port) from error
     try:
         if os.name == "posix":
@@ -143,9 +146,10 @@ def _address_in_network() -> str:
         return str(probe.getsockname()[0])
 
 
-def _binding_error(error: OSError, host: str, port: int) -> SettingsError:
-    if error.errno == errno.EADDRINUSE:
+def _binding_error(error: OSError | UnicodeError, host: str, port: int) -> SettingsError:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
         return SettingsError(f"Port {port} of {host} is taken", "Give another one, or 0 for any that is free.")
-    if error.errno in (errno.EACCES, errno.EPERM):
+    if number in (errno.EACCES, errno.EPERM):
         return SettingsError(f"Port {port} may not be used without more rights", "Give one from 1024 up.")
     return SettingsError(f"{host} is no address of this machine", "Give one of its own, or 0.0.0.0 for all.")

@@ -26,8 +26,8 @@ class Statistics:
         self._newest = ""
 
     def greeting(self) -> list[str]:
-        """What a new viewer is told first: the session, the last two minutes (oldest first), the newest line."""
-        session = {"type": "session", "models": list(self._controls.models), "history": list(self._history)}
+        """What a new viewer is told first: the last two minutes (oldest first), and the newest line."""
+        session = {"type": "session", "history": list(self._history)}
         return [json.dumps(session), self._newest] if self._newest else [json.dumps(session)]
 
     async def run(self) -> None:
@@ -35,7 +35,7 @@ class Statistics:
         while True:
             stats = self._controls.stats()
             self._history.append({field: stats[field] for field in _DRAWN})
-            self._newest = json.dumps({"type": "stats", **stats})
+            self._newest = json.dumps({"type": "stats", "models": list(self._controls.models), **stats})
             for viewer in self._preview.viewers:
                 viewer.put_stats(self._newest)
             await anyio.sleep(_SECONDS_BETWEEN)

@@ -20,14 +20,14 @@ def kept_token(path: Path | None = None) -> str:
     One that others could have read is replaced. Where nothing can be kept there, a token for this run alone.
     Delete the file to lock out every page that is open.
     """
-    path = path or token_file()
     try:
+        path = path or token_file()
         if path.exists() and not (os.name == "posix" and path.stat().st_mode & 0o077):
             kept = path.read_text(encoding="ascii").strip()
             if len(kept) >= 32:
                 return kept
         return _make(path)
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, RuntimeError):  # the last for a user without a home
         return secrets.token_urlsafe(32)
 
 

@@ -89,7 +89,8 @@ def test_a_signal_ends_it_with_a_playable_file(tmp_path: Path, number: int, exit
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a program hide its arguments")
 def test_passwords_and_keys_are_not_in_the_process_list() -> None:
     source, sink = "rtsp://admin:hunter2@127.0.0.1:9/camera", "rtmp://127.0.0.1:9/live/my-stream-key"
-    command = [*PROGRAM, source, "--to", sink, "--quiet"]
+    mistyped = "rtsp:/admin:hunter2@127.0.0.1/x"
+    command = [*PROGRAM, source, "--to", sink, "--to", "preview", "--port", "0", "--record-to", mistyped, "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             listed = Path(f"/proc/{process.pid}/cmdline")
@@ -101,7 +102,25 @@ def test_passwords_and_keys_are_not_in_the_process_list() -> None:
     assert [word.strip() for word in words if "127.0.0.1" in word] == [
         "rtsp://***@127.0.0.1:9/camera",
         "rtmp://127.0.0.1:9/live/***",
+        "rtsp:/***@127.0.0.1/x",
     ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rtsp://admin:hunter2@cam/x",),
+        ("live", "test", "rtsp://admin:hunter2@cam/x"),
+        ("--rtsp://admin:hunter2@cam/x",),
+        ("live", "--rtsp://admin:hunter2@cam/x"),
+    ],
+)
+def test_an_address_in_the_wrong_place_is_refused_without_its_password(words: tuple[str, ...]) -> None:
+    done = run_program(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: ")
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "cam/" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -110,6 +129,7 @@ def test_passwords_and_keys_are_not_in_the_process_list() -> None:
         (("rtsp://admin:hunter2@127.0.0.1:9/camera", "--to", "null", "--retries", "0"), "127.0.0.1:9/camera"),
         (("no-such-film.mp4", "--to", "null"), "no-such-film.mp4"),
         (("test:64x64@10", "--to", "ftp://somewhere/else"), "ftp://somewhere/else"),
+        (("test:64x64@10", "--to", "rtsp:/admin:hunter2@cam/x"), "rtsp:/***@cam/x"),
         (("test:64x64@10", "--to", "null", "--model", "huge"), "huge"),
         (("test:64x64@10", "--to", "null", "--latency", "0"), "--latency"),
         (("test:0x48@10", "--to", "null"), "test:0x48@10"),

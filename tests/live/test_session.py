@@ -81,6 +81,27 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
         assert container.streams.audio, "sound came along"
 
 
+def test_sound_that_cannot_be_decoded_is_counted(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mkv"
+    with av.open(str(CLIP)) as film, av.open(str(damaged), "w") as target:
+        picture = target.add_stream_from_template(film.streams.video[0])
+        sound = target.add_stream("alac", rate=44_100, layout="mono")
+        for packet in film.demux(video=0):
+            if packet.dts is not None and packet.dts * packet.time_base < 0.5:
+                packet.stream = picture
+                target.mux(packet)
+        for n in range(8):
+            frame = av.AudioFrame(format="s16p", layout="mono", samples=4096)
+            frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+            frame.sample_rate, frame.pts = 44_100, 4096 * n
+            for packet in sound.encode(frame):
+                whole = av.Packet(bytes(packet.size) if n % 2 else bytes(packet))
+                whole.pts, whole.dts, whole.time_base, whole.stream = packet.pts, packet.dts, packet.time_base, sound
+                target.mux(whole)
+    report = run_to_its_end(LiveSession(live_address(str(damaged)), parse_targets(["null"]), LANCZOS)).end()
+    assert report.sounds_dropped >= 3
+
+
 @pytest.mark.parametrize("model", ["nano", "lanczos"])
 def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Path, model: str) -> None:
     target = tmp_path / "larger.mp4"

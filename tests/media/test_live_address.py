@@ -78,6 +78,9 @@ def test_network_addresses_and_what_ffmpeg_may_open_for_them() -> None:
         "http://cam/x?password=s3cret",
         "rtsp://admin:12/s3cret@cam/x",
         "rtmp://s3cret@cam/app",
+        "rtmp://cam/app/s3cret",
+        "rtmp://cam/s3cret?x=/y",
+        "http://cam/x?u=a&p=s3cret",
     ],
 )
 def test_no_password_is_shown(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -94,6 +95,10 @@ def test_aac_with_headers_of_its_own_loses_them(clip: Path) -> None:
     live = LiveSound(stream("aac", rate, channels), raw[0])
     assert live.stream.extradata[:2] == configuration[:2]
     assert [one.data for n, data in enumerate(raw) for one in live.convert(packet(data, n * 1024))] == expected
+    other_rate = bytes([*raw[0][:2], raw[0][2] ^ 0x04, *raw[0][3:]])
+    damaged = [b"", raw[0][:1], raw[0][:6], b"\0" + raw[0][1:], other_rate]
+    assert [one for data in damaged for one in live.convert(packet(data, 0))] == []
+    assert live.lost_packets == len(damaged)
 
 
 def test_what_sinks_take_passes_as_it_is() -> None:
@@ -108,6 +113,32 @@ def test_damaged_sound_is_counted() -> None:
     live = LiveSound(stream("mp3", 44_100, 2))
     assert live.convert(packet(bytes(50), 0)) == []
     assert live.lost_packets == 1
+
+
+def mp3(rate: int, layout: str, first_pts: int) -> list[EncodedPacket]:
+    """A second of a tone, timed in 1/44100 s."""
+    encoder = av.CodecContext.create("libmp3lame", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = rate, layout, "s16p"
+    channels = 1 if layout == "mono" else 2
+    packets: list[EncodedPacket] = []
+    for start in range(0, rate, 1152):
+        wave = (9_000 * np.sin((np.arange(1152) + start) * 2 * np.pi * 440 / rate)).astype(np.int16)
+        frame = AudioFrame.from_ndarray(np.tile(wave, (channels, 1)), "s16p", layout)
+        frame.sample_rate = rate
+        packets += [packet(bytes(coded), 0) for coded in encoder.encode(frame)]
+    step = 1152 * 44_100 / rate
+    return [packet(one.data, first_pts + round(n * step)) for n, one in enumerate(packets)]
+
+
+def test_sound_that_changes_its_rate_and_layout_goes_on() -> None:
+    live = LiveSound(stream("mp3", 44_100, 2))
+    raw = [*mp3(44_100, "stereo", 0), *mp3(48_000, "mono", 44_100), *mp3(44_100, "stereo", 88_200)]
+    converted = [one for given in raw for one in live.convert(given)]
+    assert live.lost_packets == 0
+    times = [one.pts / 48_000 for one in converted]
+    assert times == sorted(set(times))
+    assert times[-1] > 2.8
+    assert max(b - a for a, b in pairwise(times)) < 0.2
 
 
 def test_an_unknown_codec_is_refused_by_name() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.media.redact import redact
+from lipt_stream.media.redact import HIDDEN, redact
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ from lipt_stream.media.redact import redact
         ("http://h/?next=%26token%3Dabc", "http://h/?next=***"),
         ("Authorization: Basic dXNlcjpwYXNz", "Authorization: ***"),
         ("Set-Cookie: id=1; path=/", "Set-Cookie: ***"),
+        ("http://cam/x?pw=secret&u=a&p=secret&fps=5", "http://cam/x?pw=***&u=***&p=***&fps=5"),
+        ("No such command 'rtsp:/u:p@cam/x'.", "No such command 'rtsp:/***@cam/x'."),
+        ("'admin:p@ss@cam/x'", "'***@cam/x'"),
+        ("rtsp:u:p@cam/x", "***@cam/x"),
+        ("rtmp://h/app/key?a=/b/c", "rtmp://h/app/***"),
+        ("rtmps://h:1935/app/instance/key", "rtmps://h:1935/app/instance/***"),
+        ("rtmp://h/key", "rtmp://h/***"),
+        ("rtmp://u:p@h/app?a=b/key", "rtmp://***@h/***"),
+        ("rtmp:/h/app/key/", "rtmp:/h/app/***"),
+        ("http://proxy/?to=rtmp%3A%2F%2Fh%2Fapp%2Fkey", "http://proxy/?to=***"),
     ],
 )
 def test_what_is_secret_is_hidden_and_the_rest_stays(text: str, expected: str) -> None:
@@ -40,6 +50,9 @@ def test_what_is_secret_is_hidden_and_the_rest_stays(text: str, expected: str) -
         "",
         "Connection refused",
         "udp://@239.0.0.1:5000",
+        "udp:@239.0.0.1:5000",
+        "rtmp://h",
+        "rtmp://h:1935/",
         "rtsp://cam:554/live/ch0?res=2#x",
         "http://h/?to=a%40b.c",
         "50% at 10:30",
@@ -56,9 +69,23 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6
     secret=SECRETS,
     is_encoded=st.booleans(),
     form=st.sampled_from(["{}@cam/x", "admin:{}@cam:80/x", "{}:@[::1]/x?y=z@w"]),
+    slashes=st.sampled_from(["/", "//"]),
 )
-def test_no_password_of_printable_characters_comes_through(secret: str, is_encoded: bool, form: str) -> None:
+def test_no_password_of_printable_characters_comes_through(
+    secret: str, is_encoded: bool, form: str, slashes: str
+) -> None:
     written = quote(secret, safe="") if is_encoded else secret
-    text = f"cannot open 'rtsp://{form.format(written)}' or http://u:{written}@b/c: refused"
+    text = f"cannot open 'rtsp:{slashes}{form.format(written)}' or http://u:{written}@b/c: refused"
     assert written not in redact(text)
     assert "refused" in redact(text)
+
+
+@given(
+    key=st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/@"), min_size=6, max_size=16),
+    form=st.sampled_from(["h/{}", "h/app/{}", "u:p@h:1935/a/b/{}", "h/app/{}?x=/b/c", "h/app/x?y=/{}", "/app/{}/"]),
+)
+def test_no_key_of_a_publisher_comes_through(key: str, form: str) -> None:
+    shown = redact(f"to rtmp://{form.format(key)} now")
+    assert key not in shown
+    assert HIDDEN in shown
+    assert shown.endswith(" now")

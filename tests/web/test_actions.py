@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import io
 
@@ -24,6 +25,8 @@ class Told(ClockSession):
     disk_is_full = False
 
     def stills(self) -> Stills | None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()  # it takes its time, in which nobody else would be served
         return self.pair
 
     def record(self, recording: bool) -> str | None:
@@ -80,8 +83,10 @@ def test_only_json_is_read(client: TestClient, session: Told, kind: str) -> None
     assert session.asked == []
 
 
-def test_half_a_json_is_none(client: TestClient) -> None:
-    answer = client.post("/pause", content=b'{"paused": ', headers={"content-type": "application/json"})
+@pytest.mark.parametrize("content", [b'{"paused": ', b"[" * 1000])
+def test_half_a_json_is_none(client: TestClient, content: bytes) -> None:
+    answer = client.post("/pause", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
     assert answer.json() == {"error": "The request is not JSON"}
 
 

@@ -17,6 +17,7 @@ Served = tuple[ClockSession, Server]
 Visit = Callable[..., Any]
 
 MOVING = "document.getElementById('veil').hidden"
+CHOICES = "[...document.getElementById('model').options].map((option) => option.value).join()"
 STATE = "document.getElementById('state-text').textContent"
 PRESENT_MS = 10_000  # no test is timed: this only tells a picture of now from one that hangs, on the busiest machine
 
@@ -101,8 +102,12 @@ def test_the_divider_follows_mouse_finger_and_keys(served: Served, visit: Visit)
 
 def test_buttons_and_keys_steer_the_session(served: Served, visit: Visit) -> None:
     session, server = served
+    known, session.models = session.models, ("auto",)
     page = visit(server.url)
     wait_for_picture(page)
+    until(page, f"{CHOICES} === 'auto'")  # as before the first picture
+    session.models = known
+    until(page, f"{CHOICES} === '{','.join(known)}'")
     session.asked.clear()
     page.select_option("#model", "tiny")
     until(page, "document.getElementById('rung-detail').textContent === 'chosen by hand'")

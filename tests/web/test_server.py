@@ -78,9 +78,16 @@ def test_a_port_that_is_taken_is_said_in_one_line(idle: tuple[Preview, ClockSess
 
 def test_an_address_of_another_machine_is_refused(idle: tuple[Preview, ClockSession, Server]) -> None:
     preview, session, _ = idle
-    for host in ("203.0.113.7", "no.such.name.invalid"):
+    for host in ("203.0.113.7", "no.such.name.invalid", "192.168..20"):
         with pytest.raises(SettingsError, match="is no address of this machine"):
             Server(session, preview, host=host, port=0, token=TOKEN)
+
+
+def test_a_port_that_there_is_not_is_refused(idle: tuple[Preview, ClockSession, Server]) -> None:
+    preview, session, _ = idle
+    for port in (-1, 65536, 70000):
+        with pytest.raises(SettingsError, match=f"There is no port {port}. Give one from 1 to 65535"):
+            Server(session, preview, port=port, token=TOKEN)
 
 
 def test_without_a_port_the_usual_one_or_any_free(idle: tuple[Preview, ClockSession, Server]) -> None:
@@ -109,6 +116,17 @@ def test_a_viewer_is_greeted_and_told_the_figures_every_second(serving: Callable
             history = json.loads(late.recv(timeout=30))["history"]
             assert len(history) >= 2
             assert history[0].keys() == {"latency_p50_ms", "latency_p95_ms", "fps_out", "fps_target"}
+
+
+def test_models_that_come_later_are_told(idle: tuple[Preview, ClockSession, Server]) -> None:
+    _, session, server = idle
+    known, session.models = session.models, ["auto"]
+    with watch(server) as viewer:
+        for models in (["auto"], list(known)):
+            session.models = models
+            told: Any = None
+            while told != models:
+                told = json.loads(viewer.recv(timeout=30)).get("models")
 
 
 NOISE = os.urandom(200_000).replace(b"\0", b"\1")
@@ -163,7 +181,7 @@ def test_a_viewer_that_hangs_costs_nobody_anything(
 
 def test_what_no_page_would_say_ends_the_connection(idle: tuple[Preview, ClockSession, Server]) -> None:
     preview, _, server = idle
-    for said in ("[1]", "no json", "{}", json.dumps({"sound": True, "more": "x" * 2000}), b"\0"):
+    for said in ("[1]", "no json", "{}", "[" * 1000, json.dumps({"sound": True, "more": "x" * 2000}), b"\0"):
         with watch(server) as viewer:
             viewer.send(said)
             with pytest.raises(ConnectionClosed):

@@ -45,6 +45,15 @@ def test_without_a_place_to_keep_it_there_is_one_all_the_same(tmp_path: Path) ->
     assert kept_token(path) != kept_token(path)
 
 
+def test_without_a_home_there_is_one_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as Path.home does
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert len(kept_token()) >= 32
+
+
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert token_file() == Path("/state/lipt-stream/token")

@@ -8,6 +8,7 @@ export class Buttons {
     this.say = say;
     this.listen = listen;
     this.stats = undefined;
+    this.models = '';
     this.listening = false;
     const actions = {
       pause: () => this.#pause(),
@@ -31,15 +32,20 @@ export class Buttons {
     });
   }
 
-  showModels(models) {
+  /** The models that can be chosen: "auto" alone before the first picture. */
+  #showModels(models) {
+    if (models.join() === this.models) return;
+    this.models = models.join();
     const options = models.map((name) => new Option(name === 'auto' ? 'auto: keep the rate' : name, name));
     at('model').replaceChildren(...options);
+    this.#showChosen();
     at('model').disabled = false;
   }
 
   /** The buttons as the session says it is, whoever pressed them. */
   show(stats) {
     this.stats = stats;
+    this.#showModels(stats.models);
     press('pause', stats.paused, stats.paused ? 'Resume' : 'Pause');
     press('record', stats.recording !== null, stats.recording === null ? 'Record' : 'Stop');
     at('record').title = stats.recording ?? '';

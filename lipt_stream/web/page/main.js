@@ -42,8 +42,7 @@ const connection = new Connection({
 });
 stage.addEventListener('click', () => { if (video.paused) player.play(); });
 
-function greet({ models, history }) {
-  buttons.showModels(models);
+function greet({ history }) {
   graph.recall(history);
 }
 

@@ -119,7 +119,7 @@ def sink_to(broadcast: Broadcast) -> Iterator[Callable[..., Outlet]]:
     sinks: list[Outlet] = []
 
     def open_sink(text: str, **changes: float) -> Outlet:
-        sink = Outlet(dataclasses.replace(parse_target(text), **changes))
+        sink = Outlet(dataclasses.replace(parse_target(text, changes.get("segment_seconds", 0)), **changes))
         sink.open(broadcast.streams)
         sinks.append(sink)
         return sink

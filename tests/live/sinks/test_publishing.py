@@ -104,6 +104,11 @@ def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx
 
 def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
     folder = tmp_path / "50%d off"
+    folder.mkdir()
+    own = [folder / name for name in ("live-concert.ts", "live-set.tsv", "live-12.ts", "live-0000012.ts.bak")]
+    orphans = [folder / name for name in ("live-000700.ts", "live-000701.ts.tmp")]
+    for path in (*own, *orphans):
+        path.touch()
     for pictures in (600, 150):
         sink = sink_to(f"hls:{folder}")
         offered = broadcast.play(sink, until=lambda: sink.status().delivered >= pictures, speed=10)  # noqa: B023
@@ -113,7 +118,8 @@ def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path
     playlist = (folder / "index.m3u8").read_text()
     assert "#EXT-X-DISCONTINUITY" in playlist
     assert playlist.count(".ts") == 6
-    assert len(list(folder.iterdir())) <= 1 + 6 + 2
+    assert [path for path in (*own, *orphans) if path.exists()] == own
+    assert len(list(folder.iterdir())) <= len(own) + 1 + 6 + 2
     with av.open(str(folder / "index.m3u8")) as seen:
         assert seen.streams.video[0].codec_context.width == 320
         assert seen.streams.audio[0].codec_context.name == "aac"

@@ -111,6 +111,24 @@ def test_segments_begin_at_keyframes_and_replace_nothing(
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_an_index_over_every_packet_is_made_for_segments_alone(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open
+) -> None:
+    """It grows in memory as long as the file does."""
+    endless, segments = sink_to(str(tmp_path / "film.mp4")), sink_to(str(tmp_path / "part.mp4"), segment_seconds=60)
+    for packet in broadcast.packets(5):
+        endless.offer(packet)
+        segments.offer(packet)
+    endless.close(30)
+    segments.close(30)
+    indexed = {}
+    for path in tmp_path.iterdir():
+        with av.open(str(path)) as film:
+            indexed[path.name] = film.streams.video[0].frames
+            assert film.duration == pytest.approx(5_000_000, abs=50_000)
+    assert indexed == {"film.mp4": 0, "part-0001.mp4": 150}
+
+
 def test_a_terminated_process_finishes_its_file(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
     sink = sink_to(str(tmp_path / "film.mkv"))
     broadcast.play(sink, until=lambda: sink.status().delivered >= 60, speed=10)

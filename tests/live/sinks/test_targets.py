@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -45,18 +46,26 @@ def test_forms(text: str, kind: str, format: str) -> None:
         ("film.avi", "FILE.mp4"),
         ("", "preview"),
         ("ftp://host/a", "Known"),
+        ("rtsp:/me:hush@host/a", "rtsp://HOST/PATH"),
+        ("rtmp:/host/app/hush.ts", "rtmp://HOST/APP/KEY"),
+        ("me:hush@host/a", "Known"),
+        ("whip:https://[bad/x", "%5B"),
+        ("whip:https://hu[sh:hush@host/x", "%5B"),
     ],
 )
 def test_unknown_forms_are_refused_with_the_nearest(text: str, hint: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_target(text)
     assert hint in caught.value.hint
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_no_name_holds_a_secret() -> None:
     secrets = {
         "rtsp://me:hush@host/a?token=hush": "rtsp://***@host/a?token=***",
         "rtmp://host/app/hush": "rtmp://host/app/***",
+        "rtmp://host/hush": "rtmp://host/***",
+        "rtmp://host/app/hush?a=/hush/c": "rtmp://host/app/***",
         "whip:https://hush@host/a": "whip:https://***@host/a",
         "ftp://me:hu@sh@host/a": "ftp://***@host/a",
     }

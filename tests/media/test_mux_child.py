@@ -1,0 +1,40 @@
+"""The muxing process by itself: what it leaves behind where nothing can be written."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from lipt_stream.frame import VideoFormat
+from lipt_stream.live.targets import parse_target
+from lipt_stream.media.live_encoder import LiveEncoder
+from lipt_stream.media.mux_wire import pack_job, pack_packet, read_report
+
+FORMAT = VideoFormat(width=64, height=64, frame_rate=Fraction(30))
+
+
+def no_byte_more() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_a_failed_attempt_leaves_no_empty_file_and_keeps_others(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"film{suffix}").touch()  # someone else's
+    encoder = LiveEncoder(FORMAT, encoder="libx264")
+    packets = [one for n in range(60) for one in encoder.encode(FORMAT.new_planes(), 3000 * n, 3000)]
+    job = parse_target(str(tmp_path / f"film{suffix}")).job((encoder.stream,))
+    process = subprocess.run(
+        [sys.executable, "-m", "lipt_stream.media.mux_child"],
+        input=pack_job(job) + b"".join(map(pack_packet, packets)),
+        capture_output=True,
+        preexec_fn=no_byte_more,  # as on a full disk, save for the words
+        check=False,
+    )
+    assert process.returncode == 1, process.stderr
+    assert read_report(process.stdout.splitlines()[-1]).error.startswith("The file grew larger")
+    assert [path.name for path in tmp_path.iterdir()] == [f"film{suffix}"]
