@@ -28,7 +28,7 @@ from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.sink import Sink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
-from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb
 from lipt_stream.observe.timings import StageSummary, StageTimings
 from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
@@ -56,7 +56,7 @@ class BenchCase:
     media_fps: float | None
     tiles: int
     gpu: GpuSummary | None
-    peak_rss_mb: float
+    peak_rss_mb: float  # of this case on Linux; elsewhere of all up to it
 
     @property
     def realtime_factor(self) -> float | None:
@@ -95,6 +95,7 @@ def bench_size(plan: BenchPlan, width: int, height: int, rate: Fraction) -> Benc
 def bench_file(plan: BenchPlan, film: Path) -> BenchCase:
     """Measure a given film."""
     with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
+        forget_peak_rss()
         return _Bench(plan, film, Path(folder)).measure()
 
 
