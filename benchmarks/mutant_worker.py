@@ -18,7 +18,7 @@ import av
 import torch
 
 from lipt_stream import LiptError, PipelineSpec, Report, Upscaler, upscale_file
-from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb
 
 SPEC = PipelineSpec(
     model="nano",
@@ -48,7 +48,7 @@ def main() -> None:
     upscaler = Upscaler.load("nano", device="cpu", runtime="torch", precision="float32", threads=1)
     for line in sys.stdin:
         job = json.loads(line)
-        _forget_peak_memory()
+        forget_peak_rss()  # so that the peak is of one mutant alone (Linux)
         verdict = judge(upscaler, Path(job["mutant"]), Path(job["output"]), job["frames"])
         print(json.dumps({"index": job["index"], **verdict, "peak_rss_mb": round(peak_rss_mb())}), flush=True)
 
@@ -161,11 +161,6 @@ def _class_of(message: str, mutant: Path, output: Path) -> str:
 
 def _numberless(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "N", text)
-
-
-def _forget_peak_memory() -> None:
-    """So that `peak_rss_mb` is of one mutant alone (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5")
 
 
 if __name__ == "__main__":

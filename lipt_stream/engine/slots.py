@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Protocol
@@ -201,7 +201,9 @@ class Engine:
             self._workers = None
         for stream in self._streams.values():
             if stream is not None:
-                stream.synchronize()
+                # A GPU that has failed says so again and again; whoever waited for the frame has the first error.
+                with suppress(RuntimeError):
+                    stream.synchronize()
 
     def _carry(self, slot: Slot, upscaler: ImageUpscaler, *, at_once: int) -> None:
         upload, network, download = (slot.events[name] for name in STAGES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lipt_stream.engine.device_errors import is_out_of_memory
+from lipt_stream.engine.free_memory import free_bytes
 from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_runtime
 from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
@@ -143,7 +143,7 @@ class Upscaler:
     def _tile_pixels(self, tile: Tile) -> int:
         if tile == "auto":
             bytes_per_pixel = BYTES_PER_PIXEL_CHANNEL * self.config.channels
-            return max(int(_free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel / self.at_once), 1)
+            return max(int(free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel / self.at_once), 1)
         if not isinstance(tile, int):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
             raise SettingsError(f"tile is {tile!r}", "Use auto or a side in pixels")
         least = smallest_tile(self.config.receptive_field, self.config.window)
@@ -184,16 +184,3 @@ def pick_device(device: str) -> torch.device:
             f"There is no GPU {number}: torch sees {torch.cuda.device_count()}", "Numbers begin at cuda:0"
         )
     return torch.device("cuda", number)
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():  # Linux: counts the page cache as free, as it should
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:  # macOS: half of all memory
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 4 * 1024**3  # Windows has no call for it in the standard library: a cautious guess

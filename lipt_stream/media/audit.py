@@ -35,6 +35,7 @@ DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
 _GIVE_UP_AFTER: Final = 100  # read errors in a row
 _TEXT_SUBTITLES: Final = frozenset({"subrip", "text", "mov_text", "webvtt"})
 _MARKUP: Final = re.compile(rb"<[^>]*>|\{\\[^}]*\}|\r")
+_KINDS: Final = frozenset({"video", "audio", "subtitle", "attachment"})
 
 CopiedKind = Literal["audio", "subtitle"]
 
@@ -88,7 +89,8 @@ class ChapterFacts:
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """Everything of a film but its picture. `attachments`: name -> SHA-256. `others`: streams that are not copied."""
+    """Everything of a film but its picture. `attachments`: name -> SHA-256. `covers`: SHA-256 of each attached picture.
+    `further_videos`: how many moving pictures there are beside the main one. `others`: streams of other kinds."""
 
     path: Path
     container: str
@@ -96,6 +98,8 @@ class FilmFacts:
     chapters: tuple[ChapterFacts, ...]
     attachments: dict[str, str]
     metadata: dict[str, str]
+    covers: tuple[str, ...]
+    further_videos: int
     others: tuple[str, ...]
 
     def of_kind(self, kind: CopiedKind) -> tuple[StreamFacts, ...]:
@@ -110,7 +114,8 @@ def read_film(path: Path, joins: Sequence[float] = (0.0,)) -> FilmFacts:
     with open_film(path) as container, reading(path):
         copied = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
         tracks = _read_tracks(container, copied, joins)
-        main = main_picture(container, path)
+        main_picture(container, path)
+        covers = [stream for stream in container.streams.video if _is_cover(stream)]
         return FilmFacts(
             path=path,
             container=container.format.name,
@@ -118,12 +123,24 @@ def read_film(path: Path, joins: Sequence[float] = (0.0,)) -> FilmFacts:
             chapters=tuple(_chapter(chapter) for chapter in container.chapters()),
             attachments=_attachments(container),
             metadata={_text(key): _text(value) for key, value in container.metadata.items()},
-            others=tuple(_name_other(s) for s in container.streams if s != main and _is_other(s)),
+            covers=tuple(_cover(path, stream.index) for stream in covers),
+            further_videos=len(container.streams.video) - len(covers) - 1,
+            others=tuple(f"{s.type} track" for s in container.streams if s.type not in _KINDS),
         )
 
 
-def picture_seconds(path: Path) -> tuple[array[float], float]:
-    """Presentation times of the main picture's packets, sorted, and the end of the last; in seconds, undecoded.
+@dataclass(frozen=True, slots=True)
+class PictureTimes:
+    """When a film's pictures are shown, in seconds: `starts` ascends; `end_seconds` is that of the last one.
+    `tick_seconds`: the stream's time base."""
+
+    starts: array[float]
+    end_seconds: float
+    tick_seconds: float
+
+
+def picture_times(path: Path) -> PictureTimes:
+    """Those of the main picture's packets, undecoded.
 
     Raises InputError where the file cannot be opened or holds no picture.
     """
@@ -136,19 +153,23 @@ def picture_seconds(path: Path) -> tuple[array[float], float]:
                 seconds = float(packet.pts * packet.time_base)
                 shown.append(seconds)
                 last = max(last, (seconds, float((packet.pts + (packet.duration or 0)) * packet.time_base)))
-        shown = array("d", sorted(shown))
-        if shown and "mp4" in container.format.name.split(",") and stream.duration and stream.time_base:
+        starts, end = array("d", sorted(shown)), last[1]
+        if starts and "mp4" in container.format.name.split(",") and stream.duration and stream.time_base:
             # Its samples' durations are steps of decoding time: only their sum tells where the film ends.
-            return shown, shown[0] + float(stream.duration * stream.time_base)
-        return shown, last[1]
+            end = starts[0] + float(stream.duration * stream.time_base)
+        return PictureTimes(starts, end, _tick_seconds(stream))
 
 
 def main_picture(container: InputContainer, path: Path) -> VideoStream:
     """The first video stream that is no cover. Raises InputError where there is none."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+        if not _is_cover(stream):
             return stream
-    raise InputError(f"Cannot audit {path}: it holds no video", "Name a file with pictures")
+    raise InputError(f"Cannot audit {path}: it holds no video", "Name a file with pictures.")
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def undamaged_packets(container: InputContainer, streams: list[Stream] | list[VideoStream]) -> Iterator[Packet[Stream]]:
@@ -226,9 +247,13 @@ def _stream_facts(stream: Stream, packets: PacketTrack) -> StreamFacts:
         language="" if language == "und" else language,
         title=_text(stream.metadata.get("title", "")),
         dispositions=frozenset(flag.name for flag in Disposition if stream.disposition & flag and flag.name),
-        tick_seconds=float(stream.time_base or Fraction(1, 1000)),
+        tick_seconds=_tick_seconds(stream),
         packets=packets,
     )
+
+
+def _tick_seconds(stream: Stream) -> float:
+    return float(stream.time_base or Fraction(1, 1000))
 
 
 def codec_name(stream: Stream) -> str:
@@ -254,17 +279,14 @@ def _attachments(container: InputContainer) -> dict[str, str]:
     return found
 
 
+def _cover(path: Path, index: int) -> str:
+    """By an opening of its own: FFmpeg hands such a picture out once, before all else."""
+    with open_film(path) as container:
+        packets = undamaged_packets(container, [container.streams[index]])
+        return hashlib.sha256(bytes(next(packets, b""))).hexdigest()
+
+
 def _text(tag: str) -> str:
     """Bytes that are no UTF-8 can be written into no new file as they are: they are compared as Latin-1."""
     has_bytes = any("\udc80" <= letter <= "\udcff" for letter in tag)  # as surrogateescape reads them
     return tag.encode(errors="surrogateescape").decode("latin-1") if has_bytes else tag
-
-
-def _is_other(stream: Stream) -> bool:
-    return stream.type not in ("audio", "subtitle", "attachment")
-
-
-def _name_other(stream: Stream) -> str:
-    if stream.type == "video":
-        return "cover picture" if stream.disposition & Disposition.attached_pic else "video track"
-    return f"{stream.type} track"

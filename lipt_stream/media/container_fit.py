@@ -99,9 +99,11 @@ def _first_packets(source: Path, indices: list[int]) -> dict[int, list[bytes]]:
     return found
 
 
+def has_decoder(stream: Stream) -> bool:
+    """Whether the FFmpeg in here can decode `stream`. Of one that it cannot, PyAV tells no codec, and copies none."""
+    return stream.codec_context is not None  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
+
+
 def codec_name(stream: Stream) -> str:
     """FFmpeg's name of the codec, "unknown" where it has no decoder."""
-    context = stream.codec_context
-    if context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
-        return "unknown"
-    return context.codec.canonical_name
+    return stream.codec_context.codec.canonical_name if has_decoder(stream) else "unknown"

@@ -14,7 +14,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import OutputError
-from lipt_stream.media.container_fit import ContainerFit, codec_name
+from lipt_stream.media.container_fit import ContainerFit, codec_name, has_decoder
 from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
@@ -87,21 +87,27 @@ class _Planner:
             self.plan.as_pcm.add(stream.index)
             self.plan.note(f"{codec} sound becomes {pcm_codec(stream)}: {suffix} cannot hold it as it is")
         elif self._unfit == "drop":
-            what = f"{stream.type} of codec {codec}, language {stream.language or 'not stated'},"
-            self.plan.note(f"{what} is left out, as asked: {suffix} cannot hold it")
+            what = f"{_described(stream)}, language {stream.language or 'not stated'},"
+            obstacle = f"{suffix} cannot hold it" if has_decoder(stream) else "it cannot be copied"
+            self.plan.note(f"{what} is left out, as asked: {obstacle}")
             return
         else:
             raise self._refusal(stream)
         self.plan.streams.append(stream)
 
     def _refusal(self, stream: Stream) -> OutputError:
+        what = _described(stream)
+        if not has_decoder(stream):
+            return OutputError(
+                f"Cannot write {self._target}: {what}, language {stream.language or 'not stated'}, cannot be copied",
+                "Leave it out with --unfit drop.",
+            )
         others = [suffix for suffix in self._suffixes if suffix != ".m4v" and self._would_fit(suffix)]
         ways = [f"Write to {' or '.join(others)}"] if others else []
         if self._fit.holds_as_pcm(self._format, stream):
             ways.append("have it decoded to PCM with --unfit convert")
         ways.append("leave it out with --unfit drop")
         hint = ", or ".join(ways)
-        what = f"{stream.type} of codec {codec_name(stream)}"
         if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
             what += " whose sample rate cannot be told (it may be damaged)"
         return OutputError(
@@ -130,3 +136,9 @@ class _Planner:
             self.plan.covers.append(cover)
         else:
             self.plan.note(f"the cover picture is left out: {self._target.suffix} has no place for it")
+
+
+def _described(stream: Stream) -> str:
+    if has_decoder(stream):
+        return f"{stream.type} of codec {codec_name(stream)}"
+    return f"{stream.type} of a codec for which there is no decoder here (stream {stream.index}, id {stream.id:#x})"

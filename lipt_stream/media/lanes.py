@@ -43,6 +43,11 @@ class Lane:
     _jumps: int = 0  # of the file's clock, when the offset was taken from it
     _end: Fraction | None = None  # of the last packet, on the file's own clock
 
+    @property
+    def read_to(self) -> Fraction | None:
+        """Where the last packet ends, in seconds on a clock that goes on; None before the first."""
+        return None if self._end is None else self._end + self._offset
+
     def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
         """Whether this sound goes back in time, and the picture has not done so yet. Subtitles may overlap."""
         time = packet.dts if packet.dts is not None else packet.pts

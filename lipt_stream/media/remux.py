@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -28,6 +28,9 @@ from lipt_stream.media.timeline import Cut, FileClock
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the stubs alone
+
+_INTERLEAVED_SECONDS: Final = 15  # a packet may lie that far from others of its time; FFmpeg's muxers allow for ten
+_LONGEST_PAUSE_SECONDS: Final = 60  # of sound, after which it has ended
 
 
 class StreamCopy:
@@ -158,7 +161,7 @@ class StreamCopy:
             with reading(self._source_path):
                 self._source.seek(int((self._origin + self._cut.start) * av.time_base))
         clock = FileClock(self._source.format.name)
-        packets = _undamaged(self._source, [*wanted, self._video], self.notes)
+        packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video], self.notes), clock)
         for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
             time = packet.pts if packet.pts is not None else packet.dts
             start = (time or 0) * packet.time_base - self._origin
@@ -171,6 +174,31 @@ class StreamCopy:
         for lane in self._lanes.values():
             for packet in lane.rest():
                 yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
+
+    def _up_to_end(self, packets: Iterator[Packet[Stream]], clock: FileClock) -> Iterator[Packet[Stream]]:
+        """What must be read for the cut: `packets`, up to where nothing of it can come any more.
+
+        That is where picture and sound are both well past its end. A track of sound of which nothing more comes while
+        the picture goes on for long has ended; one that has not come at all may lie behind all pictures: it is awaited.
+        """
+        if self._cut.end is None:
+            yield from packets
+            return
+        past_end = self._origin + self._cut.end + _INTERLEAVED_SECONDS
+        sounds = {index: lane for index, lane in self._lanes.items() if lane.target.type == "audio"}
+        met_at: dict[int, Fraction] = {}  # by stream: where the picture was when its last packet came
+        for packet in packets:
+            yield packet  # which `clock` and its lane have seen when the next one is asked for
+            shown_to = clock.last
+            if shown_to is None:
+                continue
+            met_at[packet.stream_index] = shown_to
+            if shown_to >= past_end and all(
+                lane.read_to is not None
+                and (lane.read_to >= past_end or shown_to >= met_at.get(index, past_end) + _LONGEST_PAUSE_SECONDS)
+                for index, lane in sounds.items()
+            ):
+                return
 
     def _reaches_in(self, packet: Packet[Stream], start: Fraction) -> bool:
         """A subtitle that is on the screen when the cut begins is kept."""

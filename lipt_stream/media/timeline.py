@@ -64,13 +64,13 @@ class FileClock:
         self.offset = Fraction(0)
         self.jumps = 0
         self._counts_from_anywhere = may_be_joined(container_name)
-        self._last: Fraction | None = None  # when the last packet was decoded
+        self.last: Fraction | None = None  # when the last packet is decoded, `offset` included
         self._end = Fraction(0)  # of the picture shown last
         self._step = Fraction(1, 25)
 
     def saw(self, dts_seconds: Fraction, pts_seconds: Fraction, duration_seconds: Fraction) -> None:
         """The next packet of the picture; its duration 0 where unknown."""
-        time, last = dts_seconds + self.offset, self._last
+        time, last = dts_seconds + self.offset, self.last
         if last is not None:
             ahead = self._counts_from_anywhere and time > last + _JUMP_AHEAD_SECONDS
             if ahead or time <= last - _JUMP_BACK_SECONDS:
@@ -81,7 +81,7 @@ class FileClock:
             self._step = duration_seconds
         shown_until = pts_seconds + self.offset + self._step
         self._end = shown_until if last is None else max(self._end, shown_until)
-        self._last = time
+        self.last = time
 
 
 def may_be_joined(container_name: str) -> bool:

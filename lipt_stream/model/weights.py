@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pickle
 import re
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,18 @@ Origin: TypeAlias = Literal["lipt-stream", "reference"]
 
 FORMAT: Final = "lipt-stream/1"
 DAMAGED: Final = "It is damaged or incomplete: copy or download it again"
+# What torch raises of a broken checkpoint, depending on the byte that broke.
+_BROKEN: Final = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint (.pt)"
 
 
@@ -180,8 +193,7 @@ def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
         raise WeightsError(
             f"{path} holds more than tensors, and running code from it was refused", "Use weights you trust, as tensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        # A broken archive shows as any of these, depending on the byte that broke.
+    except _BROKEN as error:
         raise WeightsError(f"{path} cannot be read as a checkpoint ({_first_line(error)})", DAMAGED) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a network's tensors", NOT_WEIGHTS)

@@ -13,7 +13,7 @@ MIB = 2**20
 
 
 def peak_rss_mb() -> float:
-    """The most resident memory this process ever had, in MiB."""
+    """The most resident memory this process ever had, or had since `forget_peak_rss`, in MiB."""
     if sys.platform == "win32":
         return _windows_memory()[1] / MIB
     # Not ru_maxrss on Linux: it starts from what the parent held when it forked.
@@ -24,6 +24,15 @@ def peak_rss_mb() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes on macOS, KiB on the BSDs
+
+
+def forget_peak_rss() -> bool:
+    """Lets the peak count from what is resident now. False where the system cannot do so: all but Linux."""
+    switch = Path("/proc/self/clear_refs")  # proc(5): 5 resets VmHWM
+    if not switch.exists():
+        return False
+    switch.write_text("5")
+    return True
 
 
 def rss_mb() -> float:

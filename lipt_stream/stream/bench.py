@@ -28,7 +28,7 @@ from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.sink import Sink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
-from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb, rss_mb
 from lipt_stream.observe.timings import StageSummary, StageTimings
 from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
@@ -57,7 +57,8 @@ class BenchCase:
     media_fps: float | None
     tiles: int
     gpu: GpuSummary | None
-    peak_rss_mb: float
+    rss_before_mb: float  # of the process when the case began: former cases' networks stay compiled
+    peak_rss_mb: float  # of this case on Linux; elsewhere of all up to it
 
     @property
     def realtime_factor(self) -> float | None:
@@ -113,6 +114,8 @@ class _Bench:
     """The measurements of one film."""
 
     def __init__(self, plan: BenchPlan, film: Path, folder: Path) -> None:
+        forget_peak_rss()
+        self._rss_before_mb = rss_mb()
         self._plan = plan
         self._film = film
         self._results = (folder / f"result{n}{RESULT_SUFFIX}" for n in itertools.count())
@@ -147,6 +150,7 @@ class _Bench:
             media_fps=float(video.frame_rate) if video.frame_rate else None,
             tiles=self._plan.upscaler.plan(video.height, video.width).count,
             gpu=together.gpu,
+            rss_before_mb=self._rss_before_mb,
             peak_rss_mb=peak_mb,
         )
 

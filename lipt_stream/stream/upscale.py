@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,16 +171,13 @@ class _Tracker:
         self._report = report
         self._rate = RateMeter()
         self._frames = 0
-        self._first_pts: int | None = None
-        self._last_pts = 0
+        self._pts = array("q")
         self._end_pts = 0
 
     def __call__(self, frame: Frame) -> None:
         self._frames += 1
         self._rate.tick()
-        if self._first_pts is None:
-            self._first_pts = frame.pts
-        self._last_pts = frame.pts
+        self._pts.append(frame.pts)
         self._end_pts = frame.pts + frame.duration
         if self._report is not None:
             self._report(
@@ -195,15 +193,8 @@ class _Tracker:
 
     @property
     def media_seconds(self) -> float:
-        return float((self._end_pts - (self._first_pts or 0)) * self._time_base)
+        return float((self._end_pts - (self._pts[0] if self._pts else 0)) * self._time_base)
 
     def check(self, written: Path) -> tuple[Check, ...]:
         """What the written file holds, read afresh, against what was sent there."""
-        return quick_check(
-            written,
-            frames=self._frames,
-            first_pts_seconds=float((self._first_pts or 0) * self._time_base),
-            last_pts_seconds=float(self._last_pts * self._time_base),
-            end_seconds=float(self._end_pts * self._time_base),
-            tick_seconds=float(self._time_base),
-        )
+        return quick_check(written, pts=self._pts, end_pts=self._end_pts, time_base=self._time_base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import inf, isnan
 from typing import Final
@@ -43,6 +44,10 @@ def compare_films(
     """
     for kind in ("audio", "subtitle"):
         yield from _streams(source, result, kind, origins, picture_tolerance)
+    if source.covers or result.covers:
+        yield _covers(source.covers, result.covers)
+    if source.further_videos or result.further_videos:
+        yield _further_videos(source.further_videos, result.further_videos)
     if source.attachments or result.attachments:
         yield _attachments(source.attachments, result.attachments)
     if source.chapters or result.chapters:
@@ -214,6 +219,22 @@ def _offset(
     direction = "late" if off_ms > 0 else "early"
     reason = "" if ok else f"{abs(off_ms):.1f} ms {direction} against the picture, {limit_ms:.0f} are allowed"
     return Check(name, ok, f"{one:.1f} ms", f"{other:.1f} ms", reason)
+
+
+def _covers(source: Sequence[str], result: Sequence[str]) -> Check:
+    before, after = len(source), len(result)
+    missing = (Counter(source) - Counter(result)).total()
+    lost, extra = max(0, before - after), max(0, after - before)
+    counts = ((lost, "lost"), (missing - lost, "changed"), (extra, "not in the source"))
+    reason = "; ".join(f"{count} of {max(before, after)} {word}" for count, word in counts if count)
+    return Check("cover pictures", not reason, str(before), str(after), reason)
+
+
+def _further_videos(source: int, result: int) -> Check:
+    """Counted alone. What was not upscaled is not there, which was said when the result was made, and is said again."""
+    lost, extra = f"{source - result} lost: only the first is upscaled", f"{result - source} that the source lacks"
+    reason = lost if result < source else extra if result > source else ""
+    return Check("video tracks", not reason, str(1 + source), str(1 + result), reason)
 
 
 def _attachments(source: dict[str, str], result: dict[str, str]) -> Check:

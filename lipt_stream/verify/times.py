@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from math import isnan
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipt_stream.media.audit import picture_seconds
-from lipt_stream.verify.facts import NONE, Check
+from lipt_stream.media.audit import PictureTimes, picture_times
+from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 from lipt_stream.verify.pictures import ranges
 
 
@@ -107,44 +110,31 @@ def compare_durations(
     return Check(name, ok, before, after, "" if ok else f"{off_ms:+.1f} ms, {limit_ms:.1f} are allowed")
 
 
-def quick_check(
-    result: Path,
-    *,
-    frames: int,
-    first_pts_seconds: float,
-    last_pts_seconds: float,
-    end_seconds: float,
-    tick_seconds: float,
-) -> tuple[Check, ...]:
+def quick_check(result: Path, *, pts: Sequence[int], end_pts: int, time_base: Fraction) -> tuple[Check, ...]:
     """What can be told of a written file in moments, by reading its packets and decoding none.
 
-    `frames`: how many were written; `first_pts_seconds`, `last_pts_seconds`: their first and last timestamp;
-    `end_seconds`: where the last one ends (its own timestamp where that is not known); `tick_seconds`: the time base
-    they were written with. A film that began before zero may have been moved to begin there.
+    `pts`: the timestamps that were written, ascending; `end_pts`: where the last one ends (its own timestamp where that
+    is not known); both in units of `time_base`. A film that began before zero may have been moved to begin there.
     Raises InputError where the file cannot be read.
     """
-    return tuple(_quick(result, frames, first_pts_seconds, last_pts_seconds, end_seconds, tick_seconds))
+    tick = float(time_base)
+    meant = array("d", (time * tick for time in pts))
+    return tuple(_quick(picture_times(result), meant, end_pts * tick, tick))
 
 
-def _quick(result: Path, frames: int, first: float, last: float, end: float, tick: float) -> Iterator[Check]:
-    times, result_end = picture_seconds(result)
-    reason = "" if len(times) == frames else f"{frames} were written, the file holds {len(times)}"
-    yield Check("frames", not reason, str(frames), str(len(times)), reason)
-    if not frames or not times:
+def _quick(found: PictureTimes, meant: array[float], end: float, tick: float) -> Iterator[Check]:
+    written, held = len(meant), len(found.starts)
+    reason = "" if held == written else f"{written} were written, the file holds {held}"
+    yield Check("frames", not reason, str(written), str(held), reason)
+    if not written or not held:
         return
-    tolerance = 0.001 + tick  # Matroska counts in milliseconds
-    begin = max(first, 0.0)
-    ordered = _is_increasing(times)
-    off_ms = max(abs(times[0] - begin), abs((times[-1] - times[0]) - (last - first))) * 1000
-    reason = "" if ordered else "some do not increase"
-    if ordered and off_ms > 1000 * tolerance:
-        reason = f"first or last is off by {off_ms:.1f} ms"
-    yield Check("timestamps", not reason, _from_to(begin, begin + last - first), _from_to(times[0], times[-1]), reason)
-    meant, found = end - first, result_end - times[0]
-    off_ms = 1000 * (found - meant)
-    ok = end <= last or abs(off_ms) <= 1000 * (tolerance + (end - last) / 4)
-    yield Check("duration", ok, f"{meant:.3f} s", f"{found:.3f} s", "" if ok else f"off by {off_ms:+.1f} ms")
-
-
-def _from_to(first: float, last: float) -> str:
-    return f"{first:.3f} to {last:.3f} s"
+    tolerance = tolerance_seconds(tick, found.tick_seconds)
+    off_ms = 1000 * (found.starts[0] - max(meant[0], 0.0))
+    times = compare_times(meant, found.starts, tolerance)
+    if times.ok and abs(off_ms) > 1000 * tolerance:
+        times = replace(times, ok=False, detail=f"all are off by {off_ms:+.1f} ms")
+    yield times
+    length, told = end - meant[0], found.end_seconds - found.starts[0]
+    off_ms = 1000 * (told - length)
+    ok = end <= meant[-1] or abs(off_ms) <= 1000 * (tolerance + (end - meant[-1]) / 4)
+    yield Check("duration", ok, f"{length:.3f} s", f"{told:.3f} s", "" if ok else f"off by {off_ms:+.1f} ms")

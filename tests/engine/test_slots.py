@@ -252,3 +252,20 @@ def test_after_an_error_on_a_gpu_slots_are_free_once_drained(gpu: FakeGpu) -> No
     engine.drain()
     gpu.touch(engine.slots[0].staged_in, writes=True)
     gpu.touch(engine.slots[0].staged_out, writes=False)
+
+
+def test_a_gpu_that_has_failed_hides_no_first_error_when_it_is_drained(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After such an error CUDA answers every call with it, until the process ends."""
+    engine = on_gpu(gpu, 2)
+    tried: list[str] = []
+
+    def fail(stream: FakeStream) -> None:
+        tried.append(stream.name)
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(FakeStream, "synchronize", fail)
+    engine.submit(engine.slots[0])
+    engine.drain()
+    assert tried == list(module.STAGES)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipt_stream.errors import InputError
-from lipt_stream.media.audit import picture_seconds, read_film
+from lipt_stream.media.audit import picture_times, read_film
 from lipt_stream.media.audit_pictures import PictureFacts, PictureReader
 from lipt_stream.media.audit_thumbnails import Reducer, resolve_matrix, rgb_from_ycbcr
 
@@ -41,10 +41,11 @@ def test_packet_times_are_those_of_the_decoded_pictures(clip: Path) -> None:
     reader = PictureReader(clip)
     decoded = [picture.seconds for picture in reader.pictures(8, 8)]
     reader.close()
-    shown, end = picture_seconds(clip)
-    assert list(shown) == pytest.approx(decoded)
+    times = picture_times(clip)
+    assert list(times.starts) == pytest.approx(decoded)
     assert len(decoded) == 90
-    assert end == pytest.approx(90 * 1001 / 30000)
+    assert times.end_seconds == pytest.approx(90 * 1001 / 30000)
+    assert times.tick_seconds == pytest.approx(1 / 30000)
     assert reader.damaged == 0
     assert reader.sizes == {(480, 270)}
 
@@ -152,11 +153,27 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, clip: Path) -> None:
     for content in (b"", b"words", clip.read_bytes()[:2000]):
         path = tmp_path / "wrong.mp4"
         path.write_bytes(content)
-        for read in (read_film, picture_seconds, PictureReader):
+        for read in (read_film, picture_times, PictureReader):
             with pytest.raises(InputError, match=r"wrong\.mp4"):
                 read(path)
     with pytest.raises(InputError, match="directory"):
         read_film(tmp_path)
+
+
+def test_a_film_without_pictures_is_said_to_be_one_and_what_to_do(clip: Path, tmp_path: Path) -> None:
+    sound, broken = tmp_path / "sound.mp4", tmp_path / "broken.mp4"
+    for path, kind in ((sound, "audio"), (broken, "video")):
+        with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+            stream = target.add_stream_from_template(source.streams.get({kind: 0})[0])
+            for packet in source.demux(source.streams.get({kind: 0})[0]):
+                if packet.size:
+                    copy = av.Packet(bytes(packet) if kind == "audio" else bytes(packet.size))
+                    copy.pts, copy.dts, copy.time_base, copy.stream = packet.pts, packet.dts, packet.time_base, stream
+                    target.mux(copy)
+    with pytest.raises(InputError, match=r"Cannot audit .*sound\.mp4: it holds no video\. Name a file with pictures"):
+        read_film(sound)
+    with pytest.raises(InputError, match=r"Cannot audit .*broken\.mp4: no picture could be decoded\. It may be"):
+        PictureReader(broken)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +203,6 @@ def test_hdr_metadata_is_in_standard_units(shared: Path) -> None:
 def test_all_streams_of_an_odd_film(shared: Path) -> None:
     film = read_film(shared / "data" / "video" / "torture" / "multi_audio_subs_two_video_nasa.mp4")
     assert [s.kind for s in film.streams] == ["audio", "subtitle", "audio", "subtitle"]
-    assert film.others == ("video track",)
+    assert (film.further_videos, film.covers, film.others) == (1, (), ())
     chapters = read_film(shared / "data" / "video" / "torture" / "chapters_320x240_yuv444.mkv").chapters
     assert len(chapters) == 2

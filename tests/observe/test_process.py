@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lipt_stream.observe.process import describe_machine, peak_rss_mb, rss_mb, usable_cores
+from lipt_stream.observe.process import describe_machine, forget_peak_rss, peak_rss_mb, rss_mb, usable_cores
 
 
 def test_resident_memory_is_what_the_system_counts():
@@ -38,6 +38,16 @@ print(json.dumps([before, during, rss_mb(), peak_rss_mb()]))
     assert during >= before + 190
     assert after <= during - 150
     assert peak >= during - 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can")
+def test_the_peak_can_be_forgotten():
+    held = np.ones(200 * 2**20, np.uint8)
+    high = peak_rss_mb()
+    del held
+    assert peak_rss_mb() >= high - 1
+    assert forget_peak_rss()
+    assert peak_rss_mb() <= high - 150
 
 
 def test_the_machine_is_named():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.codec import CodecContext
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -34,6 +37,7 @@ from lipt_stream.verify.times import compare_times, unmatched_times
 COUNT = 40
 SIZE = 160, 90
 TICK = Fraction(1, 90_000)
+MILLISECOND = Fraction(1, 1_000)
 
 
 @dataclass(frozen=True)
@@ -327,50 +331,59 @@ def test_what_our_sink_writes_passes(clip: Path, tmp_path: Path, suffix: str) ->
     assert failures(Verification(quick_check(result, **report))) == {}
 
 
-def through_the_sink(path: Path, result: Path) -> dict[str, float]:
+def through_the_sink(path: Path, result: Path) -> dict[str, Any]:
     """The film with every sample doubled both ways; what `quick_check` wants to know of it."""
     source = FileSource(path)
     large = source.format.scaled(2)
     sink = FileSink(result, large, encoder=choose_encoder("libx264", options={"preset": "ultrafast"}), copy_from=path)
     small_planes, planes = source.format.new_planes(), large.new_planes()
-    times: list[Fraction] = []
-    end = Fraction(0)
+    pts: list[int] = []
+    end = 0
     while (frame := source.read(small_planes)) is not END:
         for small, plane in zip(small_planes, planes, strict=True):
             plane[...] = small.repeat(2, 0).repeat(2, 1)
         frame.planes = planes
         sink.write(frame)
-        times.append(frame.pts * large.time_base)
-        end = times[-1] + frame.duration * large.time_base
+        pts.append(frame.pts)
+        end = frame.pts + frame.duration
     sink.close()
     source.close()
-    return {
-        "frames": len(times),
-        "first_pts_seconds": float(times[0]),
-        "last_pts_seconds": float(times[-1]),
-        "end_seconds": float(end),
-        "tick_seconds": float(large.time_base),
-    }
+    return {"pts": pts, "end_pts": end, "time_base": large.time_base}
+
+
+def quick_failures(result: Path, pts: Sequence[int], end_pts: int, unit: Fraction = MILLISECOND) -> dict[str, str]:
+    return failures(Verification(quick_check(result, pts=pts, end_pts=end_pts, time_base=unit)))
 
 
 def test_the_quick_check_tells_counts_and_times(source: Path) -> None:
-    right = {
-        "frames": COUNT,
-        "first_pts_seconds": 0.0,
-        "last_pts_seconds": 1.560,
-        "end_seconds": 1.600,
-        "tick_seconds": 0.001,
-    }
-    assert failures(Verification(quick_check(source, **right))) == {}
-    for change, name in (
-        ({"frames": 41}, "frames"),
-        ({"first_pts_seconds": 0.1, "last_pts_seconds": 1.66, "end_seconds": 1.7}, "timestamps"),
-        ({"last_pts_seconds": 1.52}, "timestamps"),
-        ({"end_seconds": 1.64}, "duration"),
-    ):
-        assert list(failures(Verification(quick_check(source, **(right | change))))) == [name]
-    before_zero = right | {"first_pts_seconds": -0.5, "last_pts_seconds": 1.06, "end_seconds": 1.1}
-    assert failures(Verification(quick_check(source, **before_zero))) == {}, "such a film is moved to zero"
+    times = SOURCE.times_ms
+    assert quick_failures(source, times, 1600) == {}
+    assert list(quick_failures(source, times, 1640)) == ["duration"]
+    found = quick_failures(source, [*times[:5], 190, *times[5:]], 1600)
+    assert found["frames"] == "41 were written, the file holds 40"
+    assert found["timestamps"] == "none in the result at 0.190 s"
+    late = quick_failures(source, [time + 100 for time in times], 1700)
+    assert late == {"timestamps": "all are off by -100.0 ms"}
+    assert quick_failures(source, [time - 500 for time in times], 1100) == {}, "such a film is moved to zero"
+
+
+def test_the_quick_check_compares_every_time(write: Write) -> None:
+    """One in the middle alone; and a constant rate forced between a first and a last that are right."""
+    times = SOURCE.times_ms
+    one = write(GOOD.but(times_ms=(*times[:20], times[20] - 3, *times[21:])))
+    words = "1 of 40 are off, by up to 3.0 ms (2.0 are allowed): pictures 20"
+    assert quick_failures(one, times, 1600) == {"timestamps": words}
+    constant = write(GOOD.but(times_ms=tuple(40 * n for n in range(COUNT))))
+    found = quick_failures(constant, times, 1600)["timestamps"]
+    assert found.startswith("26 of 40 are off, by up to 7.0 ms (2.0 are allowed): pictures 1-2, 4-5")
+
+
+def test_a_coarse_source_excuses_no_shift_in_the_quick_check(write: Write) -> None:
+    """One that counts in pictures: some come late by a whole one."""
+    meant = [2 * n for n in range(COUNT)]
+    late = write(GOOD.but(times_ms=tuple(40 * n + (40 if 20 <= n < 22 else 0) for n in meant)))
+    found = quick_failures(late, meant, 2 * COUNT - 1, Fraction(1, 25))
+    assert found == {"timestamps": "1 of 40 are off, by up to 40.0 ms (2.0 are allowed): pictures 10"}
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -383,10 +396,7 @@ def test_the_quick_check_believes_a_short_last_picture(tmp_path: Path, suffix: s
     while (frame := source.read(planes)) is not END:
         sink.write(replace(frame, pts=33 * frame.index, duration=1 if frame.index == 28 else 33))
     sink.close()
-    checks = quick_check(
-        result, frames=29, first_pts_seconds=0, last_pts_seconds=0.924, end_seconds=0.925, tick_seconds=0.001
-    )
-    assert failures(Verification(checks)) == {}
+    assert quick_failures(result, range(0, 29 * 33, 33), 925) == {}
 
 
 def test_the_command_prints_a_table_or_one_object_and_exits_by_the_verdict(source: Path, write: Write) -> None:
@@ -474,3 +484,52 @@ def test_the_last_picture_of_an_mp4_is_no_longer_than_its_track(tmp_path: Path) 
             sink.write(replace(frame, pts=frame.index + 3 * (frame.index == 21), duration=1))
         sink.close()
     assert failures(verify(tmp_path / "source.mkv", tmp_path / "result.mp4")) == {}
+
+
+def with_stills(clip: Path, path: Path, covers: Sequence[bytes], videos: int = 1) -> Path:
+    """The clip's beginning in Matroska, with these JPEGs attached, and its picture so many times."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        tracks = [target.add_stream_from_template(source.streams.video[0]) for _ in range(videos)]
+        for number, data in enumerate(covers):
+            target.add_attachment(f"cover{number}.jpg", "image/jpeg", data)
+        packets = itertools.islice(source.demux(video=0), 10)
+        for packet, track in itertools.product([packet for packet in packets if packet.size], tracks):
+            target.mux_one(_copy(packet, track, 0))
+    return path
+
+
+def jpeg(gray: int) -> bytes:
+    encoder = CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 16, 16, "yuvj420p", MILLISECOND
+    picture = VideoFrame.from_ndarray(np.full((16, 16, 3), gray, np.uint8)).reformat(format="yuvj420p")
+    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
+
+
+def test_a_cover_that_is_lost_or_another_one_is_found(clip: Path, tmp_path: Path) -> None:
+    dark, light = jpeg(30), jpeg(200)
+    source = with_stills(clip, tmp_path / "source.mkv", [dark, light])
+    for covers, words in (
+        ([light, dark], None),
+        ([dark], "1 of 2 lost"),
+        ([], "2 of 2 lost"),
+        ([dark, jpeg(100)], "1 of 2 changed"),
+        ([dark, light, jpeg(100)], "1 of 3 not in the source"),
+    ):
+        found = failures(verify(source, with_stills(clip, tmp_path / "result.mkv", covers)))
+        assert found == ({} if words is None else {"cover pictures": words})
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_cover_goes_through_our_sink_unchanged(clip: Path, tmp_path: Path, suffix: str) -> None:
+    source, result = with_stills(clip, tmp_path / "source.mkv", [jpeg(30)]), tmp_path / f"large{suffix}"
+    through_the_sink(source, result)
+    verification = verify(source, result)
+    assert failures(verification) == {}
+    assert ("cover pictures", "1", "1") in {(check.name, check.source, check.result) for check in verification.checks}
+
+
+def test_a_second_video_track_that_is_lost_is_told(clip: Path, tmp_path: Path) -> None:
+    source = with_stills(clip, tmp_path / "source.mkv", [], videos=3)
+    for videos, words in ((3, None), (1, "2 lost: only the first is upscaled"), (4, "1 that the source lacks")):
+        found = failures(verify(source, with_stills(clip, tmp_path / "result.mkv", [], videos)))
+        assert found == ({} if words is None else {"video tracks": words})
