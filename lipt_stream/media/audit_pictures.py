@@ -63,8 +63,8 @@ class PictureFacts:
 
     @property
     def resolved_matrix(self) -> int:
-        """The matrix a player uses: the stated one, else BT.2020's by primaries, else by height."""
-        return resolve_matrix(self.matrix, self.primaries, self.height)
+        """The matrix a player uses: the stated one, else BT.2020's by primaries, else by size."""
+        return resolve_matrix(self.matrix, self.primaries, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +105,13 @@ class PictureReader:
             if self._stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
                 raise InputError(
                     f"Cannot audit {self.path}: there is no decoder for its video",
-                    "Convert it first, to H.264 for instance.",
+                    "Run `lipt-stream doctor`",
                 )
             share_decoding(self._stream, None)
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:
-                raise InputError(
-                    f"Cannot audit {self.path}: no picture could be decoded",
-                    "It may be damaged, encrypted or empty.",
-                )
+                raise InputError(f"Cannot audit {self.path}: no picture could be decoded", "Try to play it first")
             self._frames = chain([first], decoded)
             self.facts = _facts(first, self._stream)
 
