@@ -34,7 +34,11 @@ class PartFile:
         while self.path.stat().st_size:
             self.set_aside = self.keep()
             self._held = _hold(self.path)
-        _let_others_write(self.path, self._held)
+        try:
+            _let_others_write(self.path, self._held)
+        except BaseException:
+            self.remove()
+            raise
 
     def rename(self, name: Path) -> None:
         """Gives the file its final name, in place of any file that has it."""
