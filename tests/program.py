@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from lipt_stream.cli.main import build_app, main
@@ -18,12 +19,18 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 
 
-def run_program(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run` with both outputs captured, and with warnings as errors."""
+def _nothing() -> None: ...
+
+
+def run_program(
+    *arguments: str | Path, cwd: Path | None = None, before: Callable[[], None] = _nothing
+) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` with both outputs captured, and with warnings as errors. `before`, a module's function, is
+    called in the process first."""
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder) / "out", Path(folder) / "errors"
         words = [str(argument) for argument in arguments]
-        process = _FORKS.Process(target=_run, args=(words, out, errors, cwd))
+        process = _FORKS.Process(target=_run, args=(words, out, errors, cwd, before))
         process.start()
         process.join(PATIENCE_SECONDS)
         if process.exitcode is None:
@@ -33,11 +40,12 @@ def run_program(*arguments: str | Path, cwd: Path | None = None) -> subprocess.C
         return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), errors.read_text())
 
 
-def _run(words: list[str], out: Path, errors: Path, cwd: Path | None) -> None:
+def _run(words: list[str], out: Path, errors: Path, cwd: Path | None, before: Callable[[], None]) -> None:
     for place, number in ((out, 1), (errors, 2)):
         file = os.open(place, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
+    before()
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     warnings.simplefilter("error")
     if cwd is not None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.live_panel import LivePanel
+from lipt_stream.cli.screen import say_error, screen
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.live.report import LiveReport
@@ -118,7 +119,7 @@ def live(
     _refuse_idle(
         has_page=preview is not None, metrics=metrics, is_placed=(host, port) != (LOOPBACK, None), record_to=record_to
     )
-    console = Console(file=sys.stderr if as_json or stats == Path("-") else sys.stdout)
+    console = Console(file=screen(sys.stderr if as_json or stats == Path("-") else sys.stdout))
     session = LiveSession(
         address,
         [target for target in targets if target.kind != "preview"],
@@ -144,7 +145,7 @@ def live(
             report = session.run(on_stats=show, on_event=panel.say, stop=lambda: signals.stop.requested)
         except LiptError as error:
             if session.is_hanging:
-                typer.echo(f"error: {error}", err=True)
+                say_error(f"error: {error}")
                 _end_at_once(error.exit_code)
             raise
     if as_json:
@@ -153,7 +154,7 @@ def live(
         _summarise(report, console)
     exit_code = signals.exit_code if signals.received else 0
     if not exit_code and require_fps is not None and report.fps_out < require_fps:
-        typer.echo(f"missed: {report.fps_out:.2f} of {require_fps:g} fps", err=True)
+        say_error(f"missed: {report.fps_out:.2f} of {require_fps:g} fps")
         exit_code = MISSED_RATE
     if not signals.received:
         exit_code = _failed_sinks(report) or exit_code
@@ -166,7 +167,7 @@ def _failed_sinks(report: LiveReport) -> int:
     """A line for each sink that never worked, or can work no more, and the exit code that this is worth."""
     failed = [sink for sink in report.sinks if sink.state == "failed"]
     for sink in failed:
-        typer.echo(f"error: {sink.name}: {sink.detail}", err=True)
+        say_error(f"error: {sink.name}: {sink.detail}")
     return 1 if failed else 0
 
 
@@ -208,15 +209,14 @@ def _threshold(text: str) -> int | None:
 
 @contextlib.contextmanager
 def _stats_file(path: Path | None, say: Callable[[str], None]) -> Generator[Callable[[Mapping[str, Any]], None]]:
-    """Writes each line whole, and at once. A full disk costs lines, which is said once, and not the session."""
+    """Writes each line whole, and at once. A full disk, or a reader that has gone, costs lines, which is said once, and
+    not the session."""
     if path is None:
         yield _say_nothing
         return
-    if path == Path("-"):
-        yield _print_line
-        return
     try:
-        file = path.open("ab", buffering=0)
+        to_stdout = path == Path("-")
+        file = FileIO(sys.stdout.fileno(), "w", closefd=False) if to_stdout else path.open("ab", buffering=0)
     except OSError as error:
         raise OutputError(f"Cannot write {path}: {os.strerror(error.errno or 0)}", "Check the folder") from error
     has_failed = False
@@ -237,11 +237,6 @@ def _stats_file(path: Path | None, say: Callable[[str], None]) -> Generator[Call
 
 def _say_nothing(line: Mapping[str, Any]) -> None:
     del line
-
-
-def _print_line(line: Mapping[str, Any]) -> None:
-    sys.stdout.write(json_line(line) + "\n")
-    sys.stdout.flush()
 
 
 def _append(file: FileIO, data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 from typer.core import TyperGroup
 
+from lipt_stream.cli.screen import say_error
 from lipt_stream.errors import LiptError
 from lipt_stream.media.redact import redact
 
@@ -100,10 +101,10 @@ def main() -> None:
     except LiptError as error:
         if os.environ.get("LIPT_DEBUG"):
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        say_error(f"error: {error}")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)  # noqa: T201
+        say_error("stopped")
         raise SystemExit(130) from None
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): not an error of ours, and nothing is left to tell it.
@@ -112,9 +113,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("LIPT_DEBUG"):
             raise
-        print(  # noqa: T201
+        say_error(
             f"error: a defect in lipt-stream, {type(error).__name__}: {error}. "
-            "Please report it with the output of `lipt-stream --debug ...`",
-            file=sys.stderr,
+            "Please report it with the output of `lipt-stream --debug ...`"
         )
         raise SystemExit(1) from None

@@ -117,7 +117,7 @@ def print_summary(report: Report, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, soft_wrap=True, highlight=False, markup=False)
 
-    state = "" if report.complete else " (stopped early: partial)"
+    state = "" if report.ok else " (a check failed: partial)" if report.complete else " (stopped early: partial)"
     say(f"{report.output or 'nothing kept'}{state}")
     say(f"  {report.source} -> {report.target}, {report.media_seconds:.2f} s of film")
     damaged = f", {report.frames_concealed} damaged" if report.frames_concealed else ""

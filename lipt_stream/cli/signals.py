@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+import typer
+
+from lipt_stream.cli.screen import say_error
 from lipt_stream.stream.pipeline import Stop
 
 
@@ -29,19 +31,24 @@ class Signals:
             raise KeyboardInterrupt
         self.received = number
         self.stop.request()
-        sys.stderr.write(f"\nstopping: {self._consequence} (once more to end at once)\n")
+        with suppress(RuntimeError):  # this thread may be amid another line
+            say_error(f"\nstopping: {self._consequence} (once more to end at once)")
 
 
 @contextmanager
 def stopping_on_signals(consequence: str = "finishing the frames in flight") -> Generator[Signals]:
     """Within this block the two signals set `Signals.stop`; afterwards they do what they did before.
 
-    `consequence` is what the user is told of the first signal.
+    `consequence` is what the user is told of the first signal. The second ends the block, and the command with
+    `exit_code`.
     """
     signals = Signals(consequence)
     before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
+    except KeyboardInterrupt:
+        say_error("stopped")
+        raise typer.Exit(signals.exit_code) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

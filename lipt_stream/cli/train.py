@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from lipt_stream.cli.screen import screen
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
 from lipt_stream.engine.upscaler import pick_device
@@ -81,7 +83,7 @@ def train_network(
     chosen = pick_device(device)
     if threads:
         torch.set_num_threads(threads)
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False)
     checkpoint = open_run(spec, out, resume=resume)
     folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
     materials = load_materials(spec, folders, chosen)

@@ -13,6 +13,7 @@ from rich.console import Console
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.progress import display, print_summary
+from lipt_stream.cli.screen import say_error, screen
 from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import LiptError, OutputError, SettingsError
@@ -93,7 +94,7 @@ def upscale(
     inputs, target = _inputs_and_output(paths, output, overwrite=overwrite)
     jobs = plan_jobs(inputs, target, spec.scale, overwrite=overwrite)
     make_folder(target)
-    console = Console(file=sys.stderr if as_json else sys.stdout)
+    console = Console(file=screen(sys.stderr if as_json else sys.stdout))
     with stopping_on_signals() as signals:
         batch = _Batch(spec, start_seconds, end_seconds, overwrite, console, quiet, signals)
         batch.run(jobs)
@@ -160,7 +161,7 @@ class _Batch:
                 self._run_one(job)
             except LiptError as error:
                 self.failures.append((job, error))
-                typer.echo(f"error: {error}", err=True)
+                say_error(f"error: {error}")
 
     def _run_one(self, job: Job) -> None:
         with display(job.input.name, self._console, quiet=self._quiet, device=self._spec.device) as show:
@@ -176,13 +177,15 @@ class _Batch:
                 stop=self._signals.stop,
             )
         self.reports.append(report)
+        if _is_faulty(report):
+            say_error(f"error: {job.output} {_fault(report)}")
 
     def summarise(self) -> None:
         for report in self.reports:
             print_summary(report, self._console)
         if self.failures:
             names = ", ".join(job.input.name for job, _ in self.failures)
-            typer.echo(f"{len(self.failures)} of {len(self.failures) + len(self.reports)} failed: {names}", err=True)
+            say_error(f"{len(self.failures)} of {len(self.failures) + len(self.reports)} failed: {names}")
 
     def to_json(self, *, single: bool) -> dict[str, object]:
         if single:
@@ -197,3 +200,13 @@ class _Batch:
         if self._signals.received:
             return self._signals.exit_code
         return 0 if not self.failures and all(report.ok for report in self.reports) else 1
+
+
+def _is_faulty(report: Report) -> bool:
+    return report.complete and not report.ok
+
+
+def _fault(report: Report) -> str:
+    """What is wrong with a film that was upscaled to its end."""
+    failed = "; ".join(f"{check.name} ({check.detail})" for check in report.checks if not check.ok)
+    return f"does not hold what was written to it: {failed}. It is kept as {report.output}: try again, or report it"

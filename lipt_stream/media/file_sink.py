@@ -23,6 +23,7 @@ from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt
 from lipt_stream.media.hdr import hdr_options, loses_hdr
+from lipt_stream.media.part_file import PartFile, part_path
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
@@ -37,10 +38,11 @@ class FileSink:
 
     The container follows the suffix. The encoder's clock is `format.time_base`, so a variable frame rate comes out
     as it went in; colour tags, sample aspect ratio, rotation and static HDR metadata are written. The file is called
-    `NAME.part` until `close` has finished it.
+    `NAME.part` until `close`. What a killed run left under that name is kept under one that says partial.
 
     All that can be refused is refused here, before any work: OutputError for the path, an existing file without
-    `overwrite`, a size, codec or copied stream that encoder or container cannot hold; SettingsError for a wrong cut.
+    `overwrite`, one that another run writes, a size, codec or copied stream that encoder or container cannot hold;
+    SettingsError for a wrong cut.
     `start_seconds`, `end_seconds` cut the copied streams as they cut the picture. `threads` None: the encoder's own.
     `unfit`: what becomes of sound and subtitles that the container cannot hold.
     """
@@ -76,18 +78,19 @@ class FileSink:
         self._copies = None
         if copy_from is not None:
             self._copies = StreamCopy(copy_from, self.path, cut, sorted(self._encoder.info.suffixes), unfit)
-        self._part = self.path.with_name(self.path.name + ".part")
         try:
             with writing(self.path):
-                self._part.touch()
+                self._part = PartFile(self.path)
         except OutputError:
             self._release_copies()
             raise
+        if self._part.set_aside:
+            self._own_notes.append(f"what a run that was killed had written is kept in {self._part.set_aside}")
         try:
             self._open()
         except BaseException:
             self._release_copies()
-            self._part.unlink(missing_ok=True)
+            self._part.remove()
             raise
 
     @property
@@ -105,12 +108,14 @@ class FileSink:
             )
 
     def _check_target(self, copy_from: Path | None) -> None:
-        if self.path.is_dir():
-            raise OutputError(f"Cannot write {self.path}: it is a directory", "Name a file.")
-        if self.path.exists() and not self.path.is_file():
-            raise OutputError(f"Cannot write {self.path}: it is a pipe or a device", "Name a file.")
-        if copy_from is not None and self.path.exists() and self.path.samefile(copy_from):
-            raise OutputError(f"Cannot write {self.path}: it is the source itself", "Choose another name.")
+        part = part_path(self.path)
+        for place, what in ((self.path, "it"), (part, f"{part.name}, as it is called until it is whole,")):
+            if place.is_dir():
+                raise OutputError(f"Cannot write {self.path}: {what} is a directory", "Name a file.")
+            if place.exists() and not place.is_file():
+                raise OutputError(f"Cannot write {self.path}: {what} is a pipe or a device", "Name a file.")
+            if copy_from is not None and place.exists() and place.samefile(copy_from):
+                raise OutputError(f"Cannot write {self.path}: {what} is the source itself", "Choose another name.")
         self._refuse_existing()
 
     def _refuse_existing(self) -> None:
@@ -131,7 +136,7 @@ class FileSink:
     def _open(self) -> None:
         with writing(self.path):
             self._container = av.open(
-                f"file:{self._part}", "w", format=self._container_name, container_options=self._muxer_options()
+                f"file:{self._part.path}", "w", format=self._container_name, container_options=self._muxer_options()
             )
             stream = self._container.add_stream(self._encoder.name, self.format.frame_rate or 25)
             assert isinstance(stream, VideoStream)
@@ -170,8 +175,7 @@ class FileSink:
         return {"movflags": "hybrid_fragmented+delay_moov+frag_keyframe"}
 
     def write(self, frame: Frame) -> None:
-        if self._state != "open":
-            raise ValueError(f"{self.path} is finished and takes no more pictures")
+        self._refuse_unless_open()
         if self.frames_written == 0:
             self._configure_encoder(frame)
         with self._muxing():
@@ -254,9 +258,14 @@ class FileSink:
                 self._durations[last.pts] = max(1, self._end_pts - self._first_pts - decoded_span)
         self._mux(packets)
 
-    def close(self) -> None:
-        if self._state == "closed":
-            return
+    def finish(self) -> Path:
+        """Drains the encoder, finishes the copied streams and ends the file: it is whole, and not yet under its name.
+
+        Returns where it is until `close` or `abort`. Raises OutputError; call `abort` then.
+        """
+        if self._state == "whole":
+            return self._part.path
+        self._refuse_unless_open()
         if self.frames_written == 0:
             raise OutputError(f"Nothing was written to {self.path}: no picture came")
         with self._muxing():
@@ -264,14 +273,26 @@ class FileSink:
             if self._copies:
                 self._copies.finish(self._container)
             self._end_file()
-            self._refuse_existing()
-            self._part.replace(self.path)
         self._release_copies()
+        self._state = "whole"
+        return self._part.path
+
+    def close(self) -> None:
+        if self._state == "closed":
+            return
+        self.finish()
+        with writing(self.path):
+            self._refuse_existing()
+            self._part.rename(self.path)
         self._state = "closed"
+
+    def _refuse_unless_open(self) -> None:
+        if self._state != "open":
+            raise ValueError(f"{self.path} is finished and takes no more pictures")
 
     def _end_file(self) -> None:
         self._container.close()
-        if self._aspect_is_lost and not matroska_aspect.write_display_aspect(self._part, self._display_aspect):
+        if self._aspect_is_lost and not matroska_aspect.write_display_aspect(self._part.path, self._display_aspect):
             self._own_notes.append(f"the sample aspect ratio {self.format.sample_aspect_ratio} could not be written")
 
     @property
@@ -279,37 +300,39 @@ class FileSink:
         return Fraction(self.format.width, self.format.height) * self.format.sample_aspect_ratio
 
     def abort(self) -> Path | None:
-        """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays."""
+        """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays. One that `finish`
+        has ended is kept as it is."""
         if self._state == "closed":
             return None
-        failed, self._state = self._state == "failed", "closed"
-        kept: Path | None = None
         try:
-            if self.frames_written and not failed:
+            if self._state == "open" and self.frames_written:
+                self._state = "failed"  # what is interrupted here is not tried again
                 self._drain()
         except AV_ERRORS as error:
             self._own_notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
+        finally:  # a second Ctrl-C ends the draining, and no more
+            kept = self._keep()
+        return kept
+
+    def _keep(self) -> Path | None:
+        is_whole = self._state == "whole"
+        if not is_whole:
+            self._end_partial_file()
+        kept = None
+        if is_whole or (self.frames_written and plays(self._part.path)):
+            kept = self._part.keep()
+        else:
+            self._part.remove()
+        self._state = "closed"
+        return kept
+
+    def _end_partial_file(self) -> None:
         try:
             self._end_file()
         except AV_ERRORS as error:
-            self._own_notes.append(f"the partial file could not be ended: {output_error(error, self._part).message}")
+            why = output_error(error, self._part.path).message
+            self._own_notes.append(f"the partial file could not be ended: {why}")
         self._release_copies()
-        if self.frames_written and plays(self._part):
-            kept = self._partial_name()
-            self._part.replace(kept)
-        else:
-            self._part.unlink(missing_ok=True)
-        return kept
-
-    def _partial_name(self) -> Path:
-        """NAME.partial.EXT, numbered where an earlier partial result has that name."""
-        number = 1
-        while True:
-            middle = ".partial" if number == 1 else f".partial-{number}"
-            name = self.path.with_name(f"{self.path.stem}{middle}{self.path.suffix}")
-            if self._overwrite or not name.exists():
-                return name
-            number += 1
 
     def _release_copies(self) -> None:
         if self._copies:

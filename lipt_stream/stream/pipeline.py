@@ -7,7 +7,8 @@
 
 The slots are the only bound: three queues that can never hold more than `depth` slots between them. END travels behind
 the last frame. When a stage raises, every queue is closed, so that no stage waits for one that died; the threads are
-joined and the first error is raised to the caller with its own traceback.
+waited for and the first error is raised to the caller with its own traceback. KeyboardInterrupt, which a second signal
+raises in the main thread at any place, is such an error: no thread is left at work with source or sink.
 """
 
 from __future__ import annotations
@@ -151,6 +152,33 @@ class _Journey:
                 queue.close()
 
 
+class _StageThread:
+    """A stage in a thread of its own."""
+
+    def __init__(self, journey: _Journey, name: str, stage: Callable[[], None]) -> None:
+        self._journey = journey
+        self._stage = stage
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._journey.guarded(self._stage)
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Waits for the end, whatever signals come meanwhile.
+
+        Not by `join` alone: where an exception interrupts it, it takes the thread for dead (python/cpython#90882).
+        """
+        while not self._ended.is_set():
+            self._journey.guarded(self._wait_for_end)
+        self._thread.join()
+
+    def _wait_for_end(self) -> None:
+        self._ended.wait()
+
+
 def _no_progress(frame: Frame) -> None:
     del frame
 
@@ -174,14 +202,12 @@ def run(
     stop = stop or Stop()
     journey = _Journey(source, engine, sink, timings or StageTimings(), stop)
     threads = [
-        threading.Thread(target=journey.guarded, args=(journey.decode,), name="lipt-decode"),
-        threading.Thread(target=journey.guarded, args=(lambda: journey.encode(progress),), name="lipt-encode"),
+        _StageThread(journey, "lipt-decode", journey.decode),
+        _StageThread(journey, "lipt-encode", lambda: journey.encode(progress)),
     ]
-    for thread in threads:
-        thread.start()
     journey.guarded(journey.upscale)
     for thread in threads:
-        thread.join()
+        thread.wait()
     engine.drain()  # after an error frames may be in flight, whose slots would be written into later
     if journey.error is not None:
         raise journey.error

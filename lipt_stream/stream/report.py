@@ -18,11 +18,12 @@ class Report:
 
     `frames_dropped` is frames_in - frames_out and 0 in a complete run: files are never dropped from.
     `frames_concealed` counts damaged pictures that were replaced or skipped by the decoder.
+    `output` has the name that was asked for where `ok`; else one that says partial, or is None where nothing plays.
     """
 
     input: str
     output: str | None
-    complete: bool  # False: stopped early; `output` then is a partial file, or None
+    complete: bool  # False: stopped early
     frames_in: int
     frames_out: int
     frames_concealed: int

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler, pick_device
-from lipt_stream.errors import LiptError, SettingsError
+from lipt_stream.errors import InputError, LiptError, SettingsError
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
@@ -74,8 +74,8 @@ def upscale_file(
 
     `upscaler` may be given to serve several files, and its scale then holds, not that of `spec`; it is made from `spec`
     otherwise. `start_seconds` and `end_seconds` cut by presentation time, counted from the film's beginning. The result
-    is written beside its final name and renamed when whole; after an error or a `stop` what was finished is kept under
-    a name that says partial.
+    is written beside its final name, read again, and renamed where it holds what was written; after an error, a `stop`
+    or a failed check it is kept under a name that says partial, as far as it plays.
     `progress` is called from the encode thread after every frame.
     Raises InputError, OutputError, SettingsError, WeightsError or DeviceError; the source and the output's container
     and encoder are checked before the network is loaded.
@@ -117,7 +117,7 @@ def upscale_file(
             engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
-            written = _finish(sink, Path(output_path), counts)
+            written, checks = _finish(sink, tracker, counts)
         except LiptError as error:
             kept = sink.abort()
             if kept is not None:
@@ -151,15 +151,19 @@ def upscale_file(
         peak_rss_mb=peak_rss_mb(),
         stages=timings.summary(),
         notes=(*source.notes, *sink.notes),
-        checks=() if counts.cancelled else tracker.check(Path(output_path)),
+        checks=checks,
     )
 
 
-def _finish(sink: FileSink, output: Path, counts: Counts) -> Path | None:
+def _finish(sink: FileSink, tracker: _Tracker, counts: Counts) -> tuple[Path | None, tuple[Check, ...]]:
+    """Where the result is, and what was checked before it got its name."""
     if counts.cancelled:
-        return sink.abort()
+        return sink.abort(), ()
+    checks = tracker.check(sink.finish())
+    if not all(check.ok for check in checks):
+        return sink.abort(), checks
     sink.close()
-    return output
+    return sink.path, checks
 
 
 class _Tracker:
@@ -197,4 +201,7 @@ class _Tracker:
 
     def check(self, written: Path) -> tuple[Check, ...]:
         """What the written file holds, read afresh, against what was sent there."""
-        return quick_check(written, pts=self._pts, end_pts=self._end_pts, time_base=self._time_base)
+        try:
+            return quick_check(written, pts=self._pts, end_pts=self._end_pts, time_base=self._time_base)
+        except InputError as error:
+            return (Check("readable", False, "yes", "no", error.message),)

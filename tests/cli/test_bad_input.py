@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lipt_stream.cli.main import main
+from lipt_stream.media.file_sink import FileSink
 from lipt_stream.model.catalog import find, path_of
 from lipt_stream.model.weights import load_weights, save_weights
 
@@ -334,6 +336,39 @@ def test_weights_of_another_scale(upscale: Command, clip: Path) -> None:
     assert done.code == 2
     assert "upscales x2, not x3. Use --scale 2" in done.line
     assert nothing_written()
+
+
+def test_the_source_under_the_name_of_the_results_part(upscale: Command, clip: Path) -> None:
+    shutil.copy(clip, "film.mp4.part")
+    done = upscale("film.mp4.part", "film.mp4", *CPU, "--overwrite")
+    assert done.code == 1
+    assert "film.mp4.part, as it is called until it is whole, is the source itself. Choose another name" in done.line
+    assert Path("film.mp4.part").read_bytes() == clip.read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--quiet", "--json", "--overwrite"])
+def test_a_result_that_lost_a_picture(
+    upscale: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    film = write_film(tmp_path / "film.mkv")
+    real, count = FileSink._mux, iter(range(1000))
+
+    def losing(sink: FileSink, packets: list[av.Packet]) -> None:
+        real(sink, [packet for packet in packets if next(count) != 3])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FileSink, "_mux", losing)
+    done = upscale(film, "x.mkv", *CPU, option)
+    assert done.code == 1
+    assert "x.mkv does not hold what was written to it: frames (8 were written, the file holds 7)" in done.line
+    assert "It is kept as x.partial.mkv" in done.line
+    assert [path.name for path in Path.cwd().iterdir()] == ["x.partial.mkv"], "nothing looks finished"
+    if option == "--quiet":
+        assert done.out == ""
+    elif option == "--json":
+        report = json.loads(done.out)
+        assert (report["ok"], report["complete"], report["output"]) == (False, True, "x.partial.mkv")
+    else:
+        assert done.out.startswith("x.partial.mkv (a check failed: partial)")
 
 
 def test_a_copy_of_a_film_with_a_strange_name(upscale: Command, tmp_path: Path, clip: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from lipt_stream import InputError, OutputError, PipelineSpec, Upscaler, upscale_file
+from lipt_stream import InputError, LiptError, OutputError, PipelineSpec, Upscaler, upscale_file
 from lipt_stream.stream.upscale import Progress
 
 SPEC = PipelineSpec(model="nano", device="cpu", depth=2, encoder_options={"preset": "ultrafast"})
@@ -101,7 +101,9 @@ def test_an_interrupt_while_torch_loads_is_no_traceback(clip: Path, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_run_leaves_a_part_that_plays(clip: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_a_part_that_plays_and_the_next_run_keeps_it(
+    clip: Path, tmp_path: Path, upscaler: Upscaler
+) -> None:
     """No handler runs on SIGKILL: what is there then is what the container promises."""
     result = tmp_path / "large.mkv"
     command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(result), "--model", "nano", "-q"]
@@ -114,7 +116,21 @@ def test_a_killed_run_leaves_a_part_that_plays(clip: Path, tmp_path: Path) -> No
     process.kill()
     process.wait()
     assert [path.name for path in tmp_path.iterdir()] == ["large.mkv.part"]
-    assert playable_frames(part, "matroska") > 0
+    frames = playable_frames(part, "matroska")
+    assert frames > 0
+    report = upscale_file(clip, result, spec=SPEC, upscaler=upscaler, end_seconds=0.2)
+    kept = tmp_path / "large.partial.mkv"
+    assert report.ok
+    assert [note for note in report.notes if str(kept) in note]
+    assert sorted(tmp_path.iterdir()) == [result, kept]
+    assert playable_frames(kept) == frames
+
+
+def test_a_run_that_fails_early_leaves_a_strangers_part(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "large.mp4.part").write_bytes(b"a download")
+    with pytest.raises(LiptError):
+        upscale_file(clip, tmp_path / "large.mp4", spec=PipelineSpec(model="nowhere.safetensors"))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a download"]
 
 
 @pytest.fixture

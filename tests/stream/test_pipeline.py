@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from fractions import Fraction
@@ -130,6 +132,29 @@ def test_stopping_finishes_what_is_in_flight(upscaler: Upscaler, stop_after: int
     assert counts.frames_in == counts.frames_out == len(sink.seen) >= stop_after
     assert sink.seen == [(i, i, i) for i in range(len(sink.seen))]
     assert counts.frames_out <= stop_after + 4 + 1, "no more than the slots in flight"
+
+
+def test_interrupts_while_the_last_frames_are_written_leave_no_thread_at_work(upscaler: Upscaler) -> None:
+    """As by a second and a third Ctrl-C, when the main thread has nothing left to do but to wait."""
+
+    class Interrupting(Collecting):
+        ended = False
+
+        def write(self, frame: Frame) -> None:
+            super().write(frame)
+            if frame.index == 2:
+                for _ in range(2):
+                    time.sleep(0.2)
+                    os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
+                self.ended = True
+
+    sink = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        run(SyntheticSource(VIDEO, 5), engine_of(upscaler, VIDEO, 5), sink)
+    assert sink.ended
+    assert len(sink.seen) == 3, "nothing is written after an interrupt but what was being written"
+    assert not threads_of_ours()
 
 
 def test_a_slow_sink_holds_the_source_back(upscaler: Upscaler) -> None:

@@ -155,8 +155,29 @@ def test_a_written_file_that_lost_a_picture_is_not_ok(
     monkeypatch.setattr(FileSink, "_mux", losing)
     report = upscale_file(clip, tmp_path / "large.mkv", spec=SPEC, upscaler=upscaler, end_seconds=1.0)
     assert report.frames_dropped == 0
+    assert report.complete
     assert not report.ok
     assert "the file holds 29" in next(check.detail for check in report.checks if check.name == "frames")
+    assert report.output == str(tmp_path / "large.partial.mkv")
+    assert [str(path) for path in tmp_path.iterdir()] == [report.output], "nothing looks finished"
+    assert len(video_times(Path(report.output))) == 29
+
+
+def test_a_written_file_that_cannot_be_read_again_is_kept_and_not_ok(
+    clip: Path, tmp_path: Path, upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = FileSink.finish
+
+    def damaging(sink: FileSink) -> Path:
+        part = real(sink)
+        part.write_bytes(bytes(part.stat().st_size))  # as a disk that fails may give it back
+        return part
+
+    monkeypatch.setattr(FileSink, "finish", damaging)
+    report = upscale_file(clip, tmp_path / "large.mp4", spec=SPEC, upscaler=upscaler, end_seconds=0.2)
+    assert [(check.name, check.ok) for check in report.checks] == [("readable", False)]
+    assert report.output == str(tmp_path / "large.partial.mp4")
+    assert [str(path) for path in tmp_path.iterdir()] == [report.output]
 
 
 def test_an_existing_result_is_kept(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:

@@ -1,0 +1,101 @@
+"""The file in which a result grows until it is whole: `NAME.part`, written by one run at a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from lipt_stream.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+def part_path(result: Path) -> Path:
+    """What `result` is called until it is whole."""
+    return result.with_name(result.name + ".part")
+
+
+class PartFile:
+    """Makes `NAME.part` beside `result`, empty, and holds it for this run alone until it is renamed or removed.
+
+    What is there already was left by a run that was killed: it is set aside under a partial name (`set_aside`). Raises
+    OutputError where another run writes it, and OSError.
+    """
+
+    def __init__(self, result: Path) -> None:
+        self._result = result
+        self.path = part_path(result)
+        self.set_aside: Path | None = None
+        self._held = _hold(self.path)
+        while self.path.stat().st_size:
+            self.set_aside = self.keep()
+            self._held = _hold(self.path)
+        try:
+            _let_others_write(self.path, self._held)
+        except BaseException:
+            self.remove()
+            raise
+
+    def rename(self, name: Path) -> None:
+        """Gives the file its final name, in place of any file that has it."""
+        self.path.replace(name)
+        self._held.close()
+
+    def keep(self) -> Path:
+        """Renames the file to NAME.partial.EXT, numbered where there is one already, and returns that."""
+        number = 1
+        while (name := self._partial_name(number)).exists():
+            number += 1
+        self.rename(name)
+        return name
+
+    def _partial_name(self, number: int) -> Path:
+        middle = ".partial" if number == 1 else f".partial-{number}"
+        return self._result.with_name(f"{self._result.stem}{middle}{self._result.suffix}")
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._held.close()
+
+
+def _hold(path: Path) -> BinaryIO:
+    """`path`, made where it is missing, its content untouched; locked until what is returned is closed."""
+    while True:
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("ab"))
+            if sys.platform == "win32":
+                return file  # closed: an open file cannot be renamed there, so one that another run writes is safe
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                result = path.with_suffix("")
+                raise OutputError(f"Cannot write {result}: another run writes it", "Choose another name.") from None
+            except OSError:
+                pass  # a file system without locks
+            if _is_called(path, file):  # else the run that held it has just renamed it
+                stack.pop_all()
+                return file
+
+
+def _is_called(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _let_others_write(path: Path, held: BinaryIO) -> None:
+    """Gives up a lock that also keeps FFmpeg, which opens the file by itself, from writing: Linux makes such ones on
+    SMB shares (flock(2))."""
+    if sys.platform == "win32":
+        return
+    try:
+        with path.open("r+b", buffering=0) as other:
+            other.write(b"\0")
+            other.truncate(0)
+    except PermissionError:
+        fcntl.flock(held, fcntl.LOCK_UN)

@@ -1,0 +1,102 @@
+"""A reader who goes away hears no more, and the run goes on to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from lipt_stream.cli import live_panel, progress
+from tests.program import run_program
+
+CPU = ("--device", "cpu", "--model", "nano")
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def lose_reader(*numbers: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for number in numbers:
+        os.dup2(write, number)
+    os.close(write)
+
+
+def without_a_reader_of_lines() -> None:
+    progress.PLAIN_INTERVAL_SECONDS = live_panel.PLAIN_INTERVAL_SECONDS = 0  # type: ignore[misc]
+    lose_reader(1)
+
+
+def without_any_reader() -> None:
+    progress.PLAIN_INTERVAL_SECONDS = live_panel.PLAIN_INTERVAL_SECONDS = 0  # type: ignore[misc]
+    lose_reader(1, 2)
+
+
+def without_a_reader_of_the_bar() -> None:
+    os.environ["FORCE_COLOR"] = "1"  # rich then takes anything for a terminal
+    lose_reader(1, 2)
+
+
+def without_a_reader_of_errors() -> None:
+    progress.PLAIN_INTERVAL_SECONDS = 0
+    lose_reader(2)
+
+
+BEFORE = [without_a_reader_of_lines, without_a_reader_of_the_bar]
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=lambda before: before.__name__)
+def test_a_film_is_finished(clip: Path, tmp_path: Path, before: Callable[[], None]) -> None:
+    done = run_program("upscale", clip, tmp_path / "x.mp4", *CPU, "--end", "0.5", before=before)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]
+    assert frames_of(tmp_path / "x.mp4") == 15
+
+
+def test_json_is_printed_though_nobody_reads_the_progress(clip: Path, tmp_path: Path) -> None:
+    done = run_program(
+        "upscale", clip, tmp_path / "x.mp4", *CPU, "--end", "0.2", "--json", before=without_a_reader_of_errors
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"]
+
+
+def test_films_after_one_that_fails_are_upscaled(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"not a film")
+    (tmp_path / "b.mp4").symlink_to(clip)
+    words = ("upscale", tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/out/", *CPU, "--end", "0.2")
+    assert run_program(*words, before=without_any_reader).returncode == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b_2x.mp4"]
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=lambda before: before.__name__)
+@pytest.mark.parametrize("stats", [(), ("--stats", "-")], ids=["", "stats"])
+def test_a_live_session_goes_on(before: Callable[[], None], stats: tuple[str, ...], tmp_path: Path) -> None:
+    target = tmp_path / "x.mp4"
+    words = ("live", "test:64x64@10", "--to", target, "--model", "lanczos", "--runtime", "torch", "--duration", "2.5")
+    done = run_program(*words, *stats, before=before)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    is_told = bool(stats) and before is without_a_reader_of_lines
+    assert done.stderr.count("statistics: cannot write -") == is_told
+    assert frames_of(target) > 0
+
+
+def test_the_exit_code_of_the_process_is_the_runs(clip: Path, tmp_path: Path) -> None:
+    """Python itself makes it 120 where standard output cannot be flushed at the end."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-W", "error", "-m", "lipt_stream", "upscale", str(clip), str(tmp_path / "x.mp4"), *CPU]
+    done = subprocess.run([*command, "--end", "0.2"], stdout=write, stderr=subprocess.PIPE, timeout=240, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert frames_of(tmp_path / "x.mp4") > 0
