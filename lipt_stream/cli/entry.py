@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 
-from lipt_stream.cli.process_list import hide_credentials
-
 
 def main() -> None:
     """Load the program, which takes seconds because of torch, and run it.
@@ -13,6 +11,8 @@ def main() -> None:
     Ctrl-C while it loads ends the process as it does any other program's, without a traceback.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from lipt_stream.cli.process_list import hide_credentials
+
     hide_credentials()
     from lipt_stream.cli.main import main as run
 
