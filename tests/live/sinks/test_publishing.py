@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +48,10 @@ def test_wrong_password_is_said_and_never_shown(
 
 def test_the_password_is_in_no_process_list(black_hole: int, sink_to: Open) -> None:
     sink = sink_to(f"rtsp://me:hushhush@127.0.0.1:{black_hole}/publish")
-    child = None
-    while child is None or "mux_child" not in " ".join(child.cmdline()):
-        child = next(iter(psutil.Process().children()), None)
+    deadline = time.monotonic() + 60
+    while not (found := [one for one in psutil.Process().children() if "mux_child" in " ".join(one.cmdline())]):
+        assert time.monotonic() < deadline
+    child = found[0]
     assert "hushhush" not in " ".join(child.cmdline())
     assert "hushhush" not in repr(child.environ())
     sink.close(1)
