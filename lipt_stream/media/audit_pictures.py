@@ -105,13 +105,15 @@ class PictureReader:
             if self._stream.codec_context is None:  # pyright: ignore[reportUnnecessaryComparison]
                 raise InputError(
                     f"Cannot audit {self.path}: there is no decoder for its video",
-                    "Run `lipt-stream doctor`",
+                    "Convert it first, to H.264 for instance.",
                 )
             share_decoding(self._stream, None)
             decoded = self._decoded()
             first = next(decoded, None)
             if first is None:
-                raise InputError(f"Cannot audit {self.path}: no picture could be decoded", "Try to play it first")
+                raise InputError(
+                    f"Cannot audit {self.path}: no picture could be decoded", "It may be damaged, encrypted or empty."
+                )
             self._frames = chain([first], decoded)
             self.facts = _facts(first, self._stream)
 
