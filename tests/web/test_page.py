@@ -183,7 +183,6 @@ def test_a_reload_and_a_second_viewer_cost_the_session_nothing(served: Served, v
     assert page.evaluate("document.querySelectorAll('#streams li').length") == 2
 
 
-@pytest.mark.skip(reason="Chromium did not end this one on a busy machine: the cause is not found yet")
 def test_it_fits_a_phone(served: Served, visit: Visit) -> None:
     page = visit(
         served[1].url, viewport={"width": 390, "height": 844}, device_scale_factor=3, is_mobile=True, has_touch=True
