@@ -152,23 +152,21 @@ def live(
         typer.echo(json_line(report.to_json()))
     elif not quiet:
         _summarise(report, console)
-    exit_code = signals.exit_code if signals.received else 0
-    if not exit_code and require_fps is not None and report.fps_out < require_fps:
-        say_error(f"missed: {report.fps_out:.2f} of {require_fps:g} fps")
-        exit_code = MISSED_RATE
-    if not signals.received:
-        exit_code = _failed_sinks(report) or exit_code
+    exit_code = signals.exit_code if signals.received else _exit_code(report, require_fps)
     if session.is_hanging:
         _end_at_once(exit_code)
     raise typer.Exit(exit_code)
 
 
-def _failed_sinks(report: LiveReport) -> int:
-    """A line for each sink that never worked, or can work no more, and the exit code that this is worth."""
+def _exit_code(report: LiveReport, require_fps: float | None) -> int:
+    """What a session that ended by itself is worth, and a line for each reason why it is not 0."""
     failed = [sink for sink in report.sinks if sink.state == "failed"]
     for sink in failed:
         say_error(f"error: {sink.name}: {sink.detail}")
-    return 1 if failed else 0
+    is_missed = require_fps is not None and report.fps_out < require_fps
+    if is_missed:
+        say_error(f"missed: {report.fps_out:.2f} of {require_fps:g} fps")
+    return 1 if failed else MISSED_RATE if is_missed else 0
 
 
 def _end_at_once(exit_code: int) -> NoReturn:

@@ -106,10 +106,6 @@ def main() -> None:
     except KeyboardInterrupt:
         say_error("stopped")
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): not an error of ours, and nothing is left to tell it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
     except Exception as error:
         if os.environ.get("LIPT_DEBUG"):
             raise

@@ -23,12 +23,12 @@ from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt
 from lipt_stream.media.hdr import hdr_options, loses_hdr
+from lipt_stream.media.muxer_options import muxer_options
 from lipt_stream.media.part_file import PartFile, part_path
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
 
-_MAX_TIMESCALE: Final = 2**31 - 1
 _DISPLAY_MATRIX: Final = struct.Struct("=9i")
 _MILLISECOND: Final = Fraction(1, 1_000)
 
@@ -135,8 +135,15 @@ class FileSink:
 
     def _open(self) -> None:
         with writing(self.path):
+            options = muxer_options(
+                self._container_name,
+                self.format.time_base,
+                # Nothing but the picture, and sound that is copied: see there.
+                in_fragments=self._copies is None or self._copies.is_sound_alone,
+                aspect_is_written_later=self._aspect_is_lost,
+            )
             self._container = av.open(
-                f"file:{self._part.path}", "w", format=self._container_name, container_options=self._muxer_options()
+                f"file:{self._part.path}", "w", format=self._container_name, container_options=options
             )
             stream = self._container.add_stream(self._encoder.name, self.format.frame_rate or 25)
             assert isinstance(stream, VideoStream)
@@ -148,31 +155,6 @@ class FileSink:
         self._durations: dict[int | None, int] = {}  # of pictures inside the encoder, by pts
         self._first_dts: int | None = None
         self._state = "open"
-
-    def _muxer_options(self) -> dict[str, str]:
-        # Subtitles may not come for minutes; nothing else waits for them (or sits in memory) longer than a second.
-        prompt = {"max_interleave_delta": str(av.time_base), "flush_packets": "1"}
-        if self._container_name in ("matroska", "webm"):
-            # A sound track that begins a few milliseconds early (AAC priming) must not move the pictures.
-            checksums = matroska_aspect.MUXER_OPTIONS if self._aspect_is_lost else {}
-            return prompt | {"avoid_negative_ts": "disabled"} | checksums
-        options = prompt | self._fragments()
-        ticks = self.format.time_base.denominator
-        # The offset of the first picture is stored in the movie's timescale: the default, milliseconds, would round it.
-        return options | ({"movie_timescale": str(ticks)} if ticks <= _MAX_TIMESCALE else {})
-
-    def _fragments(self) -> dict[str, str]:
-        """Options by which an MP4 or MOV can be played up to where its writing was broken off.
-
-        A plain one is unreadable until its end is written. This one grows in fragments, each playable without what
-        follows, and its end turns it into a plain one. Fragments begin at keyframes: elsewhere FFmpeg computes the end
-        of a film with B-frames too early. It also gets the times of subtitles wrong between fragments and adds an empty
-        track for a cover, so with those the file stays plain.
-        """
-        if self._copies and not self._copies.is_sound_alone:
-            return {}
-        # The index comes with the first fragment, because only then start offsets and AC-3 headers are known.
-        return {"movflags": "hybrid_fragmented+delay_moov+frag_keyframe"}
 
     def write(self, frame: Frame) -> None:
         self._refuse_unless_open()

@@ -85,7 +85,7 @@ def _rotation(facts: PictureFacts) -> str:
 
 
 def _matrix(source: PictureFacts, result: PictureFacts) -> Check:
-    """Compared as a player resolves them: an unstated matrix by its size of its own file."""
+    """Compared as a player resolves them: an unstated matrix by the size of its own file."""
     if source.chroma_width == 0:  # gray has none
         return Check("matrix", True, NONE, _MATRICES.get(result.matrix, str(result.matrix)))
     before, after = (_named(facts.matrix, _MATRICES) for facts in (source, result))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from clock_session import CELL, READ_CLOCK, ClockSession
 from PIL import Image
 
