@@ -53,7 +53,8 @@ def evaluate_weights(
     scores = baselines(data, spec.scale)
     for name in names:
         upscaler = load_upscaler(spec.but({"model": name}))
-        scores[upscaler.info.name] = evaluate(as_function(upscaler), data, spec.scale)
+        label = upscaler.info.name
+        scores[f"{label} ({name})" if label in scores else label] = evaluate(as_function(upscaler), data, spec.scale)
     if as_json:
         typer.echo(json_line(_as_json(data, spec, scores)))
     else:

@@ -15,6 +15,7 @@ import av
 import pytest
 
 from lipt_stream.cli.bench import encoder_for
+from lipt_stream.model.catalog import find, path_of
 from lipt_stream.stream.spec import PipelineSpec
 from tests.program import run_program as lipt
 
@@ -162,6 +163,9 @@ def test_eval_json_has_every_weights_and_both_baselines(tmp_path: Path) -> None:
         assert 20 < scores[name]["psnr_y"] < 100
         assert 0 < scores[name]["ssim_y"] <= 1
     assert "bicubic" in lipt("eval", "--data", folder, "--model", "nano", "--device", "cpu", "--per-image").stdout
+    file = path_of(find("nano-x2", 2))
+    twice = lipt("eval", "--data", folder, "--model", file, "--model", "nano-x2", "--device", "cpu", "--json")
+    assert json.loads(twice.stdout).keys() >= {"nano-x2", "nano-x2 (nano-x2)"}, "both, though they share a name"
 
 
 def test_eval_json_says_null_where_an_image_comes_out_exact(tmp_path: Path) -> None:
