@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import subprocess
@@ -27,26 +28,37 @@ def run_program(
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` with both outputs captured, and with warnings as errors. `before`, a module's function, is
     called in the process first."""
+    return run_apart(_run, [str(argument) for argument in arguments], cwd, before)
+
+
+def run_apart(function: Callable[..., None], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A module's function in a process of its own, with both outputs captured. A crash is told in its stderr."""
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder) / "out", Path(folder) / "errors"
-        words = [str(argument) for argument in arguments]
-        process = _FORKS.Process(target=_run, args=(words, out, errors, cwd, before))
+        process = _FORKS.Process(target=_captured, args=(out, errors, function, arguments))
         process.start()
         process.join(PATIENCE_SECONDS)
         if process.exitcode is None:
             process.kill()
             process.join()
-            raise TimeoutError(f"{words}: {errors.read_text()}")
-        return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), errors.read_text())
+            raise TimeoutError(f"{arguments}: {errors.read_text()}")
+        return subprocess.CompletedProcess(
+            [str(a) for a in arguments], process.exitcode, out.read_text(), errors.read_text()
+        )
 
 
-def _run(words: list[str], out: Path, errors: Path, cwd: Path | None, before: Callable[[], None]) -> None:
+def _captured(out: Path, errors: Path, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
     for place, number in ((out, 1), (errors, 2)):
         file = os.open(place, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
-    before()
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    faulthandler.enable()
+    function(*arguments)
+
+
+def _run(words: list[str], cwd: Path | None, before: Callable[[], None]) -> None:
+    before()
     warnings.simplefilter("error")
     if cwd is not None:
         os.chdir(cwd)

@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import OutputError, SettingsError, nearest
 from lipt_stream.frame import UNSPECIFIED, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
+from lipt_stream.media.encoder_threads import scheduling_kept
 
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -188,6 +189,7 @@ def probe_encoder(name: str, options: Mapping[str, str] | None = None, bit_depth
         for plane in picture.planes:
             np.frombuffer(memoryview(plane), np.uint8)[:] = 16
         picture.pts, picture.time_base = 0, format.time_base
+        open_encoder(context)
         packet_count = len(context.encode(picture)) + len(context.encode(None))
     except AV_ERRORS as error:
         return reason(error)
@@ -223,7 +225,7 @@ def fitting_pix_fmt(choice: EncoderChoice, format: VideoFormat, path: Path) -> t
 def _pix_fmt_that_opens(name: str, format: VideoFormat, options: Mapping[str, str]) -> str | None:
     for pix_fmt in encoder_pix_fmts(name, format.bit_depth):
         try:
-            new_context(name, format, pix_fmt, options).open()
+            open_encoder(new_context(name, format, pix_fmt, options))
         except AV_ERRORS:
             continue
         return pix_fmt
@@ -261,6 +263,12 @@ def configure(context: VideoCodecContext, format: VideoFormat, pix_fmt: str, opt
     context.color_trc = format.transfer or UNSPECIFIED
     siting = {} if "444" in pix_fmt else {"chroma_sample_location": format.chroma_location}
     context.options = siting | _quiet(context.name, options)
+
+
+def open_encoder(context: VideoCodecContext) -> None:
+    """Opens a configured encoder. Raises av.FFmpegError and ValueError."""
+    with scheduling_kept():
+        context.open()
 
 
 def _quiet(name: str, options: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from lipt_stream.media import matroska_aspect
 from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
 from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
-from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt
+from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
 from lipt_stream.media.hdr import hdr_options, loses_hdr
 from lipt_stream.media.muxer_options import muxer_options
 from lipt_stream.media.part_file import PartFile, part_path
@@ -182,6 +182,7 @@ class FileSink:
             context.thread_count = self._threads
             if self._encoder.info.codec == "hevc" and self._container_name != "matroska":
                 context.codec_tag = "hvc1"  # the tag that Apple's players ask for
+            open_encoder(context)
 
     def _orient(self, matrix: bytes) -> None:
         """How players turn and mirror the picture: by the source's own matrix, FFmpeg's 9 int32; else by rotation."""

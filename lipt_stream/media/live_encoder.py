@@ -20,7 +20,7 @@ from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.frame import Planes, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
-from lipt_stream.media.encoders import EncoderChoice, choose_encoder, new_context, probe_encoder
+from lipt_stream.media.encoders import EncoderChoice, choose_encoder, new_context, open_encoder, probe_encoder
 from lipt_stream.media.pixels import PictureWriter
 
 LIVE_TIME_BASE: Final = Fraction(1, 90_000)
@@ -156,7 +156,7 @@ def _opened(choice: EncoderChoice, format: VideoFormat, threads: int) -> VideoCo
     context.flags |= Flags.global_header
     context.thread_count = threads
     try:
-        context.open()
+        open_encoder(context)
     except AV_ERRORS as error:
         size = f"{format.width}x{format.height}"
         raise OutputError(f"{choice.name} takes no live pictures of {size}: {reason(error)}") from error

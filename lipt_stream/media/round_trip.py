@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import InputError
 from lipt_stream.frame import Planes, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
+from lipt_stream.media.encoders import open_encoder
 from lipt_stream.media.pixels import PlaneReader
 
 DECODERS: Final = MappingProxyType(
@@ -95,6 +96,7 @@ def _encoder(video: VideoFormat, coding: Coding) -> VideoCodecContext:
     if coding.bits_per_pixel is not None:
         context.bit_rate = round(coding.bits_per_pixel * video.width * video.height * _RATE)
     context.options = _ONE_THREAD.get(coding.encoder, {}) | dict(coding.options)
+    open_encoder(context)
     return context
 
 

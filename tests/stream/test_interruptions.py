@@ -93,7 +93,11 @@ def test_an_input_deleted_while_it_is_read_still_becomes_the_whole_film(
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_an_interrupt_while_torch_loads_is_no_traceback(clip: Path, tmp_path: Path, seconds: float) -> None:
     command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(tmp_path / "large.mp4")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     maps = Path(f"/proc/{process.pid}/maps")
     until = time.monotonic() + 60
     while "libtorch" not in maps.read_text():

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lipt_stream.engine.runtimes import RuntimeName
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
@@ -20,6 +21,7 @@ from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.synthetic import SyntheticSource, stamped_index
 from lipt_stream.observe.timings import StageTimings
 from lipt_stream.stream.pipeline import Stop, run
+from tests.program import run_apart
 
 VIDEO = VideoFormat(width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25))
 
@@ -29,7 +31,11 @@ def upscaler(request: pytest.FixtureRequest) -> Upscaler:
     """Frames one by one in the main thread, and two at a time in threads of their own."""
     if request.param == "openvino":
         pytest.importorskip("openvino")
-    return Upscaler.load("nano-x2", device="cpu", runtime=request.param, precision="float32", threads=2)
+    return loaded(request.param)
+
+
+def loaded(runtime: RuntimeName) -> Upscaler:
+    return Upscaler.load("nano-x2", device="cpu", runtime=runtime, precision="float32", threads=2)
 
 
 def engine_of(upscaler: Upscaler, video: VideoFormat, depth: int) -> Engine:
@@ -136,26 +142,28 @@ def test_stopping_finishes_what_is_in_flight(upscaler: Upscaler, stop_after: int
 
 def test_interrupts_while_the_last_frames_are_written_leave_no_thread_at_work(upscaler: Upscaler) -> None:
     """As by a second and a third Ctrl-C, when the main thread has nothing left to do but to wait."""
+    ended = run_apart(_interrupted, upscaler.runtime)
+    assert ended.returncode == 0, ended.stderr
 
-    class Interrupting(Collecting):
-        ended = False
 
-        def write(self, frame: Frame) -> None:
-            super().write(frame)
-            if frame.index == 2:
-                for _ in range(2):
-                    time.sleep(0.2)
-                    os.kill(os.getpid(), signal.SIGINT)
+class Interrupting(Collecting):
+    ended = False
+
+    def write(self, frame: Frame) -> None:
+        super().write(frame)
+        if frame.index == 2:
+            for _ in range(2):
                 time.sleep(0.2)
-                self.ended = True
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            self.ended = True
 
+
+def _interrupted(runtime: RuntimeName) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sink = Interrupting()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            run(SyntheticSource(VIDEO, 5), engine_of(upscaler, VIDEO, 5), sink)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        run(SyntheticSource(VIDEO, 5), engine_of(loaded(runtime), VIDEO, 5), sink)
     assert sink.ended
     assert len(sink.seen) == 3, "nothing is written after an interrupt but what was being written"
     assert not threads_of_ours()
