@@ -45,7 +45,10 @@ class Running:
     def until(self, holds: Callable[[], object], seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
-            assert time.monotonic() < deadline, (self.session.stats(), self.events)
+            if time.monotonic() > deadline:
+                said = self.session.stats(), self.events
+                self.end()
+                raise AssertionError(said)
             time.sleep(0.02)
 
     def end(self) -> Any:
