@@ -1,13 +1,15 @@
 """The journey of a live picture: it leaves within its latency, or not at all.
 
     feed's thread                  upscale thread                   encode thread
-    slot = a free one              slot = newest.get()              slot = upscaled.get()
+    slot = a free one              slot = waiting.get()             slot = upscaled.get()
     fill(slot.host_in)             too late? then it is dropped     slot.wait()
-    newest.put(slot)               engine.submit(slot)              broadcast.write(slot.host_out)
+    waiting.put(slot)              engine.submit(slot)              broadcast.write(slot.host_out)
                                    upscaled.put(slot)               free.put(the slot before)
 
 The slots are the only bound, as in `stream/pipeline.py`; but where a film's decoder waits for one, a camera does not:
 a picture that finds none, is overtaken while it waits or would come too late is dropped, and counted by reason.
+Where pictures take longer than they come apart, one waits, and the newest wins: more would only make all of them old.
+Else a few may wait, within the latency, so that one slow picture (a keyframe, in which every tile changes) costs none.
 The slot of the last picture is held back, so that it can be sent again while the camera is gone or the user pauses.
 """
 
@@ -27,8 +29,10 @@ from lipt_stream.live.notice import with_notice
 from lipt_stream.live.stats import DropReason, LiveMeters
 from lipt_stream.media.encoded import EncodedPacket
 
-DEPTH: Final = 5
-"""Slots: one being filled, one waiting, one computed, one encoded, and the last picture."""
+WAITING: Final = 3
+"""Pictures that may wait for the network where it keeps up."""
+DEPTH: Final = WAITING + 4
+"""Slots: one being filled, those waiting, one computed, one encoded, and the last picture."""
 IN_FLIGHT: Final = 2
 """Pictures between submission and their sinks: on a GPU one is computed while the one before is downloaded."""
 REPEAT_SECONDS: Final = 0.1
@@ -37,11 +41,16 @@ TICKS_PER_SECOND: Final = 90_000
 
 
 class Pilot(Protocol):
-    """Who decides which rung of the ladder computes the next picture. Called by the upscale thread alone."""
+    """Who decides which rung of the ladder computes the next picture. Called by the upscale thread, unless said."""
 
     @property
     def expected_seconds(self) -> float:
         """How long the next picture will probably take."""
+        ...
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether pictures take no longer than they come apart. Called by the feed's thread."""
         ...
 
     def submit(self, slot: Slot) -> None:
@@ -80,7 +89,7 @@ class Journey:
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         for slot in slots:
             self._free.put(slot)
-        self._newest: Mailbox[Slot] = Mailbox()
+        self._waiting: Mailbox[Slot] = Mailbox()
         self._upscaled: queue.SimpleQueue[Slot | EncodedPacket] = queue.SimpleQueue()
         self._in_flight = threading.Semaphore(IN_FLIGHT)
         self._last: Slot | None = None
@@ -101,7 +110,7 @@ class Journey:
             thread.start()
 
     def stop(self, timeout_seconds: float) -> bool:
-        """What is in flight is finished, what waits is let go. Whether both threads have ended: a picture that takes
+        """What waits is finished where it is not too late for it. Whether both threads have ended: a picture that takes
         longer than the timeout is left behind, with its thread."""
         until = time.monotonic() + timeout_seconds
         self._ending.set()
@@ -124,11 +133,11 @@ class Journey:
         try:
             slot = self._free.get_nowait()
         except queue.Empty:
-            waiting = self._newest.take_back()
-            if waiting is None:
+            oldest = self._waiting.take_back()
+            if oldest is None:
                 self._drop("no_slot")
                 return
-            slot = waiting
+            slot = oldest
             self._drop("overtaken")
         try:
             fill(slot.host_in)
@@ -139,8 +148,7 @@ class Journey:
         slot.frame = Frame(index=self._index, pts=pts, duration=0, planes=slot.host_in)
         slot.read_at = arrived_seconds
         self._index += 1
-        overtaken = self._newest.put(slot)
-        if overtaken is not None:
+        for overtaken in self._waiting.put(slot, WAITING if self._pilot.keeps_up else 1):
             self._drop("overtaken")
             self._free.put(overtaken)
 
@@ -156,15 +164,19 @@ class Journey:
 
     def _upscale(self) -> None:
         while not self._ending.is_set():
-            slot = self._newest.get(REPEAT_SECONDS)
-            if slot is None:
-                continue
-            if self._is_late(slot):
-                self._drop("late")
-                self._free.put(slot)
-            elif self._may_submit():
-                self._pilot.submit(slot)
-                self._upscaled.put(slot)
+            slot = self._waiting.get(REPEAT_SECONDS)
+            if slot is not None:
+                self._upscale_in_time(slot)
+        while (slot := self._waiting.take_back()) is not None:
+            self._upscale_in_time(slot)
+
+    def _upscale_in_time(self, slot: Slot) -> None:
+        if not self._is_late(slot) and self._may_submit():
+            self._pilot.submit(slot)
+            self._upscaled.put(slot)
+        else:
+            self._drop("late")
+            self._free.put(slot)
 
     def _is_late(self, slot: Slot) -> bool:
         """Whether the picture would come too late. One that has only just come is never late: where the network takes

@@ -53,6 +53,10 @@ class LadderPilot:
     def expected_seconds(self) -> float:
         return self._expected_seconds
 
+    @property
+    def keeps_up(self) -> bool:
+        return self._expected_seconds <= self._interval_seconds()
+
     def pin(self, name: str | None) -> None:
         """See Ladder.pin. SettingsError for an unknown name."""
         with self._lock:

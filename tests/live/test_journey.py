@@ -1,0 +1,115 @@
+"""Which live pictures leave, and which are dropped for what: a real engine, and a network as slow as the test says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+
+from lipt_stream.engine.slots import Engine, Slot
+from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.frame import Planes, VideoFormat
+from lipt_stream.live.journey import DEPTH, WAITING, Journey
+from lipt_stream.live.stats import LiveMeters
+from lipt_stream.media.encoded import EncodedPacket
+
+VIDEO = VideoFormat(width=32, height=16, frame_rate=Fraction(30), time_base=Fraction(1, 90_000))
+
+
+class Gate:
+    """A network that computes a picture only when the test opens it. Implements Pilot."""
+
+    expected_seconds = 0.0
+
+    def __init__(self, engine: Engine, *, keeps_up: bool) -> None:
+        self.keeps_up = keeps_up
+        self.at_work = threading.Event()
+        self.opened = threading.Event()
+        self._engine = engine
+
+    def submit(self, slot: Slot) -> None:
+        self.at_work.set()
+        assert self.opened.wait(30)
+        self._engine.submit(slot)
+
+    def dropped(self) -> None: ...
+
+    def landed(self, slot: Slot) -> tuple[int, int]:
+        del slot
+        return 1, 0
+
+
+class Leaving:
+    """What left, by time. Stands for a Broadcast."""
+
+    def __init__(self) -> None:
+        self.pts: list[int] = []
+
+    def write(self, result: Planes, source: Planes, pts: int) -> None:
+        del result, source
+        self.pts.append(pts)
+
+    def sound(self, packet: EncodedPacket) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def fill(planes: Planes) -> None:
+    for plane in planes:
+        plane.fill(128)
+
+
+@pytest.fixture
+def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
+    def begin(*, keeps_up: bool, latency_seconds: float = 30.0) -> tuple[Journey, Gate, Leaving, LiveMeters]:
+        upscaler = Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
+        engine = Engine(upscaler, VIDEO, DEPTH)
+        gate, leaving, meters = Gate(engine, keeps_up=keeps_up), Leaving(), LiveMeters()
+        journey = Journey(
+            engine.slots,
+            gate,
+            leaving,  # pyright: ignore[reportArgumentType]
+            meters,
+            engine.target,
+            latency_seconds=latency_seconds,
+            standstill=lambda: None,
+        )
+        journey.start()
+        return journey, gate, leaving, meters
+
+    return begin
+
+
+def offered_behind_a_slow_one(journey: Journey, gate: Gate, pictures: int) -> None:
+    journey.offer(fill, 0, time.monotonic())
+    assert gate.at_work.wait(30)
+    for number in range(1, pictures):
+        journey.offer(fill, number, time.monotonic())
+
+
+@pytest.mark.parametrize(("keeps_up", "left"), [(True, [0, 2, 3, 4]), (False, [0, 4])])
+def test_one_slow_picture_costs_others_only_where_the_network_does_not_keep_up(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]], keeps_up: bool, left: list[int]
+) -> None:
+    journey, gate, leaving, meters = begun(keeps_up=keeps_up)
+    offered_behind_a_slow_one(journey, gate, 2 + WAITING)
+    gate.opened.set()
+    assert journey.stop(30)
+    assert leaving.pts == left
+    assert meters.drops == {"overtaken": 2 + WAITING - len(left)}
+    assert journey.error is None
+
+
+def test_what_waited_too_long_is_dropped_as_late(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2)
+    offered_behind_a_slow_one(journey, gate, 1 + WAITING)
+    time.sleep(0.3)
+    gate.opened.set()
+    assert journey.stop(30)
+    assert leaving.pts == [0]
+    assert meters.drops == {"late": WAITING}
