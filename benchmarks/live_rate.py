@@ -74,6 +74,7 @@ def cases(scene: Path) -> Sequence[Case]:
         Case("moving 320x180, the ladder", f"test:320x180@{FPS}", FPS),
         Case("moving 320x180, nano, 15 fps", "test:320x180@15", 15, ("--model", "nano")),
         Case("still 640x360, nano", *still, ("--model", "nano", "--loop")),
+        Case("still 640x360, nano, reuse threshold 2", *still, ("--model", "nano", "--loop", "--reuse-threshold", "2")),
         Case("still 640x360, the ladder", *still, ("--loop",)),
     )
 
@@ -124,7 +125,7 @@ def measured(case: Case, seconds: int) -> Row:
         holds=report["fps_out"] >= HELD * case.fps and report["latency_p95_ms"] < LATENCY_MS,
     )
     print(
-        f"{row.case:36} {row.fps_out:6.2f} of {row.fps} fps  p50 {row.p50_ms:6.1f}  p95 {row.p95_ms:6.1f}  "
+        f"{row.case:44} {row.fps_out:6.2f} of {row.fps} fps  p50 {row.p50_ms:6.1f}  p95 {row.p95_ms:6.1f}  "
         f"p99 {row.p99_ms:6.1f} ms  reused {row.reused:5.1%}  {row.rungs}  dropped {row.dropped}  "
         f"{row.cores:.2f} cores  {row.rss_mb} MB  {'holds' if row.holds else 'DOES NOT HOLD'}",
         flush=True,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lipt_stream.engine.openvino_runtime import has_bfloat16
 from lipt_stream.observe.process import describe_machine
 
 
@@ -16,7 +17,8 @@ def write_result(path: Path | None, **figures: Any) -> None:
     """Write figures as JSON, with date and machine; to nowhere where no path was asked for."""
     if path is None:
         return
-    machine = describe_machine() | {"torch": torch.__version__}
+    instructions = f"{torch.backends.cpu.get_cpu_capability()}{', bfloat16' if has_bfloat16() else ''}"
+    machine = describe_machine() | {"instructions": instructions, "torch": torch.__version__}
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
     document = {"date": date.today().isoformat(), "machine": machine, **figures}
