@@ -23,14 +23,13 @@ from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
 from lipt_stream.media.hdr import hdr_options, loses_hdr
-from lipt_stream.media.muxer_options import muxer_options
+from lipt_stream.media.muxer_options import container_losses, muxer_options
 from lipt_stream.media.part_file import PartFile, part_path
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
 
 _DISPLAY_MATRIX: Final = struct.Struct("=9i")
-_MILLISECOND: Final = Fraction(1, 1_000)
 
 
 class FileSink:
@@ -72,8 +71,10 @@ class FileSink:
         with writing(self.path):  # a name too long, a folder that may not be entered
             self._check_target(copy_from)
         self._pix_fmt, losses = fitting_pix_fmt(encoder, format, self.path)
-        self._own_notes += losses
-        self._note_container_losses()
+        self._own_notes += losses + container_losses(self.path, encoder.info.codec, format)
+        self._aspect_is_lost = matroska_aspect.is_needed(
+            self._container_name, encoder.info.codec, format.sample_aspect_ratio
+        )
         cut = Cut.of_seconds(start_seconds, end_seconds)
         self._copies = None
         if copy_from is not None:
@@ -121,17 +122,6 @@ class FileSink:
     def _refuse_existing(self) -> None:
         if self.path.exists() and not self._overwrite:
             raise OutputError(f"Cannot write {self.path}: it exists already", "Give --overwrite to replace it.")
-
-    def _note_container_losses(self) -> None:
-        coarse = self._container_name in ("matroska", "webm")
-        if coarse and (self.format.time_base / _MILLISECOND).denominator != 1:
-            self._own_notes.append(f"{self.path.suffix} counts in milliseconds: timestamps are rounded to those")
-        codec = self._encoder.info.codec
-        self._aspect_is_lost = coarse and self.format.sample_aspect_ratio != 1 and codec in ("av1", "ffv1")
-        if codec == "av1" and self.format.chroma_location == "center" and not coarse:
-            self._own_notes.append(
-                "av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left"
-            )
 
     def _open(self) -> None:
         with writing(self.path):

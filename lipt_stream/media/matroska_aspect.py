@@ -31,7 +31,13 @@ _ASPECT_RATIO: Final = 3  # the unit of the two before it: parts of a ratio, no 
 MUXER_OPTIONS: Final = {"write_crc32": "0"}
 """What the file must be muxed with: its checksums would not fit what is changed."""
 
+_CODECS: Final = ("av1", "ffv1")
 _HEADER_BYTES: Final = 16 * 1024 * 1024  # attachments come behind the tracks; those are small
+
+
+def is_needed(container: str, codec: str, aspect: Fraction) -> bool:
+    """Whether the muxer of `container` (FFmpeg's name) would lose this shape of pixels."""
+    return container in ("matroska", "webm") and codec in _CODECS and aspect != 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,21 @@
-"""How FFmpeg's muxers are asked to write a film, so that times stay exact and what is written so far can be played."""
+"""How FFmpeg's muxers are asked to write a film, so that times stay exact and what is written so far can be played; and
+what of the picture they lose all the same."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Final
 
 import av
 
+from lipt_stream.frame import VideoFormat
 from lipt_stream.media import matroska_aspect
+from lipt_stream.media.containers import container_format
 
 _MAX_TIMESCALE: Final = 2**31 - 1
+_MATROSKA: Final = ("matroska", "webm")
+_MILLISECOND: Final = Fraction(1, 1_000)
 
 
 def muxer_options(
@@ -24,7 +30,7 @@ def muxer_options(
     """
     # Subtitles may not come for minutes; nothing else waits for them (or sits in memory) longer than a second.
     prompt = {"max_interleave_delta": str(av.time_base), "flush_packets": "1"}
-    if container in ("matroska", "webm"):
+    if container in _MATROSKA:
         # A sound track that begins a few milliseconds early (AAC priming) must not move the pictures.
         checksums = matroska_aspect.MUXER_OPTIONS if aspect_is_written_later else {}
         return prompt | {"avoid_negative_ts": "disabled"} | checksums
@@ -34,3 +40,14 @@ def muxer_options(
     # The offset of the first picture is stored in the movie's timescale: the default, milliseconds, would round it.
     ticks = time_base.denominator
     return prompt | fragments | ({"movie_timescale": str(ticks)} if ticks <= _MAX_TIMESCALE else {})
+
+
+def container_losses(path: Path, codec: str, format: VideoFormat) -> list[str]:
+    """What of pictures of `format`, coded as `codec`, the container at `path` cannot say, in words."""
+    is_matroska = container_format(path) in _MATROSKA
+    losses: list[str] = []
+    if is_matroska and (format.time_base / _MILLISECOND).denominator != 1:
+        losses.append(f"{path.suffix} counts in milliseconds: timestamps are rounded to those")
+    if codec == "av1" and format.chroma_location == "center" and not is_matroska:
+        losses.append("av1 cannot say that chroma sits in the middle; players will take it half a pixel to the left")
+    return losses

@@ -208,15 +208,16 @@ def black_hole() -> Iterator[int]:
 @dataclasses.dataclass(frozen=True)
 class Nginx:
     rtmp_port: int
+    http_port: int
     hls: Path
 
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Nginx]:
-    """nginx with its RTMP module: what is published to /live/NAME is written as HLS."""
+    """nginx with its RTMP module: what is published to /live/NAME is written as HLS, and served."""
     if not NGINX.is_file() or not RTMP_MODULE.is_file():
         pytest.skip("nginx with its RTMP module is not installed (nginx, libnginx-mod-rtmp)")
-    server = Nginx(free_port(), tmp_path / "nginx-hls")
+    server = Nginx(free_port(), free_port(), tmp_path / "nginx-hls")
     server.hls.mkdir()
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(
@@ -225,6 +226,9 @@ def nginx(tmp_path: Path) -> Iterator[Nginx]:
         events {{}}
         rtmp {{ server {{ listen 127.0.0.1:{server.rtmp_port};
             application live {{ live on; hls on; hls_path {server.hls}; hls_fragment 1s; }} }} }}
+        http {{ access_log off; client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path};
+            fastcgi_temp_path {tmp_path}; uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};
+            server {{ listen 127.0.0.1:{server.http_port}; root {server.hls}; }} }}
         """
     )
     process = subprocess.Popen([NGINX, "-c", configuration, "-p", tmp_path], stderr=subprocess.DEVNULL)

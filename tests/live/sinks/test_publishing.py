@@ -6,12 +6,18 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import psutil
 import pytest
+
+from lipt_stream.media.live import LivePicture
+from lipt_stream.media.live_address import live_address
+from lipt_stream.media.live_input import open_live
 
 if TYPE_CHECKING:
     from lipt_stream.live.outlet import Outlet
@@ -102,6 +108,28 @@ def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx
     with av.open(str(playlist)) as seen:
         assert next(seen.decode(video=0)).width == 320
         assert seen.streams.audio[0].codec_context.name == "aac"
+
+
+def test_what_nginx_serves_as_hls_is_a_source(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:
+    """Published by RTMP, cut to HLS by nginx, read over HTTP while it grows."""
+    sink = sink_to(f"rtmp://127.0.0.1:{nginx.rtmp_port}/live/film")
+    broadcast.play(sink, until=(nginx.hls / "film.m3u8").exists)
+    seen: list[LivePicture] = []
+
+    def receive() -> None:
+        address = live_address(f"http://127.0.0.1:{nginx.http_port}/film.m3u8")
+        with closing(
+            open_live(address, open_timeout_seconds=20, read_timeout_seconds=20, cancelled=threading.Event())
+        ) as source:
+            pictures = (item for item in source if isinstance(item, LivePicture))
+            seen.extend(islice(pictures, 90))
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    broadcast.play(sink, until=lambda: not receiver.is_alive())
+    times = [float(picture.time_seconds) for picture in seen]
+    assert len(times) == 90
+    assert all(abs(after - before - 1 / 30) < 0.002 for before, after in pairwise(times))
 
 
 def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
