@@ -62,7 +62,10 @@ def live(
     ] = None,
     reuse_threshold: Annotated[
         str,
-        typer.Option(help="By how many of 255 codes a tile may move and still be reused; off computes all."),
+        typer.Option(
+            help="By how many of 255 codes a tile may move and still be reused, which costs: at 2, 4, 8 the worst "
+            "pictures of two real cameras were 52, 44, 40 dB from computing all. off computes all."
+        ),
     ] = "0",
     size: Annotated[str | None, typer.Option(help="Of a webcam or the screen: 640x480.")] = None,
     rate: Annotated[float | None, typer.Option(help="Pictures a second, of a webcam or the screen.")] = None,
