@@ -34,7 +34,7 @@ NGINX, RTMP_MODULE = "/usr/sbin/nginx", Path("/usr/lib/nginx/modules/ngx_rtmp_mo
 FAULT_SECONDS = 12
 PATIENCE_SECONDS = 60
 SLOW_BYTES = 4_000  # a second; the picture takes some ten times as much
-DISK_BYTES = 30_000_000
+DISK_BYTES = 300_000_000  # the film alone needs a tenth of it
 
 
 @dataclass(frozen=True)

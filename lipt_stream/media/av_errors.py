@@ -109,6 +109,8 @@ def delivery_error(error: BaseException, *, is_local: bool) -> tuple[str, bool]:
     if is_local and number in _OUTPUT_HINTS:
         what, hint = _OUTPUT_HINTS[number]
         return f"{what}. {hint}", number not in _FULL
+    if number == errno.EPERM:  # FFmpeg's -1 for whatever an RTMP server answers to publishing
+        return "The server refuses the stream; perhaps another one is published under this name", False
     if isinstance(error, _NEVER_WORKS) or type(error) is ValueError:
         return reason(error), True
     return reason(error), False

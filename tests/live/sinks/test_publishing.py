@@ -110,6 +110,15 @@ def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx
         assert seen.streams.audio[0].codec_context.name == "aac"
 
 
+def test_a_name_that_another_publishes_under_is_said(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:
+    url = f"rtmp://127.0.0.1:{nginx.rtmp_port}/live/film"
+    first = sink_to(url)
+    broadcast.play(first, until=lambda: first.status().delivered > 10)
+    second = sink_to(url)
+    broadcast.play(first, second, until=lambda: "published under this name" in second.status().detail)
+    assert (first.status().state, second.status().state) == ("ok", "retrying")
+
+
 def test_what_nginx_serves_as_hls_is_a_source(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:
     """Published by RTMP, cut to HLS by nginx, read over HTTP while it grows."""
     sink = sink_to(f"rtmp://127.0.0.1:{nginx.rtmp_port}/live/film")
