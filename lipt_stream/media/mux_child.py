@@ -26,6 +26,7 @@ from av.container import OutputContainer
 from av.error import HTTPOtherClientError
 from av.stream import Stream
 
+from lipt_stream.media.abrupt_end import reset_when_closed
 from lipt_stream.media.av_errors import AV_ERRORS, delivery_error
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
 from lipt_stream.media.mux_streams import add_stream, to_packet
@@ -59,6 +60,7 @@ class _Output:
             stream.kind: (stream, add_stream(self._container, stream)) for stream in streams
         }
         self._container.start_encoding()
+        reset_when_closed(True)
         self._began: Fraction | None = None
 
     @property
@@ -78,6 +80,7 @@ class _Output:
         self._container.mux_one(to_packet(packet, target, stream, offset=round(self._began / stream.time_base)))
 
     def close(self) -> None:
+        reset_when_closed(False)
         self._container.close()
 
 
