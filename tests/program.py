@@ -52,13 +52,18 @@ def _captured(out: Path, errors: Path, function: Callable[..., None], arguments:
         file = os.open(place, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    _open_streams()
     faulthandler.enable()
     function(*arguments)
 
 
+def _open_streams() -> None:
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def _run(words: list[str], cwd: Path | None, before: Callable[[], None]) -> None:
     before()
+    _open_streams()  # it may have put others in place
     warnings.simplefilter("error")
     if cwd is not None:
         os.chdir(cwd)

@@ -28,6 +28,7 @@ from lipt_stream.live.mailbox import Mailbox
 from lipt_stream.live.notice import with_notice
 from lipt_stream.live.stats import DropReason, LiveMeters
 from lipt_stream.media.encoded import EncodedPacket
+from lipt_stream.media.live_clock import TICKS_PER_SECOND
 
 WAITING: Final = 3
 """Pictures that may wait for the network where it keeps up."""
@@ -35,9 +36,10 @@ DEPTH: Final = WAITING + 4
 """Slots: one being filled, those waiting, one computed, one encoded, and the last picture."""
 IN_FLIGHT: Final = 2
 """Pictures between submission and their sinks: on a GPU one is computed while the one before is downloaded."""
+LEAST_STEP: Final = TICKS_PER_SECOND // 1_000
+"""Between the times of two pictures: Matroska, WebM and FLV count in milliseconds."""
 REPEAT_SECONDS: Final = 0.1
 """How often the last picture is sent again where no new one may come."""
-TICKS_PER_SECOND: Final = 90_000
 
 
 class Pilot(Protocol):
@@ -95,7 +97,7 @@ class Journey:
         self._last: Slot | None = None
         self._last_lock = threading.Lock()  # whoever copies from the last picture keeps its slot from going back
         self._last_left = 0.0  # when it went to the sinks
-        self._last_pts = -1
+        self._last_pts = -LEAST_STEP
         self._index = 0
         self._ending = threading.Event()
         self._no_more = threading.Event()  # pictures come to be encoded
@@ -209,7 +211,7 @@ class Journey:
         slot.wait()
         tiles, reused = self._pilot.landed(slot)
         assert slot.frame is not None
-        self._last_pts = max(slot.frame.pts, self._last_pts + 1)
+        self._last_pts = max(slot.frame.pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
         self._last_left = self._clock()
         self._meters.went_out(self._last_left - slot.read_at, tiles, reused)
@@ -229,7 +231,7 @@ class Journey:
         # As late as that picture was itself, so that the next new one has its place behind this.
         assert slot.frame is not None
         pts = slot.frame.pts + int((self._clock() - self._last_left) * TICKS_PER_SECOND)
-        self._last_pts = max(pts, self._last_pts + 1)
+        self._last_pts = max(pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(result, slot.host_in, self._last_pts)
         self._meters.repeated()
 

@@ -16,6 +16,7 @@ from lipt_stream.live.journey import DEPTH, WAITING, Journey
 from lipt_stream.live.stats import LiveMeters
 from lipt_stream.media.encoded import EncodedPacket
 
+STEP = 3_000  # between pictures, in 1/90000 s
 VIDEO = VideoFormat(width=32, height=16, frame_rate=Fraction(30), time_base=Fraction(1, 90_000))
 
 
@@ -64,7 +65,9 @@ def fill(planes: Planes) -> None:
 
 @pytest.fixture
 def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
-    def begin(*, keeps_up: bool, latency_seconds: float = 30.0) -> tuple[Journey, Gate, Leaving, LiveMeters]:
+    def begin(
+        *, keeps_up: bool, latency_seconds: float = 30.0, notice: str | None = None
+    ) -> tuple[Journey, Gate, Leaving, LiveMeters]:
         upscaler = Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
         engine = Engine(upscaler, VIDEO, DEPTH)
         gate, leaving, meters = Gate(engine, keeps_up=keeps_up), Leaving(), LiveMeters()
@@ -75,7 +78,7 @@ def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
             meters,
             engine.target,
             latency_seconds=latency_seconds,
-            standstill=lambda: None,
+            standstill=lambda: notice,
         )
         journey.start()
         return journey, gate, leaving, meters
@@ -87,7 +90,7 @@ def offered_behind_a_slow_one(journey: Journey, gate: Gate, pictures: int) -> No
     journey.offer(fill, 0, time.monotonic())
     assert gate.at_work.wait(30)
     for number in range(1, pictures):
-        journey.offer(fill, number, time.monotonic())
+        journey.offer(fill, number * STEP, time.monotonic())
 
 
 @pytest.mark.parametrize(("keeps_up", "left"), [(True, [0, 2, 3, 4]), (False, [0, 4])])
@@ -98,7 +101,7 @@ def test_one_slow_picture_costs_others_only_where_the_network_does_not_keep_up(
     offered_behind_a_slow_one(journey, gate, 2 + WAITING)
     gate.opened.set()
     assert journey.stop(30)
-    assert leaving.pts == left
+    assert leaving.pts == [number * STEP for number in left]
     assert meters.drops == {"overtaken": 2 + WAITING - len(left)}
     assert journey.error is None
 
@@ -113,3 +116,21 @@ def test_what_waited_too_long_is_dropped_as_late(
     assert journey.stop(30)
     assert leaving.pts == [0]
     assert meters.drops == {"late": WAITING}
+
+
+def test_pictures_from_before_a_repetition_have_their_places_behind_it(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    journey, gate, leaving, meters = begun(keeps_up=True, notice="")
+    gate.opened.set()
+    journey.offer(fill, 0, time.monotonic())
+    deadline = time.monotonic() + 30
+    while not meters.frames_repeated:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for pts in (1, 2, 3):  # taken before it, and late
+        journey.offer(fill, pts, time.monotonic())
+    assert journey.stop(30)
+    assert len(leaving.pts) >= 5
+    milliseconds = [round(pts / 90) for pts in leaving.pts]
+    assert milliseconds == sorted(set(milliseconds)), "as Matroska and FLV count"
