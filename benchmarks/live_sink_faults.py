@@ -69,7 +69,7 @@ class Wire:
                 near.close()
                 continue
             for one, other in ((near, far), (far, near)):
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
                 threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
 
     def _carry(self, one: socket.socket, other: socket.socket) -> None:

@@ -99,7 +99,7 @@ def writing(path: Path) -> Generator[None]:
         raise output_error(error, path) from error
 
 
-def delivery_error(error: BaseException, *, is_local: bool) -> tuple[str, bool]:
+def delivery_error(error: BaseException, *, is_local: bool, is_rtmp: bool) -> tuple[str, bool]:
     """Why a live stream cannot be delivered, in words that name no address; and whether it can never be.
 
     A network may be better in a moment, whatever it said; a folder that does not exist, and a codec that a container
@@ -109,7 +109,7 @@ def delivery_error(error: BaseException, *, is_local: bool) -> tuple[str, bool]:
     if is_local and number in _OUTPUT_HINTS:
         what, hint = _OUTPUT_HINTS[number]
         return f"{what}. {hint}", number not in _FULL
-    if number == errno.EPERM:  # FFmpeg's -1 for whatever an RTMP server answers to publishing
+    if is_rtmp and number == errno.EPERM:  # FFmpeg's -1 for whatever the server answers to publishing
         return "The server refuses the stream; perhaps another one is published under this name", False
     if isinstance(error, _NEVER_WORKS) or type(error) is ValueError:
         return reason(error), True

@@ -135,7 +135,9 @@ class _Muxer:
         with suppress(OSError):  # where it is gone already
             if self._path and not self._path.stat().st_size:
                 self._path.unlink()  # on a full disk, each attempt would leave an empty one
-        words, is_hopeless = delivery_error(error, is_local=self._job.place != "network")
+        words, is_hopeless = delivery_error(
+            error, is_local=self._job.place != "network", is_rtmp=self._job.format == "flv"
+        )
         self._tell(error=words, is_hopeless=is_hopeless)
 
     def _url(self) -> str:
