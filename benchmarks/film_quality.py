@@ -1,4 +1,6 @@
-"""What becomes of a compressed film: shrunk to half, coded by x264 at several qualities, enlarged to its size again.
+"""What becomes of a compressed film: shrunk by --scale, coded by x264 at several qualities, enlarged to its size.
+
+At scale 1 nothing is shrunk: networks are to take away what the encoder left, and are given it "as coded".
 
 Scored against the full-size original, by clip and by still picture (a film of one picture):
 
@@ -33,18 +35,17 @@ from rich.table import Table
 from lipt_stream.engine.color import TorchColors
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import BT709, END
+from lipt_stream.media.coding import Coding
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.media.round_trip import Coding
 from lipt_stream.train.distort import coded
 from lipt_stream.train.evaluate import Uint8Image, Upscale, find_images, luma, psnr_y, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
 from lipt_stream.train.recipe import Generation
 
-SCALE = 2
 PRESET = "medium"
 SSIM_EVERY = 4
 STILL_CRF = 28
-STILL_SIZE = (120, 160)  # of the low resolution: height, width
+STILL_SIZE = (240, 320)  # height, width of the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Score:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", nargs="+", default=["nano-x2"], help="names, or files")
+    parser.add_argument("--scale", type=int, default=2, choices=(1, 2, 3, 4))
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--crf", type=int, nargs="+", default=[23, 28, 33])
@@ -69,32 +71,40 @@ def main() -> None:
     parser.add_argument("--stills", type=Path, help="folder for comparison pictures")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    methods = load_methods(arguments.weights)
+    scale: int = arguments.scale
+    methods = load_methods(arguments.weights, scale)
     scores: list[Score] = []
     for material, name, originals in track(list(found(arguments)), description="measuring"):
-        pictures = [prepared(picture, arguments.width) for picture in originals(arguments.frames)]
+        pictures = [prepared(picture, arguments.width, scale) for picture in originals(arguments.frames)]
         for crf in arguments.crf:
-            small = recorded(pictures, crf)
+            small = recorded(pictures, crf, scale)
             results = {method: [enlarge(picture) for picture in small] for method, enlarge in methods.items()}
-            scores += [score(material, name, crf, method, shown, pictures) for method, shown in results.items()]
+            for method, shown in results.items():
+                scores.append(score(material, name, crf, method, shown, pictures, cut=scale))
             if arguments.stills and material == "clips" and crf == STILL_CRF:
                 save_still(arguments.stills / f"{Path(name).stem}.webp", results, pictures)
-    Console().print(table(scores))
-    settings = {"scale": SCALE, "encoder": f"libx264 {PRESET}", "frames": arguments.frames, "width": arguments.width}
+    title = f"Enlarged x{scale}" if scale > 1 else "Restored"
+    Console().print(table(f"{title} after libx264 {PRESET}", scores))
+    settings = {"scale": scale, "encoder": f"libx264 {PRESET}", "frames": arguments.frames, "width": arguments.width}
     write_result(arguments.out, **settings, means=means(scores), scores=[asdict(score) for score in scores])
 
 
-def load_methods(weights: list[str]) -> dict[str, Upscale]:
-    """Interpolation, and each network by its name. Two files of one network's name are told apart by the files'."""
+def load_methods(weights: list[str], scale: int) -> dict[str, Upscale]:
+    """What needs no network, and each network by its name; files of one network's name are told apart by their own."""
     methods: dict[str, Upscale] = {
-        "bicubic": lambda image: imresize(image, SCALE),
-        "lanczos": lambda image: imresize(image, SCALE, "lanczos3"),
+        "bicubic": lambda image: imresize(image, scale),
+        "lanczos": lambda image: imresize(image, scale, "lanczos3"),
     }
+    if scale == 1:
+        methods = {"as coded": lambda image: image}
     for name in weights:
-        upscaler = Upscaler.load(name, scale=SCALE)
-        if upscaler.scale != SCALE:
-            raise SystemExit(f"{name} enlarges x{upscaler.scale}, not x{SCALE}")
-        methods[Path(name).stem if Path(name).is_file() else upscaler.info.name] = network(upscaler)
+        upscaler = Upscaler.load(name, scale=scale)
+        if upscaler.scale != scale:
+            raise SystemExit(f"{name} enlarges x{upscaler.scale}, not x{scale}")
+        label = Path(name).stem if Path(name).is_file() else upscaler.info.name
+        if label in methods:  # runs/a/weights.safetensors and runs/b/weights.safetensors
+            label = f"{Path(name).parent.name}/{label}"
+        methods[label] = network(upscaler)
     return methods
 
 
@@ -143,22 +153,22 @@ def still(path: Path) -> Uint8Image:
     return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
-def prepared(picture: Uint8Image, width: int) -> Uint8Image:
-    """No wider than `width`, which also takes away most of what the clip's own coding did to it; sides in fours."""
+def prepared(picture: Uint8Image, width: int, scale: int) -> Uint8Image:
+    """No wider than `width`, which also takes away most of what the clip's own coding did to it; even when shrunk."""
     if picture.shape[1] > width:
         picture = imresize(picture, Fraction(width, picture.shape[1]))
-    rows, columns = (side - side % (2 * SCALE) for side in picture.shape[:2])
+    rows, columns = (side - side % (2 * scale) for side in picture.shape[:2])
     return picture[:rows, :columns]
 
 
-def recorded(pictures: list[Uint8Image], crf: int) -> list[Uint8Image]:
+def recorded(pictures: list[Uint8Image], crf: int, scale: int) -> list[Uint8Image]:
     coding = Coding("libx264", (("crf", str(crf)), ("preset", PRESET)))
-    small = [imresize(picture, Fraction(1, SCALE)) for picture in pictures]
+    small = [imresize(picture, Fraction(1, scale)) for picture in pictures] if scale > 1 else pictures
     return coded(small, Generation(coding, 1.0, BT709, "left"))
 
 
 def score(
-    material: str, name: str, crf: int, method: str, results: list[Uint8Image], originals: list[Uint8Image]
+    material: str, name: str, crf: int, method: str, results: list[Uint8Image], originals: list[Uint8Image], cut: int
 ) -> Score:
     pairs = list(zip(results, originals, strict=True))
     error = (luma(result) - luma(original) for result, original in pairs)
@@ -168,8 +178,8 @@ def score(
         name,
         crf,
         method,
-        psnr_y=statistics.fmean(psnr_y(result, original, SCALE) for result, original in pairs),
-        ssim_y=statistics.fmean(ssim_y(result, original, SCALE) for result, original in pairs[::SSIM_EVERY]),
+        psnr_y=statistics.fmean(psnr_y(result, original, cut) for result, original in pairs),
+        ssim_y=statistics.fmean(ssim_y(result, original, cut) for result, original in pairs[::SSIM_EVERY]),
         flicker=statistics.fmean(changes) if changes else None,
     )
 
@@ -201,8 +211,8 @@ def means(scores: list[Score]) -> list[dict[str, object]]:
     return rows
 
 
-def table(scores: list[Score]) -> Table:
-    shown = Table(title=f"Enlarged x{SCALE} after libx264 {PRESET}")
+def table(title: str, scores: list[Score]) -> Table:
+    shown = Table(title=title)
     for heading in ("material", "crf", "method"):
         shown.add_column(heading)
     for heading in ("PSNR dB", "SSIM", "flicker", "best PSNR of"):
@@ -233,7 +243,7 @@ def save_still(path: Path, results: Mapping[str, list[Uint8Image]], originals: l
 
 
 def centre(picture: Uint8Image) -> Uint8Image:
-    height, width = (min(SCALE * side, have) for side, have in zip(STILL_SIZE, picture.shape[:2], strict=True))
+    height, width = (min(side, have) for side, have in zip(STILL_SIZE, picture.shape[:2], strict=True))
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return picture[top : top + height, left : left + width]
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
-from io import FileIO
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
 
 from lipt_stream.cli import options
-from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.live_panel import LivePanel
-from lipt_stream.cli.screen import say_error, screen
-from lipt_stream.cli.signals import stopping_on_signals
-from lipt_stream.errors import LiptError, OutputError, SettingsError
-from lipt_stream.live.report import LiveReport
+from lipt_stream.cli.live_run import present
+from lipt_stream.cli.screen import screen
+from lipt_stream.errors import SettingsError
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import Target, parse_targets
@@ -28,9 +23,6 @@ from lipt_stream.web.preview import Preview
 from lipt_stream.web.server import Server
 
 LOOPBACK: Final = "127.0.0.1"
-MISSED_RATE: Final = 4
-SERVER_SECONDS: Final = 0.4
-"""What the page's connections may take to end. With the limits of feed, journey and sinks it makes less than 3 s."""
 
 
 def live(
@@ -130,53 +122,18 @@ def live(
         preview=preview,
         record_to=record_to,
     )
-    with contextlib.ExitStack() as stack:
-        panel = stack.enter_context(LivePanel(console, quiet=quiet))
-        write_line = stack.enter_context(_stats_file(stats, panel.say))
-        signals = stack.enter_context(stopping_on_signals("finishing what is in flight"))
-        if preview is not None or metrics:
-            server = Server(session, preview or Preview(), host=host, port=port)
-            server.start()
-            stack.callback(server.stop, SERVER_SECONDS)
-            panel.say(f"page: {server.url}" if preview else f"metrics: {server.metrics_words}")
-
-        def show(line: Mapping[str, Any]) -> None:
-            panel.show(line)
-            write_line(line)
-
-        try:
-            report = session.run(on_stats=show, on_event=panel.say, stop=lambda: signals.stop.requested)
-        except LiptError as error:
-            if session.is_hanging:
-                say_error(f"error: {error}")
-                _end_at_once(error.exit_code)
-            raise
-    if as_json:
-        typer.echo(json_line(report.to_json()))
-    elif not quiet:
-        _summarise(report, console)
-    exit_code = signals.exit_code if signals.received else _exit_code(report, require_fps)
-    if session.is_hanging:
-        _end_at_once(exit_code)
-    raise typer.Exit(exit_code)
-
-
-def _exit_code(report: LiveReport, require_fps: float | None) -> int:
-    """What a session that ended by itself is worth, and a line for each reason why it is not 0."""
-    failed = [sink for sink in report.sinks if sink.state == "failed"]
-    for sink in failed:
-        say_error(f"error: {sink.name}: {sink.detail}")
-    is_missed = require_fps is not None and report.fps_out < require_fps
-    if is_missed:
-        say_error(f"missed: {report.fps_out:.2f} of {require_fps:g} fps")
-    return 1 if failed else MISSED_RATE if is_missed else 0
-
-
-def _end_at_once(exit_code: int) -> NoReturn:
-    """Without waiting for threads that are inside a library: it would take them as long as it likes."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
+    server = None
+    if preview is not None or metrics:
+        server = Server(session, preview or Preview(), host=host, port=port)
+    present(
+        session,
+        LivePanel(console, quiet=quiet),
+        server=server,
+        has_page=preview is not None,
+        stats=stats,
+        report_as="json" if as_json else "nothing" if quiet else "words",
+        require_fps=require_fps,
+    )
 
 
 def _require_folders(targets: Sequence[Target]) -> None:
@@ -206,70 +163,3 @@ def _threshold(text: str) -> int | None:
     if not text.isdigit():
         raise SettingsError(f"--reuse-threshold {text} is no number of codes", "Use 0 to 64, or off")
     return int(text)
-
-
-@contextlib.contextmanager
-def _stats_file(path: Path | None, say: Callable[[str], None]) -> Generator[Callable[[Mapping[str, Any]], None]]:
-    """Writes each line whole, and at once. A full disk, or a reader that has gone, costs lines, which is said once, and
-    not the session."""
-    if path is None:
-        yield _say_nothing
-        return
-    try:
-        to_stdout = path == Path("-")
-        file = FileIO(sys.stdout.fileno(), "w", closefd=False) if to_stdout else path.open("ab", buffering=0)
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {os.strerror(error.errno or 0)}", "Check the folder") from error
-    has_failed = False
-
-    def write(line: Mapping[str, Any]) -> None:
-        nonlocal has_failed
-        try:
-            _append(file, (json_line(line) + "\n").encode())
-            has_failed = False
-        except OSError as error:
-            if not has_failed:
-                say(f"statistics: cannot write {path}: {os.strerror(error.errno or 0)}. The session goes on.")
-            has_failed = True
-
-    with file:
-        yield write
-
-
-def _say_nothing(line: Mapping[str, Any]) -> None:
-    del line
-
-
-def _append(file: FileIO, data: bytes) -> None:
-    """All of `data` or, raising OSError, nothing of it."""
-    written = 0
-    try:
-        while written < len(data):
-            written += file.write(data[written:])
-    except OSError:
-        if written:
-            file.truncate(file.tell() - written)
-        raise
-
-
-def _summarise(report: LiveReport, console: Console) -> None:
-    def say(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
-
-    say(f"{report.source}: {report.seconds:.1f} s")
-    drops = ", ".join(f"{count} {reason}" for reason, count in report.dropped_by_reason.items()) or "none"
-    say(f"  pictures: {report.frames_in} in, {report.frames_out} out, dropped: {drops}")
-    if report.frames_repeated:
-        say(f"  sent again while there was no new one: {report.frames_repeated}")
-    say(
-        f"  rate: {report.fps_out:.2f} fps, latency {report.latency_p50_ms:.0f} / {report.latency_p95_ms:.0f} / "
-        f"{report.latency_p99_ms:.0f} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MB"
-    )
-    say(f"  network: {report.rung} at the end, {report.steps} steps of the ladder; encoder: {report.encoder}")
-    if report.faults:
-        say(f"  source: {report.faults} faults, {report.reconnects} times connected again")
-    for sink in report.sinks:
-        detail = f" ({sink.detail})" if sink.detail else ""
-        say(f"  to {sink.name}: {sink.delivered} delivered, {sink.dropped} dropped, {sink.restarts} restarts{detail}")
-    for note in report.notes:
-        say(f"  note: {note}")

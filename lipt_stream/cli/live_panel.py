@@ -19,19 +19,18 @@ Stats = Mapping[str, Any]
 
 
 class LivePanel:
-    """Shows each line of statistics. Use as a context; `say` is for what happens once."""
+    """Shows each line of statistics, from `start` to `stop`; `say` is for what happens once."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._last_line = -PLAIN_INTERVAL_SECONDS
 
-    def __enter__(self) -> LivePanel:
+    def start(self) -> None:
         if self._live and not self._quiet:
             self._live.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         if self._live:
             self._live.stop()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -16,10 +16,10 @@ from lipt_stream.stream.pipeline import Stop
 class Signals:
     """Which signal asked for the stop: its number decides the exit code (128 + number)."""
 
-    def __init__(self, consequence: str) -> None:
+    def __init__(self, consequence: str, say: Callable[[str], None]) -> None:
         self.stop = Stop()
         self.received = 0
-        self._consequence = consequence
+        self._consequence, self._say = consequence, say
 
     @property
     def exit_code(self) -> int:
@@ -32,22 +32,24 @@ class Signals:
         self.received = number
         self.stop.request()
         with suppress(RuntimeError):  # this thread may be amid another line
-            say_error(f"\nstopping: {self._consequence} (once more to end at once)")
+            self._say(f"\nstopping: {self._consequence} (once more to end at once)")
 
 
 @contextmanager
-def stopping_on_signals(consequence: str = "finishing the frames in flight") -> Generator[Signals]:
+def stopping_on_signals(
+    consequence: str = "finishing the frames in flight", say: Callable[[str], None] = say_error
+) -> Generator[Signals]:
     """Within this block the two signals set `Signals.stop`; afterwards they do what they did before.
 
-    `consequence` is what the user is told of the first signal. The second ends the block, and the command with
-    `exit_code`.
+    `consequence` is what the user is told, by `say`, of the first signal. The second ends the block, and the command
+    with `exit_code`.
     """
-    signals = Signals(consequence)
+    signals = Signals(consequence, say)
     before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
     except KeyboardInterrupt:
-        say_error("stopped")
+        say("stopped")
         raise typer.Exit(signals.exit_code) from None
     finally:
         for number, handler in before.items():

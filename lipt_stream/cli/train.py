@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -18,6 +19,7 @@ from rich.progress import Progress as Bar
 from lipt_stream.cli.screen import screen
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
+from lipt_stream.engine.device_errors import translated
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import SettingsError, TrainingError
 from lipt_stream.train.loop import Progress, Trainer
@@ -86,21 +88,24 @@ def train_network(
     console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False)
     checkpoint = open_run(spec, out, resume=resume)
     folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
-    materials = load_materials(spec, folders, chosen)
-    for skipped in materials.skipped:
-        console.print(f"left out: {skipped.reason}", markup=False)
-    trainer = make_trainer(
-        spec,
-        materials,
-        out,
-        device=chosen,
-        precision=precision,
-        compiled=chosen.type == "cuda" if compiled is None else compiled,
-        init=init,
-        teacher=distill,
-        checkpoint=checkpoint,
-    )
+    with _in_one_line():
+        materials = load_materials(spec, folders, chosen)
+        for skipped in materials.skipped:
+            console.print(f"left out: {skipped.reason}", markup=False)
+        trainer = make_trainer(
+            spec,
+            materials,
+            out,
+            device=chosen,
+            precision=precision,
+            compiler="inductor" if compiled or (compiled is None and chosen.type == "cuda") else "",
+            init=init,
+            teacher=distill,
+            checkpoint=checkpoint,
+        )
     console.print(f"{materials.images} images, {len(materials.validation)} to validate by, on {chosen}")
+    if trainer.resumed_elsewhere:
+        console.print("it began on another kind of device: its crops are drawn anew from here on")
     learnt_from = f"{materials.images} images of " + ", ".join(folder.resolve().name for folder in data)
 
     def write_results() -> None:
@@ -110,6 +115,7 @@ def train_network(
 
     try:
         with (
+            _in_one_line(),
             stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
             _display(console, spec) as show,
         ):
@@ -122,6 +128,10 @@ def train_network(
     console.print(_conclusion(trainer, out), soft_wrap=True)
     if signals.received:
         raise typer.Exit(signals.exit_code)
+
+
+def _in_one_line() -> AbstractContextManager[None]:
+    return translated("training", "Use a smaller --batch or --tail-patch, a smaller --model, or --device cpu")
 
 
 def _past(moment: float | None) -> bool:

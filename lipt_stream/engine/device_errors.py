@@ -17,6 +17,8 @@ _WORDS_OF_MEMORY = (
     "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
 )
 
+_COMPILER = ("torch._dynamo", "torch._inductor")
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that memory ran out: by its class, or, on a CPU and in NVIDIA's libraries, its words."""
@@ -27,7 +29,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def translated(doing: str) -> Generator[None]:
+def translated(
+    doing: str, if_too_large: str = "Use a smaller --depth or --tile, a smaller --model, or --device cpu"
+) -> Generator[None]:
     """Turn what torch raises on a device into a DeviceError that says what was being done."""
     try:
         yield
@@ -35,8 +39,10 @@ def translated(doing: str) -> Generator[None]:
         if is_out_of_memory(error):
             raise DeviceError(
                 f"Out of memory while {doing} ({_first_line(error)})",
-                "Use a smaller --depth or --tile, a smaller --model, or --device cpu",
+                if_too_large,
             ) from error
+        if type(error).__module__.startswith(_COMPILER):
+            raise DeviceError(f"torch.compile does not work here ({_first_line(error)})", "Use --no-compile") from error
         if isinstance(error, torch.AcceleratorError):
             raise DeviceError(
                 f"The GPU failed while {doing} ({_first_line(error)})",

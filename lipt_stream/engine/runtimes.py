@@ -106,12 +106,12 @@ class TorchRuntime:
     def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
         del at_once  # torch has one pool of threads, and a GPU one stream
         exact = self.precision == "float32" and images.device.type == "cuda"
-        with torch.inference_mode(), _without_tf32() if exact else nullcontext():
+        with torch.inference_mode(), without_tf32() if exact else nullcontext():
             return self._network(images).float()
 
 
 @contextmanager
-def _without_tf32() -> Generator[None]:
+def without_tf32() -> Generator[None]:
     """cuDNN multiplies all bits of float32; its other switches stay as they are."""
     cudnn = torch.backends.cudnn
     with cudnn.flags(

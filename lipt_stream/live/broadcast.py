@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from lipt_stream.frame import Planes, VideoFormat
@@ -47,6 +47,7 @@ class Broadcast:
         self._lock = threading.Lock()  # of whoever adds and removes; the tuples are replaced, never changed
         self._sinks: tuple[LiveSink, ...] = ()
         self._raw_sinks: tuple[LiveSink, ...] = ()
+        self._leaving: tuple[LiveSink, ...] = ()  # they get no more, and have still to write
         self._encoder = self._new_encoder(target, is_baseline=is_baseline)
         self._raw = RawPictures(target)
         self._preview = preview
@@ -75,11 +76,22 @@ class Broadcast:
                 self._sinks = (*self._sinks, sink)
         self._encoder.force_keyframe()
 
-    def remove(self, sink: LiveSink, timeout_seconds: float = CLOSE_SECONDS) -> None:
-        """Send `sink`, which takes encoded pictures, no more, and close it."""
+    def remove(self, sink: LiveSink, timeout_seconds: float, ended: Callable[[SinkStatus], None]) -> None:
+        """Send `sink`, which takes encoded pictures, no more, and close it: in a thread of its own, because what it has
+        still to write may take that long. `ended` is told by it how that went."""
         with self._lock:
             self._sinks = tuple(other for other in self._sinks if other is not sink)
-        sink.close(timeout_seconds)
+            self._leaving = (*self._leaving, sink)
+
+        def close() -> None:
+            sink.close(timeout_seconds)
+            status = sink.status()
+            if status.state != "failed":  # else it is told at the end as well
+                with self._lock:
+                    self._leaving = tuple(other for other in self._leaving if other is not sink)
+            ended(status)
+
+        threading.Thread(target=close, name="lipt-live-leaving", daemon=True).start()
 
     def write(self, result: Planes, source: Planes, pts: int, duration: int = 0) -> None:
         """One picture of the target's format and the one that it was made from. `pts`, in 1/90000 s, increases
@@ -103,7 +115,7 @@ class Broadcast:
 
     def statuses(self) -> list[SinkStatus]:
         previews = [self._preview] if self._preview is not None else []
-        return [sink.status() for sink in (*previews, *self._sinks, *self._raw_sinks)]
+        return [sink.status() for sink in (*previews, *self._sinks, *self._raw_sinks, *self._leaving)]
 
     def finish(self) -> None:
         """After the last picture, by the thread that wrote it: what the encoder still holds."""
@@ -112,12 +124,13 @@ class Broadcast:
     def close(self) -> None:
         """End every sink, all at once: a slow one takes no time from another."""
         until = time.monotonic() + CLOSE_SECONDS
-        closing = [*self._sinks, *self._raw_sinks, *([self._preview] if self._preview is not None else [])]
+        previews = [self._preview] if self._preview is not None else []
+        closing = [*self._sinks, *self._raw_sinks, *self._leaving, *previews]
         threads = [threading.Thread(target=sink.close, args=(CLOSE_SECONDS,), daemon=True) for sink in closing]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(max(0.0, until + 0.5 - time.monotonic()))
+            thread.join(max(0.0, until + 0.3 - time.monotonic()))
 
     def _new_encoder(self, format: VideoFormat, *, is_baseline: bool = False) -> LiveEncoder:
         bitrate = self._spec.bitrate_kbps

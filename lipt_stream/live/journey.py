@@ -6,6 +6,8 @@
     waiting.put(slot)              engine.submit(slot)              broadcast.write(slot.host_out)
                                    upscaled.put(slot)               free.put(the slot before)
 
+(Before a slot is taken from those waiting, there must be room in flight: what waits there can still be overtaken.)
+
 The slots are the only bound, as in `stream/pipeline.py`; but where a film's decoder waits for one, a camera does not:
 a picture that finds none, is overtaken while it waits or would come too late is dropped, and counted by reason.
 Where pictures take longer than they come apart, one waits, and the newest wins: more would only make all of them old.
@@ -40,6 +42,8 @@ LEAST_STEP: Final = TICKS_PER_SECOND // 1_000
 """Between the times of two pictures: Matroska, WebM and FLV count in milliseconds."""
 REPEAT_SECONDS: Final = 0.1
 """How often the last picture is sent again where no new one may come."""
+
+_REMEMBER: Final = 0.8  # of the old value, in the running mean of what encoding takes
 
 
 class Pilot(Protocol):
@@ -97,6 +101,7 @@ class Journey:
         self._last: Slot | None = None
         self._last_lock = threading.Lock()  # whoever copies from the last picture keeps its slot from going back
         self._last_left = 0.0  # when it went to the sinks
+        self._encode_seconds = 0.0  # what that takes of late
         self._last_pts = -LEAST_STEP
         self._index = 0
         self._ending = threading.Event()
@@ -130,8 +135,15 @@ class Journey:
 
     def offer(self, fill: Callable[[Planes], None], pts: int, arrived_seconds: float) -> None:
         """One picture of the source, which `fill` writes into a slot's planes. Never waits for a slot. Raises what
-        `fill` raises."""
+        `fill` raises.
+
+        One that is late already is not filled in: where that takes longer than pictures come apart, all of them would
+        be late, and none would ever leave.
+        """
         self._meters.came_in()
+        if self._clock() - arrived_seconds > self._latency_seconds:
+            self._drop("late")
+            return
         try:
             slot = self._free.get_nowait()
         except queue.Empty:
@@ -166,33 +178,36 @@ class Journey:
 
     def _upscale(self) -> None:
         while not self._ending.is_set():
+            if not self._in_flight.acquire(timeout=REPEAT_SECONDS):
+                continue
             slot = self._waiting.get(REPEAT_SECONDS)
-            if slot is not None:
-                self._upscale_in_time(slot)
+            if slot is None or not self._upscale_in_time(slot):
+                self._in_flight.release()
         while (slot := self._waiting.take_back()) is not None:
-            self._upscale_in_time(slot)
+            if not self._in_flight.acquire(timeout=REPEAT_SECONDS):
+                self._give_up(slot)
+            elif not self._upscale_in_time(slot):
+                self._in_flight.release()
 
-    def _upscale_in_time(self, slot: Slot) -> None:
-        if not self._is_late(slot) and self._may_submit():
-            self._pilot.submit(slot)
-            self._upscaled.put(slot)
-        else:
-            self._drop("late")
-            self._free.put(slot)
+    def _upscale_in_time(self, slot: Slot) -> bool:
+        """Whether it was not too late for it."""
+        if self._is_late(slot):
+            self._give_up(slot)
+            return False
+        self._pilot.submit(slot)
+        self._upscaled.put(slot)
+        return True
+
+    def _give_up(self, slot: Slot) -> None:
+        self._drop("late")
+        self._free.put(slot)
 
     def _is_late(self, slot: Slot) -> bool:
-        """Whether the picture would come too late. One that has only just come is never late: where the network takes
-        longer than the latency allows, the newest is still better than none."""
+        """Whether the picture would come too late. One that has only just come is never late: where it takes longer
+        than the latency allows, the newest is still better than none."""
         age = self._clock() - slot.read_at
-        expected = self._pilot.expected_seconds
+        expected = self._pilot.expected_seconds + self._encode_seconds
         return age > max(self._latency_seconds - expected, min(expected, self._latency_seconds))
-
-    def _may_submit(self) -> bool:
-        """Wait until few enough pictures are in flight. False where the session ends meanwhile."""
-        while not self._in_flight.acquire(timeout=REPEAT_SECONDS):
-            if self._ending.is_set():
-                return False
-        return True
 
     def _encode(self) -> None:
         while not (self._no_more.is_set() and self._upscaled.empty()):
@@ -209,11 +224,13 @@ class Journey:
 
     def _deliver(self, slot: Slot) -> None:
         slot.wait()
+        computed = self._clock()
         tiles, reused = self._pilot.landed(slot)
         assert slot.frame is not None
         self._last_pts = max(slot.frame.pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
         self._last_left = self._clock()
+        self._encode_seconds = _REMEMBER * self._encode_seconds + (1 - _REMEMBER) * (self._last_left - computed)
         self._meters.went_out(self._last_left - slot.read_at, tiles, reused)
         with self._last_lock:
             before, self._last = self._last, slot

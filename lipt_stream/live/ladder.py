@@ -14,6 +14,7 @@ Pure logic: the time is passed in, in seconds of any steady clock, and nothing w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -119,6 +120,16 @@ class Ladder:
             return self._step(index, now_seconds, f"{name} was asked for")
         self._begin(now_seconds, climbed=False)
         return None
+
+    def cannot(self, name: str, now_seconds: float, reason: str) -> Step | None:
+        """A rung above the last does not work at all: it is not climbed to again, and left for the one below where it
+        is the present one, whoever asked for it."""
+        index = self._index(name)
+        self._trials[index].not_before = math.inf
+        if index != self._present:
+            return None
+        self._is_pinned = False
+        return self._step(index + 1, now_seconds, f"{name} does not work: {reason}")
 
     def _judged(self, now: float) -> Step | None:
         frames = self._window.summary()

@@ -35,7 +35,10 @@ class Outlet:
 
     A thread feeds a process (media/mux_child.py) from a bounded queue. Whatever fails there ends the process; another
     one is begun after a pause of 0.5 to 8 s that grows and is jittered, and fed from a keyframe on: for a file, which
-    then has a new name, the oldest that waits, else the newest. What can never work is not tried again.
+    then has a new name, the oldest that waits, else the newest. What can never work is not tried again; what has worked
+    once is, whatever is said: a disk that is pulled out and put back looks in between as if its folder did not exist.
+    A sink that is in trouble at the end has failed where it is a file, whose last part is then missing, or where
+    nothing ever came through.
     """
 
     def __init__(self, target: Target) -> None:
@@ -125,10 +128,13 @@ class Outlet:
                 trouble = self._serve(queue, job)
                 if time.monotonic() - began > _STEADY_SECONDS:
                     failures = 0
-                if trouble and trouble.is_hopeless:
+                if trouble and trouble.is_hopeless and not self._delivered:
                     return
+                if trouble is None and not self._closing.is_set():  # its time was over, not ours
+                    continue
                 if trouble is None or self._closing.wait(_pause_seconds(failures)):
-                    ended = "closed"
+                    is_lost = self._trouble and (job.place == "file" or not self._delivered)
+                    ended = "failed" if is_lost else "closed"
                     return
                 failures += 1
                 with self._lock:
@@ -176,7 +182,8 @@ class Outlet:
                 return  # no one is there to whom an end could be told
             process.listen(_LISTEN_SECONDS)
         queue.start_anew(at_newest=not is_file)
-        while (packet := queue.take(_LISTEN_SECONDS)) is not END:
+        until = time.monotonic() + self._target.longest_seconds
+        while time.monotonic() < until and (packet := queue.take(_LISTEN_SECONDS)) is not END:
             if packet:
                 process.send(packet)
             else:

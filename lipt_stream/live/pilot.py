@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from lipt_stream.engine.device_errors import is_out_of_memory
 from lipt_stream.engine.slots import Engine, Slot
+from lipt_stream.errors import DeviceError
 from lipt_stream.live.ladder import Ladder, Step
 from lipt_stream.live.rungs import Rungs
 
@@ -65,7 +67,19 @@ class LadderPilot:
         self._tell(step)
 
     def submit(self, slot: Slot) -> None:
-        rung = self.rung
+        while True:
+            rung = self.rung
+            try:
+                self._submit(slot, rung)
+                return
+            except DeviceError as error:
+                if rung == self._rungs.names[-1] or error.__cause__ is None or not is_out_of_memory(error.__cause__):
+                    raise
+                with self._lock:
+                    step = self._ladder.cannot(rung, self._clock(), error.message)
+                self._tell(step)
+
+    def _submit(self, slot: Slot, rung: str) -> None:
         if rung != self._in_use:
             self._engine.use(self._rungs[rung])
             self._in_use = rung

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from lipt_stream.errors import SettingsError
 from lipt_stream.live.broadcast import Broadcast
 from lipt_stream.live.outlet import make_sink
-from lipt_stream.live.sink import LiveSink
+from lipt_stream.live.sink import LiveSink, SinkStatus
 from lipt_stream.live.targets import parse_target
+
+END_SECONDS: Final = 30.0
+"""What a recording that is ended may take to reach its disk. A session that ends meanwhile does not wait for it."""
 
 
 class Recorder:
@@ -42,8 +47,13 @@ class Recorder:
                 broadcast.add(sink)
                 self._current = (str(path), sink)
 
-    def end(self, broadcast: Broadcast) -> None:
+    def end(self, broadcast: Broadcast, say: Callable[[str], None]) -> None:
+        """`say` is told, later, what became of it."""
         with self._lock:
-            if self._current is not None:
-                broadcast.remove(self._current[1])
-                self._current = None
+            current, self._current = self._current, None
+        if current is not None:
+            broadcast.remove(current[1], END_SECONDS, lambda status: say(_outcome(status)))
+
+
+def _outcome(status: SinkStatus) -> str:
+    return f"recording: {status.name}: " + (f"error: {status.detail}" if status.state == "failed" else "written")

@@ -9,8 +9,8 @@ from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler, pick_device
-from lipt_stream.errors import SettingsError, WeightsError
-from lipt_stream.live.ladder import Rung
+from lipt_stream.errors import DeviceError, SettingsError, WeightsError
+from lipt_stream.live.ladder import LONGEST_FRAME_SECONDS, Rung
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.model import catalog
 from lipt_stream.model.cost import multiply_adds
@@ -20,7 +20,8 @@ LADDER: Final = ("small", "tiny", "nano")
 LANCZOS_COST: Final = 0.05
 """Of nano's: only its ratio to the networks' multiply-adds counts (benchmarks/lanczos.py)."""
 HOPELESS: Final = 3.0
-"""Times the interval between pictures: a network that is expected to take longer is not even warmed up."""
+"""Times the interval between pictures: a network that is expected to take longer, and too long for the ladder to climb
+to on a still scene, is not even warmed up."""
 
 
 class Rungs:
@@ -64,9 +65,16 @@ class Rungs:
         measured: dict[str, float] = {}
         for name in reversed(self.names):
             expected = min((s * self._costs[name] / self._costs[n] for n, s in measured.items()), default=0.0)
-            if expected > HOPELESS * interval_seconds and name != self._spec.model:
+            if expected > max(HOPELESS * interval_seconds, LONGEST_FRAME_SECONDS) and name != self._spec.model:
                 break
-            measured[name] = engine.warm_up(self._upscalers[name])
+            try:
+                measured[name] = engine.warm_up(self._upscalers[name])
+            except (
+                DeviceError
+            ):  # too large for this memory, and so are those above, which the ladder would leave at once
+                if not measured or name == self._spec.model:
+                    raise
+                break
         return measured
 
     def _load(self, name: str) -> Upscaler:

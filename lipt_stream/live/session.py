@@ -33,7 +33,7 @@ from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.observe.process import peak_rss_mb
 
-FEED_SECONDS: Final = 0.4
+FEED_SECONDS: Final = 0.3
 """What the source may take to end; the pictures in flight and the sinks have limits of their own (works.py)."""
 
 
@@ -135,7 +135,7 @@ class LiveSession:
         if recording:
             self._recorder.begin(works.broadcast)
         else:
-            self._recorder.end(works.broadcast)
+            self._recorder.end(works.broadcast, self._on_event)
         return self._recorder.name
 
     def stills(self) -> Stills | None:
@@ -162,6 +162,8 @@ class LiveSession:
         works = formats and lookout.result(lambda: self._new_works(rungs, *formats))
         if works is None:
             return False
+        for note in works.notes:
+            self._note(note)
         works.begin(self._targets)
         self._works = works
         self._on_event(
@@ -244,7 +246,7 @@ class LiveSession:
             self._told_fault = ""
             if status.reconnects:
                 self._on_event(f"source: {status.shown} is back")
-            if self._works and status.audio not in (None, self._works.source_sound):
+            if self._works and self._works.source_sound and status.audio not in (None, self._works.source_sound):
                 self._note("the source's sound is of another kind than at first, and left out")
 
     def _note(self, text: str) -> None:

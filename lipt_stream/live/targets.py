@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ _PROMPT: Final = {"max_interleave_delta": "100000", "flush_packets": "1"}  # µs
 # each packet until then takes 520 MB a day, with 30 pictures a second and sound: a file without an end stays as it is.
 _MP4: Final = {"movflags": "delay_moov", "frag_duration": "1000000"}
 _MP4_SEGMENT: Final = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
+_FLV_SECONDS: Final = 20 * 24 * 3600  # FLV counts 2^31 milliseconds, which are 24.8 days (FLV 10.1, annex E.4.1)
 _MATROSKA: Final = {"cluster_time_limit": "1000"}
 # Sound that belongs just before the first keyframe of a file moves the file's clock, not the sound.
 _FILE: Final = {"max_interleave_delta": "1000000", "flush_packets": "1", "avoid_negative_ts": "make_non_negative"}
@@ -71,7 +73,8 @@ class Target:
 
     `format` is FFmpeg's name of the container, empty for those without one (preview, null). `sound`: the codecs that
     fit in. `queue_seconds`: of pictures that may wait for it; those of a file may wait for a disk. `stall_seconds`: how
-    long it may take nothing until it is ended and begun again.
+    long it may take nothing until it is ended and begun again. `longest_seconds`: after which it is begun again in any
+    case, because its container's clock would run over.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Target:
     sound: frozenset[str] = frozenset()
     queue_seconds: float = 3
     stall_seconds: float = 5
+    longest_seconds: float = math.inf
     segment_seconds: float = 0
 
     @property
@@ -140,7 +144,15 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
         return Target(name=name, kind="rtsp", url=text, format="rtsp", options=options, sound=_OVER_RTSP)
     if word in ("rtmp", "rtmps") and rest.startswith("//"):
         options = {"flvflags": "no_duration_filesize", **_PROMPT}
-        return Target(name=name, kind="rtmp", url=text, format="flv", options=options, sound=_IN_FLV)
+        return Target(
+            name=name,
+            kind="rtmp",
+            url=text,
+            format="flv",
+            options=options,
+            sound=_IN_FLV,
+            longest_seconds=_FLV_SECONDS,
+        )
     if word == "udp" and rest.startswith("//"):
         url = text if "pkt_size=" in text else f"{text}{'&' if '?' in text else '?'}pkt_size=1316"
         return Target(name=name, kind="udp", url=url, format="mpegts", options=_PROMPT, sound=_IN_MPEG_TS)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from lipt_stream.engine.slots import Engine
+from lipt_stream.errors import InputError
 from lipt_stream.frame import VideoFormat
 from lipt_stream.live.broadcast import Broadcast
 from lipt_stream.live.journey import DEPTH, Journey
@@ -27,7 +28,7 @@ USUAL_FPS: Final = Fraction(30)
 """Of a source that states no rate and was not measured yet."""
 
 
-JOURNEY_SECONDS: Final = 0.5
+JOURNEY_SECONDS: Final = 0.4
 """What the pictures in flight may take at the end, above a tenth of a second."""
 
 
@@ -54,7 +55,11 @@ class Works:
         raise."""
         self._stated_fps = float(source.frame_rate or USUAL_FPS)
         self._meters = meters
-        self.rungs, self.source_sound = rungs, sound
+        self.rungs = rungs
+        self.notes: list[str] = []
+        """What must be said of the source."""
+        live_sound = self._live_sound(sound, first_sound)
+        self.source_sound = sound if live_sound else None
         self.engine = Engine(rungs[rungs.names[-1]], source, DEPTH, reuse_threshold=spec.reuse_threshold)
         self.fit = Fit(source)
         self.pilot = LadderPilot(self.engine, rungs, self.interval_seconds, on_step)
@@ -63,7 +68,7 @@ class Works:
         self.broadcast = Broadcast(
             source,
             self.engine.target,
-            _live_sound(sound, first_sound),
+            live_sound,
             preview,
             spec,
             is_baseline=is_baseline,
@@ -77,6 +82,14 @@ class Works:
             latency_seconds=spec.latency_ms / 1000,
             standstill=standstill,
         )
+
+    def _live_sound(self, source: EncodedStream | None, first_data: bytes) -> LiveSound | None:
+        """None where there is none, or none that can be decoded: the picture goes on without it."""
+        try:
+            return LiveSound(source, first_data) if source else None
+        except InputError as error:
+            self.notes.append(f"without sound: {error}")
+            return None
 
     def interval_seconds(self) -> float:
         """Between pictures of the source: as measured, as soon as that is possible."""
@@ -102,7 +115,3 @@ def live_format(source: VideoFormat) -> VideoFormat:
     return dataclasses.replace(
         source, width=width, height=height, pix_fmt="yuv420p", gray=False, time_base=Fraction(1, 90_000)
     )
-
-
-def _live_sound(source: EncodedStream | None, first_data: bytes) -> LiveSound | None:
-    return LiveSound(source, first_data) if source else None

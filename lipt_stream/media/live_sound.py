@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from fractions import Fraction
 from typing import Any, Final, Literal
 
@@ -102,6 +103,7 @@ class _Transcoder:
             self._encoder.open()
         except AV_ERRORS as error:
             raise InputError(f"Sound of codec {source.codec} cannot be converted: {reason(error)}") from error
+        self._last_pts = -math.inf
         self._decoded: tuple[str, str, int] | None = None  # what the resampler is for: format, layout and rate
         self.stream = EncodedStream(
             kind="audio",
@@ -113,6 +115,16 @@ class _Transcoder:
         )
 
     def convert(self, packet: EncodedPacket) -> list[EncodedPacket]:
+        """A source's packets may overlap (live_clock.py orders their beginnings alone), and its encoded ones then be
+        out of order, for which every container would give up its sink: those are let go."""
+        ordered: list[EncodedPacket] = []
+        for coded in self._coded(packet):
+            if coded.pts > self._last_pts:
+                self._last_pts = coded.pts
+                ordered.append(coded)
+        return ordered
+
+    def _coded(self, packet: EncodedPacket) -> list[EncodedPacket]:
         raw: Packet[Any] = Packet(packet.data)
         raw.pts, raw.dts, raw.time_base = packet.pts, packet.dts, self._source.time_base
         frames = [part for sound in self._decoder.decode(raw) for part in self._resampled(sound)]

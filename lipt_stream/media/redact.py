@@ -18,6 +18,9 @@ _BARE_USER: Final = re.compile(r"^(\W*)\w[^:/]*:[^/]+@")
 _PAIR: Final = re.compile(r"([^?&;#=\s/]+)=([^&\s]*)")
 # The key by which an RTMP server knows who publishes: the last part of the path, and what is asked behind it.
 _STREAM_KEY: Final = re.compile(r"(\brtmps?:/{1,2}+[^/\s]*/(?:[^/?#\s]+/)*)\S+", re.IGNORECASE)
+# A WHIP endpoint's path is what its publisher is known by, with many services; and IPTV puts user and password there.
+_WHIP_PATH: Final = re.compile(r"(\bwhip:(?:https?:)?/{0,2}[^/\s]*/)\S+", re.IGNORECASE)
+_IPTV_PATH: Final = re.compile(r"(://[^/\s]+/(?:live|movie|series)/)[^/\s]+/[^/\s]+(?=/)", re.IGNORECASE)
 _TELLTALE: Final = re.compile(
     r"key|token|pass|pwd|psw|pw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy|^[upk]$",
     re.IGNORECASE,
@@ -25,7 +28,8 @@ _TELLTALE: Final = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` with what stands before an '@' in any address, the values of telling query keys, and RTMP's keys as ***.
+    """`text` with what stands before an '@' in any address, the values of telling query keys, RTMP's keys,
+    WHIP's paths and what IPTV's paths hold, as ***.
 
     Percent-encoded addresses inside others are found; where one cannot be cut out, what stands around it is hidden too.
     """
@@ -35,6 +39,7 @@ def redact(text: str) -> str:
 def _clean(word: str) -> str:
     clean = _BARE_USER.sub(rf"\1{HIDDEN}@", _USER.sub(rf"\1{HIDDEN}@", word))
     clean = _STREAM_KEY.sub(rf"\1{HIDDEN}", _PAIR.sub(_clean_pair, clean))
+    clean = _IPTV_PATH.sub(rf"\1{HIDDEN}", _WHIP_PATH.sub(rf"\1{HIDDEN}", clean))
     scheme, mark, rest = clean.partition("://")
     if _is_clean_inside(rest if mark else clean):
         return clean

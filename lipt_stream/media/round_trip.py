@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import InputError
 from lipt_stream.frame import Planes, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
+from lipt_stream.media.coding import Coding
 from lipt_stream.media.encoders import open_encoder
 from lipt_stream.media.pixels import PlaneReader
 
@@ -29,19 +29,6 @@ DECODERS: Final = MappingProxyType(
 
 _ONE_THREAD: Final = {"libx265": {"x265-params": "log-level=none:pools=none:frame-threads=1"}}
 _RATE: Final = Fraction(24)
-
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """An encoder and how it is asked for quality.
-
-    `options` are FFmpeg's, as pairs, so that a Coding can be compared and hashed. `bits_per_pixel`, where given, is
-    the rate to keep to, whatever the size.
-    """
-
-    encoder: str
-    options: tuple[tuple[str, str], ...] = ()
-    bits_per_pixel: float | None = None
 
 
 def round_trip(pictures: Sequence[Planes], video: VideoFormat, coding: Coding) -> list[Planes]:

@@ -21,8 +21,9 @@ FILE = "checkpoint.pt"
 class Checkpoint:
     """`seconds` of the budget are spent after `step` steps. The rest are state dicts and a generator's state.
 
-    `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation.
-    `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look.
+    `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation. `device`
+    is the type of that on which the generator was. `record`, (steps, 2), and `looked` are what the loop remembers of
+    the steps since its last look.
     """
 
     spec: TrainSpec
@@ -34,6 +35,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     generator: torch.Tensor
     best_psnr: float | None
+    device: str = "cpu"
     record: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))
     looked: float = 0.0
 
@@ -75,7 +77,7 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}", "Train without --resume to begin") from error
     except (RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} is damaged", "Train without --resume to begin anew") from error
+        raise InputError(f"{path} is damaged", "Begin anew in another --out") from error
     if differing := spec.differences(found.spec):
         raise SettingsError(
             f"{path} is of another run: {', '.join(differing)} there", "Use its settings, or another --out"

@@ -1,58 +1,22 @@
-"""Pairs to train on: a full-size picture, and the same as a film of poor quality would have shown it, made once.
+"""A full-size picture as a film of poor quality would have shown it.
 
 `recipe.py` draws what happens to a picture, `distort.py` does it; here a recipe is carried out for one picture
-(`degrade`) or one moment of a film (`degrade_film`), and for many images with a cache (`make_pairs`).
+(`degrade`) or one moment of a film (`degrade_film`). `pairs.py` does it for many images, and keeps what was made.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import torch
-from PIL import Image
 
 from lipt_stream.errors import InputError
-from lipt_stream.media.av_errors import writing
 from lipt_stream.train.distort import blurred, coded, moved, noisy, resized, shrunk
-from lipt_stream.train.evaluate import Uint8Image, as_rgb, read_image
-from lipt_stream.train.images import Skipped
+from lipt_stream.train.evaluate import Uint8Image, as_rgb
 from lipt_stream.train.recipe import Degradation, Recipe, draw
 
-__all__ = ["Degradation", "Pair", "degrade", "degrade_film", "make_pairs"]
-
-VERSION: Final = 1
-"""Part of every cached picture's key: raise it when the same recipe comes out otherwise."""
-
 LEAST_SIDE: Final = 8  # of a low-resolution picture
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A full-size image and the file of its degraded low resolution."""
-
-    hr_path: Path
-    lr_path: Path
-
-    def read(self, scale: int) -> tuple[Uint8Image, Uint8Image]:
-        """Both as RGB: (scale * h, scale * w, 3), cut at the right and bottom to the LR's size, and (h, w, 3), uint8.
-
-        Raises InputError where one cannot be read or they are no pair.
-        """
-        low, high = as_rgb(read_image(self.lr_path)), as_rgb(read_image(self.hr_path))
-        height, width = (side * scale for side in low.shape[:2])
-        cut = high[:height, :width]
-        if cut.shape[:2] != (height, width):
-            raise InputError(f"{self.lr_path} is too large for {self.hr_path} at x{scale}", "Make the pairs again.")
-        return cut, low
 
 
 def degrade(image: Uint8Image, degradation: Degradation, seed: int) -> Uint8Image:
@@ -82,114 +46,6 @@ def degrade_film(pictures: Sequence[Uint8Image], shown: int, degradation: Degrad
     small = [_shrunk(_prepared(picture, degradation.scale), recipe, degradation.scale) for picture in pictures]
     height, width = (side // degradation.scale for side in pictures[0].shape[:2])
     return _recorded(small, recipe, height, width, rng)[shown]
-
-
-def make_pairs(
-    images: Sequence[Path],
-    cache_dir: Path,
-    degradation: Degradation,
-    *,
-    per_image: int = 1,
-    seed: int = 0,
-    workers: int = 1,
-    skipped: Callable[[Skipped], None] | None = None,
-) -> list[Pair]:
-    """Degrade whole images, `per_image` times each, into lossless WebP files; those already there are used again.
-
-    A file's name tells the image's content, the degradation and the seed, so that a changed image or setting gives
-    another file, and a run that was stopped goes on where it was. Files appear under their names only when whole; one
-    that was damaged later is made again. Images that cannot be read are left out: `skipped` is told of each, or a
-    warning is given. With `workers` above 1 as many processes share the work.
-
-    Returns the pairs in order of `images`. Raises InputError where none of them can be read, OutputError where the
-    cache cannot be written.
-    """
-    with writing(cache_dir):
-        cache_dir.mkdir(parents=True, exist_ok=True)
-    tasks = [_Task(path, cache_dir, degradation, per_image, seed) for path in images]
-    pairs: list[Pair] = []
-    failures: list[Skipped] = []
-    for result in _carried_out(tasks, workers):
-        if isinstance(result, Skipped):
-            failures.append(result)
-            (skipped or _warn)(result)
-        else:
-            pairs += result
-    if failures and not pairs:
-        raise InputError(f"None of {len(images)} images can be used: {failures[0].reason}", "Give larger, sound images")
-    return pairs
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One image's share of `make_pairs`: what a worker is sent."""
-
-    path: Path
-    cache_dir: Path
-    degradation: Degradation
-    per_image: int
-    seed: int
-
-
-def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[list[Pair] | Skipped]:
-    if workers == 1:
-        yield from map(_pairs_of, tasks)
-        return
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    )
-    try:
-        yield from pool.map(_pairs_of, tasks)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _pairs_of(task: _Task) -> list[Pair] | Skipped:
-    try:
-        content = task.path.read_bytes()
-        targets = [_target(task, content, variant) for variant in range(task.per_image)]
-        missing = [target for target in targets if not _is_whole(target[1])]
-        if missing:
-            image = read_image(task.path)
-            for seed, target in missing:
-                _write(degrade(image, task.degradation, seed), target)
-    except InputError as error:
-        return Skipped(task.path, str(error))
-    except OSError as error:
-        return Skipped(task.path, f"{task.path} cannot be read: {error.strerror}")
-    return [Pair(task.path, target) for _, target in targets]
-
-
-def _target(task: _Task, content: bytes, variant: int) -> tuple[int, Path]:
-    """The seed of one degradation of one image, and the file of its result: both follow from what goes into it."""
-    facts = repr((VERSION, task.degradation, task.seed, variant)).encode()
-    key = hashlib.sha256(facts + hashlib.sha256(content).digest()).hexdigest()
-    return int(key[:16], 16), task.cache_dir / f"{task.path.stem[:40]}-{key[16:40]}.webp"
-
-
-def _write(image: Uint8Image, target: Path) -> None:
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    with writing(target):
-        try:
-            with part.open("wb") as file:
-                Image.fromarray(image).save(file, "WEBP", lossless=True, quality=20, method=0)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        read_image(path)
-    except InputError:
-        return False
-    return True
-
-
-def _warn(skipped: Skipped) -> None:
-    warnings.warn(f"left out: {skipped.reason}", stacklevel=3)
 
 
 def _prepared(image: Uint8Image, scale: int) -> Uint8Image:

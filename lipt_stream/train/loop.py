@@ -75,10 +75,11 @@ class Trainer:
         device: torch.device,
         teacher: LIPT | None = None,
         half: bool = False,
-        compiled: bool = False,
+        compiler: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`start`: a deployed network. `half`: bfloat16 autocast. `teacher`: deployed, of the same scale."""
+        """`start`: a deployed network. `half`: bfloat16 autocast. `teacher`: deployed, of the same scale.
+        `compiler`: a backend of torch.compile, none where empty."""
         self.spec = spec
         self.device = device
         self._batches, self._validation, self.out, self._clock = batches, validation, out, clock
@@ -91,8 +92,11 @@ class Trainer:
         self._forward = cast(
             "Callable[[Tensor], Tensor]",
             # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
-            torch.compile(self.model, dynamic=False) if compiled else self.model,  # pyright: ignore[reportUnknownMemberType]
+            torch.compile(self.model, dynamic=False, backend=compiler) if compiler else self.model,  # pyright: ignore[reportUnknownMemberType]
         )
+        self._compiles = bool(compiler)
+        self.resumed_elsewhere = False
+        """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
         self.step = 0
         self.seconds = 0.0
         self.best_psnr: float | None = None
@@ -107,9 +111,11 @@ class Trainer:
         Raises TrainingError where the loss or its gradient is no longer finite: this trainer is then back at the last
         checkpoint, whose state was finite.
         """
-        began, saved = self._clock() - self.seconds, self.seconds
         if self.step == 0:
             self._save()  # from here on there is a state to fall back on
+        if self._compiles:
+            self._compile()
+        began, saved = self._clock() - self.seconds, self.seconds
         while not self.finished and not stop():
             self._record.append(self._train_step(self.seconds / self.spec.seconds))
             self.step += 1
@@ -137,7 +143,11 @@ class Trainer:
         self.model.load_state_dict(checkpoint.model)
         self.average.load_state_dict(checkpoint.average)
         self.optimizer.load_state_dict(checkpoint.optimizer)
-        self.generator.set_state(checkpoint.generator)
+        self.resumed_elsewhere = checkpoint.device != self.device.type
+        if self.resumed_elsewhere:  # the states of two kinds of generators have nothing in common
+            self.generator.manual_seed(self.spec.seed + checkpoint.step)
+        else:
+            self.generator.set_state(checkpoint.generator)
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.best_psnr, self._looked = checkpoint.best_psnr, checkpoint.looked
         self._record = list(checkpoint.record.to(self.device))
@@ -150,18 +160,30 @@ class Trainer:
         """One step; the loss and the norm of its gradient, (2,), which nothing has waited for yet."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.spec, progress)
+        loss = self._gradient(progress, self.generator)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+        self._follow()
+        return torch.stack((loss.detach(), norm))
+
+    def _gradient(self, progress: float, generator: torch.Generator) -> Tensor:
+        """The loss on a new batch; its gradient replaces the one before."""
         batch, patch = batch_shape(self.spec, progress)
-        low, high = self._batches.draw(batch, patch, self.generator)
+        low, high = self._batches.draw(batch, patch, generator)
         low = low.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             result = self._forward(low)
         loss = self._loss(result.float(), high, low, squared=in_tail(self.spec, progress))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-        self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
-        self._follow()
-        return torch.stack((loss.detach(), norm))
+        return loss
+
+    def _compile(self) -> None:
+        """Compile for the shapes of batches that are to come. Not in the budget: a minute of it would swallow the
+        steps in which the learning rate warms up."""
+        for progress in sorted({self.seconds / self.spec.seconds, 1.0}):
+            self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, squared: bool) -> Tensor:
         distance = root_mean_square_error if squared else F.l1_loss
@@ -231,6 +253,7 @@ class Trainer:
                 best=self._best.state_dict() if self._best else None,
                 optimizer=self.optimizer.state_dict(),
                 generator=self.generator.get_state().cpu(),
+                device=self.device.type,
                 best_psnr=self.best_psnr,
                 record=self._recorded(),
                 looked=self._looked,

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipt_stream.errors import SettingsError
 from lipt_stream.frame import BT709, SMPTE170M
-from lipt_stream.media.round_trip import Coding
+from lipt_stream.media.coding import Coding
 from lipt_stream.model.weights import Task
 
 Kernel: TypeAlias = Literal["matlab", "bicubic", "lanczos", "bilinear", "area"]

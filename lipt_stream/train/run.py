@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -19,9 +18,13 @@ from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
+from lipt_stream.train.checkpoint import FILE as CHECKPOINT
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint
+from lipt_stream.train.files import writing
 from lipt_stream.train.images import PackedImages, Skipped, find_all_images, read_images
 from lipt_stream.train.loop import Batches, Progress, Trainer
+from lipt_stream.train.pairs import Pair, make_pairs
+from lipt_stream.train.recipe import Degradation
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import bilinear_start, start_from
 from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
@@ -70,7 +73,9 @@ def open_run(spec: TrainSpec, out: Path, *, resume: bool) -> Checkpoint | None:
         raise OutputError(f"Cannot make the folder {out}: {error.strerror}", "Choose another --out") from error
     if resume:
         return load_checkpoint(out, spec)
-    if any(path.name != PAIRS for path in out.iterdir()):  # pairs are of use to the next try
+    # What a try that failed before its first checkpoint leaves is no run; its pairs are of use to the next.
+    begun = (out / CHECKPOINT).exists()
+    if any(begun or (path.name not in (PAIRS, LOG) and path.suffix != ".part") for path in out.iterdir()):
         raise OutputError(f"{out} is not empty", "Go on with what is there by --resume, or choose another --out")
     return None
 
@@ -80,13 +85,13 @@ def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> M
 
     InputError where a folder is missing or holds no usable image.
     """
-    paths = find_all_images(folders.data)
+    own = {folder.resolve() for folder in (folders.out, folders.pairs)}  # where a run before this one has drawn
+    paths = [path for path in find_all_images(folders.data) if path.resolve().parent not in own]
     valid = find_all_images([folders.valid]) if folders.valid else paths[::20]
-    if not folders.valid:
-        held_back = set(valid)
-        paths = [path for path in paths if path not in held_back]
-        if not paths:
-            raise InputError("There are too few images to hold one back", "Give more, or --valid FOLDER")
+    held_back = {path.resolve() for path in valid}
+    paths = [path for path in paths if path.resolve() not in held_back]
+    if not paths:
+        raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device)
     return _degraded(spec, paths, valid, folders.pairs, device)
@@ -99,12 +104,14 @@ def make_trainer(
     *,
     device: torch.device,
     precision: Precision = "auto",
-    compiled: bool = False,
+    compiler: str = "",
     init: Path | None = None,
     teacher: Path | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Trainer:
     """A trainer at its start, which the seed decides, or where the checkpoint left off; `init` is not read then.
+
+    `compiler`: a backend of torch.compile, none where empty.
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
@@ -125,7 +132,7 @@ def make_trainer(
             device=device,
             teacher=_teacher(teacher, spec) if teacher else None,
             half=precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16())),
-            compiled=compiled,
+            compiler=compiler,
         )
     if checkpoint:
         trainer.resume(checkpoint)
@@ -138,12 +145,12 @@ def train(trainer: Trainer, stop: Callable[[], bool]) -> Iterator[Progress]:
     Raises TrainingError where the loss is not finite any more, OutputError where something cannot be written.
     """
     log = trainer.out / LOG
-    with _writing(log):
+    with writing(log):
         log.touch()
         _forget_after(log, trainer.step)
     for progress in trainer.run(stop):
         line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
-        with _writing(log), log.open("a", encoding="utf-8") as file:
+        with writing(log), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         yield progress
 
@@ -178,9 +185,6 @@ def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torc
 
 
 def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path, device: torch.device) -> Materials:
-    # Imported here because it needs PyAV, and training with bicubic runs without: GPU machines may lack it.
-    from lipt_stream.train.degrade import Degradation, Pair, make_pairs
-
     degradation = Degradation(task=spec.task, scale=spec.scale)
     skipped: list[Skipped] = []
 
@@ -224,14 +228,6 @@ def _forget_after(log: Path, step: int) -> None:
     part = log.with_name(log.name + ".part")
     part.write_text(kept, encoding="utf-8")
     part.replace(log)
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}", "Check the folder and its space") from error
 
 
 def _workers() -> int:

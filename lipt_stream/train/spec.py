@@ -12,7 +12,7 @@ from lipt_stream.model.lipt import NAMES, LiptConfig, Scale
 from lipt_stream.model.weights import Task
 
 Source: TypeAlias = Literal["bicubic", "video"]
-"""Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/degrade.py`)."""
+"""Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/pairs.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

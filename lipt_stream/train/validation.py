@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lipt_stream.engine.runtimes import without_tf32
 from lipt_stream.model.lipt import LIPT
 from lipt_stream.train.evaluate import Uint8Image, psnr_y
 from lipt_stream.train.imresize import imresize
@@ -55,6 +56,6 @@ def validate(network: LIPT, pairs: Sequence[ValidationPair], device: torch.devic
 def upscale(network: LIPT, low: Uint8Image, device: torch.device) -> Uint8Image:
     """(h, w, 3) uint8 -> (s h, s w, 3) uint8."""
     image = torch.as_tensor(np.array(low), device=device).permute(2, 0, 1)[None].float() / 255
-    with torch.inference_mode():
+    with torch.inference_mode(), without_tf32():
         result = network(image)[0]
     return result.mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()

@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_DAYS_30: Final = 30 * 24 * 3600
+_LONGEST: Final = 400 * 24 * 3600  # seconds that browsers keep a cookie: a page may stay open for as long as a run
 _HEADERS: Final = {
     # blob: is what MediaSource and a snapshot's download are named by.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -83,7 +83,7 @@ class Guard:
 
     def _welcome(self) -> Response:
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(self._cookie, self._token.decode(), _DAYS_30, httponly=True, samesite="strict")
+        answer.set_cookie(self._cookie, self._token.decode(), _LONGEST, httponly=True, samesite="strict")
         return answer
 
     def _is_this_machine(self, host: str) -> bool:

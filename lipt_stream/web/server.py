@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.live.control import Controls
@@ -23,6 +25,9 @@ from lipt_stream.web.token import kept_token
 USUAL_PORT: Final = 8710
 _SECONDS_TO_START: Final = 10.0
 _BACKLOG: Final = 64
+_SILENCE_SECONDS: Final = 5.0  # a connection without a request lives for one to two of these
+_MOST_CONNECTIONS: Final = 48
+_MOST_ANSWERED: Final = 64  # above it, uvicorn answers 503
 _HIGHEST_PORT: Final = 65535
 
 
@@ -46,7 +51,7 @@ class Server:
         self._socket = _bind(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         guarded = Guard(new_app(controls, preview), token=self._token, bound_host=host, port=self.port)
-        self._uvicorn = uvicorn.Server(_config(guarded))
+        self._uvicorn = _Patient(_config(guarded))
         self._thread = threading.Thread(target=self._uvicorn.run, args=([self._socket],), name="web", daemon=True)
 
     @property
@@ -79,8 +84,40 @@ class Server:
         self._socket.close()
 
 
+class _Patient(uvicorn.Server):
+    """A uvicorn server whose patience ends: without limits, whoever may connect, which takes no token, could hold every
+    file that the process may open, and the camera would find none."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent: set[Any] = set()
+        self._looked = 0.0
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second. Ends connections that never had a request, and of too many all that wait for one."""
+        now = time.monotonic()
+        if now - self._looked >= _SILENCE_SECONDS:
+            self._looked = now
+            silent = {one for one in self.server_state.connections if isinstance(one, H11Protocol) and not one.cycle}
+            for one in silent & self._silent:
+                one.transport.abort()
+            self._silent = silent
+        open_now = list(self.server_state.connections)
+        if len(open_now) > _MOST_CONNECTIONS:
+            for one in filter(_waits_for_request, open_now):
+                one.transport.abort()
+        return await super().on_tick(counter)
+
+
+def _waits_for_request(connection: Any) -> bool:
+    """Of HTTP, and not in the middle of an answer. WebSockets are other objects."""
+    return isinstance(connection, H11Protocol) and (not connection.cycle or connection.cycle.response_complete)
+
+
 def _config(app: ASGIApp) -> uvicorn.Config:
-    """Quiet, because an access log would hold the token; and no larger in any direction than the page needs."""
+    """Quiet, because an access log would hold the token, and because whoever connects could fill any other with
+    nonsense; and no larger in any direction than the page needs."""
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
     return uvicorn.Config(
         app,
         loop="asyncio",
@@ -97,7 +134,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_ping_interval=5,
         ws_ping_timeout=10,
         h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=64,
+        limit_concurrency=_MOST_ANSWERED,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=1,
     )

@@ -18,7 +18,7 @@ def kept_token(path: Path | None = None) -> str:
     """The token in `path` (`token_file()` unless given), made on first use and readable by its owner alone.
 
     One that others could have read is replaced. Where nothing can be kept there, a token for this run alone.
-    Delete the file to lock out every page that is open.
+    Delete the file and begin anew to lock out every page that is open.
     """
     try:
         path = path or token_file()

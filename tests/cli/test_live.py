@@ -131,6 +131,7 @@ def test_an_address_in_the_wrong_place_is_refused_without_its_password(words: tu
         (("test:64x64@10", "--to", "ftp://somewhere/else"), "ftp://somewhere/else"),
         (("test:64x64@10", "--to", "rtsp:/admin:hunter2@cam/x"), "rtsp:/***@cam/x"),
         (("test:64x64@10", "--to", "null", "--model", "huge"), "huge"),
+        (("test:64x64@10", "--to", "null", "--model", "rtsp://admin:hunter2@cam/x"), "cam/x"),
         (("test:64x64@10", "--to", "null", "--latency", "0"), "--latency"),
         (("test:0x48@10", "--to", "null"), "test:0x48@10"),
         (("test:64x64@10", "--to", "no-such-folder/day.mkv"), "no-such-folder"),

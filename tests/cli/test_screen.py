@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -100,3 +102,31 @@ def test_the_exit_code_of_the_process_is_the_runs(clip: Path, tmp_path: Path) ->
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
     assert frames_of(tmp_path / "x.mp4") > 0
+
+
+def test_a_terminal_that_is_held_holds_no_session(tmp_path: Path) -> None:
+    """Ctrl-S, or a pipe that is full and read by nobody: the session goes on, and ends when it is told to."""
+    held, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, bytes(4096))
+    os.set_blocking(write, True)
+    stats = tmp_path / "stats.jsonl"
+    words = ("live", "test:64x64@10", "--to", "null", "--model", "lanczos", "--runtime", "torch", "--stats", stats)
+    command = [sys.executable, "-m", "lipt_stream", *map(str, words)]
+    process = subprocess.Popen(command, stdout=write, stderr=write)
+    os.close(write)
+    try:
+        deadline = time.monotonic() + 60
+        while not (stats.exists() and stats.read_text().count("\n") > 3):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        told = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 143
+        assert time.monotonic() - told < 10  # 3 s, of a machine that has other work
+    finally:
+        process.kill()
+        os.close(held)

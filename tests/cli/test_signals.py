@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
+from lipt_stream.cli.screen import say_error
 from lipt_stream.cli.signals import Signals
 
 # Encoding that takes a second a picture, and tells when the file is ended in the midst of it.
@@ -75,7 +76,7 @@ def test_a_second_signal_while_frames_in_flight_are_finished(
 def test_a_signal_is_handled_though_nobody_reads_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     os.close(read)
-    signals = Signals("ending")
+    signals = Signals("ending", say_error)
     with os.fdopen(write, "w") as errors:
         monkeypatch.setattr(sys, "stderr", errors)
         signals.handle(signal.SIGTERM, None)

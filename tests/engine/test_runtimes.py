@@ -230,7 +230,7 @@ def test_one_thread_computes_one_frame_at_once(nano, runtime):
 def test_float32_is_not_rounded_to_tf32_and_the_hosts_switches_are_left_alone():
     cudnn = torch.backends.cudnn
     before = cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled
-    with runtimes._without_tf32():
+    with runtimes.without_tf32():
         assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == (False, *before[1:])
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 

@@ -134,3 +134,74 @@ def test_pictures_from_before_a_repetition_have_their_places_behind_it(
     assert len(leaving.pts) >= 5
     milliseconds = [round(pts / 90) for pts in leaving.pts]
     assert milliseconds == sorted(set(milliseconds)), "as Matroska and FLV count"
+
+
+def test_what_is_late_already_is_not_filled_in(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    """A camera whose pictures take longer to convert than they come apart: the newest still leave."""
+    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2)
+    gate.opened.set()
+    filled: list[int] = []
+    now = time.monotonic()
+    for number, age in enumerate((1.0, 0.5, 0.0)):
+
+        def fill_slowly(planes: Planes, number: int = number) -> None:
+            filled.append(number)
+            fill(planes)
+
+        journey.offer(fill_slowly, number * STEP, now - age)
+    assert journey.stop(30)
+    assert filled == [2]
+    assert leaving.pts == [2 * STEP]
+    assert meters.drops == {"late": 2}
+
+
+def test_what_waits_for_room_in_flight_can_still_be_overtaken(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    journey, gate, leaving, meters = begun(keeps_up=False)
+    gate.opened.set()
+    held, may_write = threading.Event(), threading.Event()
+
+    def write(result: Planes, source: Planes, pts: int) -> None:
+        del result, source
+        leaving.pts.append(pts)
+        held.set()
+        assert may_write.wait(30)
+
+    leaving.write = write  # type: ignore[method-assign]
+    journey.offer(fill, 0, time.monotonic())
+    assert held.wait(30)  # one with its sinks, and one computed behind it: there is no more room
+    journey.offer(fill, STEP, time.monotonic())
+    while not journey._upscaled.qsize():
+        time.sleep(0.01)
+    for number in (2, 3):
+        journey.offer(fill, number * STEP, time.monotonic())
+    may_write.set()
+    assert journey.stop(30)
+    assert leaving.pts == [0, STEP, 3 * STEP]
+    assert meters.drops == {"overtaken": 1}
+
+
+def test_what_encoding_takes_is_part_of_the_latency(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    """A picture that is two thirds through its time is late where encoding takes as long again."""
+    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=6.0)
+    gate.opened.set()
+    journey._encode_seconds = 4.0
+    journey.offer(fill, 0, time.monotonic() - 5.0)
+    assert journey.stop(30)
+    assert (leaving.pts, meters.drops) == ([], {"late": 1})
+
+
+def test_how_long_encoding_takes_is_measured(
+    begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
+) -> None:
+    journey, gate, leaving, _ = begun(keeps_up=True)
+    gate.opened.set()
+    leaving.write = lambda *_: time.sleep(0.2)  # type: ignore[method-assign]
+    journey.offer(fill, 0, time.monotonic())
+    assert journey.stop(30)
+    assert 0.03 < journey._encode_seconds < 5

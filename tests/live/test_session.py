@@ -185,6 +185,8 @@ def test_a_recording_begins_and_ends_while_the_session_runs(tmp_path: Path) -> N
     assert session.record(True) == name, "asked twice, begun once"
     running.until(lambda: any(sink["delivered"] > 10 for sink in session.stats()["sinks"]))  # pyright: ignore
     assert session.record(False) is None
+    running.until(lambda: f"recording: {name}: written" in running.events)
+    assert session.stats()["sinks"] == [], "it is no sink of the session any more"
     running.end()
     assert len(decoded(Path(name))) > 10
 
@@ -236,3 +238,21 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_model_without_weights_is_refused() -> None:
     session = LiveSession(live_address("test"), [], LiveSpec(model="huge"))
     assert isinstance(run_to_its_end(session).end(), WeightsError)
+
+
+def test_sound_that_cannot_be_had_costs_the_sound_and_not_the_session(tmp_path: Path) -> None:
+    """ADPCM, as G.726 of old cameras and WMA: its decoder asks for more than a stream's usual description."""
+    film = tmp_path / "film.avi"
+    with av.open(str(film), "w") as target:
+        picture = target.add_stream("mpeg4", rate=20)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        sound = target.add_stream("adpcm_ima_wav", rate=8_000, layout="mono")
+        for _ in range(10):
+            target.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
+        frame = av.AudioFrame(format="s16p", layout="mono", samples=sound.codec_context.frame_size)
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+        frame.sample_rate, frame.pts = 8_000, 0
+        target.mux([*sound.encode(frame), *picture.encode(None), *sound.encode(None)])
+    report = run_to_its_end(LiveSession(live_address(str(film)), parse_targets(["null"]), LANCZOS)).end()
+    assert report.frames_out > 5
+    assert any("without sound: Sound of codec adpcm_ima_wav" in note for note in report.notes)

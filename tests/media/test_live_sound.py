@@ -144,3 +144,21 @@ def test_sound_that_changes_its_rate_and_layout_goes_on() -> None:
 def test_an_unknown_codec_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="nonesuch"):
         LiveSound(stream("nonesuch"))
+
+
+def test_packets_that_overlap_give_sound_in_order() -> None:
+    """Of 40 ms each, the second burst placed 30 ms into the first one's last packet, as after a reconnection."""
+    step = 320
+    starts = [*range(0, 20 * step, step), *range(20 * step - 240, 40 * step, step)]
+    live = LiveSound(stream("pcm_alaw"))
+    encoder = av.CodecContext.create("pcm_alaw", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = 8_000, "mono", "s16"
+    encoder.open()
+    converted = []
+    for start in starts:
+        frame = AudioFrame.from_ndarray(np.zeros((1, step), np.int16), "s16", "mono")
+        frame.sample_rate = 8_000
+        converted += [one for coded in encoder.encode(frame) for one in live.convert(packet(bytes(coded), start))]
+    times = [one.pts for one in converted]
+    assert times == sorted(set(times))
+    assert len(times) > 60

@@ -1,25 +1,22 @@
-"""Degraded pairs: the same for the same seed, in place, not tinted, by every encoder; the cache survives what it may
-meet."""
+"""Degraded pictures: the same for the same seed, in place, not tinted, by every encoder."""
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from lipt_stream.errors import InputError, OutputError, SettingsError
-from lipt_stream.media.round_trip import DECODERS, Coding
-from lipt_stream.train.degrade import Degradation, Pair, degrade, degrade_film, make_pairs
+from lipt_stream.errors import InputError, SettingsError
+from lipt_stream.media.coding import Coding
+from lipt_stream.media.round_trip import DECODERS
+from lipt_stream.train.degrade import degrade, degrade_film
 from lipt_stream.train.distort import blurred, coded, moved, noisy, resized, shrunk
 from lipt_stream.train.evaluate import psnr_y
 from lipt_stream.train.imresize import imresize
-from lipt_stream.train.recipe import Blur, Generation, Motion, Noise, draw
+from lipt_stream.train.recipe import Blur, Degradation, Generation, Motion, Noise, draw
 
 FINE = {
     "libx264": Coding("libx264", (("crf", "8"), ("preset", "veryfast"))),
@@ -54,12 +51,6 @@ def shift_between(moved_plane, plane, axis) -> float:
     slope = np.gradient(plane.astype(float), axis=axis)[4:-4, 4:-4]
     difference = (plane.astype(float) - moved_plane)[4:-4, 4:-4]
     return float((slope * difference).sum() / (slope**2).sum())
-
-
-def saved(folder: Path, name: str, image) -> Path:
-    path = folder / name
-    Image.fromarray(image).save(path)
-    return path
 
 
 @pytest.mark.parametrize("task", ["sr", "deblock", "denoise"])
@@ -223,84 +214,3 @@ def test_a_task_without_such_a_scale(task, scale):
 def test_an_image_that_is_too_small():
     with pytest.raises(InputError, match="too small"):
         degrade(picture(15, 200), Degradation(), 0)
-
-
-def test_pairs_are_kept_and_used_again(tmp_path):
-    images = [saved(tmp_path, "a.png", picture(64, 80)), saved(tmp_path, "b.png", picture(50, 70))]
-    cache = tmp_path / "cache"
-    pairs = make_pairs(images, cache, Degradation(), per_image=2, seed=3)
-    assert [pair.hr_path for pair in pairs] == [images[0], images[0], images[1], images[1]]
-    assert len({pair.lr_path for pair in pairs}) == 4
-    times = {pair.lr_path: pair.lr_path.stat().st_mtime_ns for pair in pairs}
-    time.sleep(0.02)
-    assert make_pairs(images, cache, Degradation(), per_image=2, seed=3) == pairs
-    assert {pair.lr_path: pair.lr_path.stat().st_mtime_ns for pair in pairs} == times
-    for other in (
-        make_pairs(images, cache, Degradation(), seed=4),
-        make_pairs(images, cache, Degradation(crf=(20.0, 30.0)), seed=3),
-    ):
-        assert not {pair.lr_path for pair in other} & times.keys()
-    before = make_pairs(images[:1], cache, Degradation(), seed=3)
-    saved(tmp_path, "a.png", picture(64, 82))
-    assert make_pairs(images[:1], cache, Degradation(), seed=3) != before
-
-
-def test_processes_share_the_work_and_change_nothing(tmp_path):
-    images = [saved(tmp_path, f"{n}.png", picture(64, 64 + 2 * n)) for n in range(3)]
-    alone = make_pairs(images, tmp_path / "alone", Degradation(), seed=1)
-    shared = make_pairs(images, tmp_path / "shared", Degradation(), seed=1, workers=2)
-    for one, other in zip(alone, shared, strict=True):
-        assert one.lr_path.name == other.lr_path.name
-        assert np.array_equal(one.read(2)[1], other.read(2)[1])
-
-
-@pytest.mark.parametrize("damage", ["empty", "half", "noise"])
-def test_a_damaged_file_in_the_cache_is_made_again(tmp_path, damage):
-    image = saved(tmp_path, "a.png", picture(64, 80))
-    (pair,) = make_pairs([image], tmp_path / "cache", Degradation())
-    whole = pair.lr_path.read_bytes()
-    broken = {"empty": b"", "half": whole[: len(whole) // 2], "noise": bytes(len(whole))}[damage]
-    pair.lr_path.write_bytes(broken)
-    (pair.lr_path.parent / f"{pair.lr_path.name}.1.part").write_bytes(whole[:9])  # what a kill leaves
-    assert make_pairs([image], tmp_path / "cache", Degradation()) == [pair]
-    assert pair.lr_path.read_bytes() == whole
-
-
-def test_what_is_no_image_is_named_and_left_out(tmp_path):
-    good = saved(tmp_path, "good.png", picture(64, 64))
-    text = tmp_path / "text.png"
-    text.write_text("not an image")
-    deep = saved(tmp_path, "deep.png", np.full((64, 64), 40_000, np.uint16))
-    tiny = saved(tmp_path, "tiny.png", picture(10, 64))
-    missing = tmp_path / "missing.png"
-    told = []
-    pairs = make_pairs([text, good, deep, tiny, missing], tmp_path / "cache", Degradation(), skipped=told.append)
-    assert [pair.hr_path for pair in pairs] == [good]
-    assert [skipped.path for skipped in told] == [text, deep, tiny, missing]
-    assert all(str(skipped.path.name) in skipped.reason or "too small" in skipped.reason for skipped in told)
-    with pytest.warns(UserWarning, match=r"text\.png"):
-        make_pairs([text, good], tmp_path / "cache", Degradation())
-    with pytest.raises(InputError, match="None of 2 images"):
-        make_pairs([text, deep], tmp_path / "cache", Degradation(), skipped=told.append)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1"])
-def test_every_kind_of_image_becomes_a_pair_of_rgb(tmp_path, mode):
-    path = tmp_path / "image.png"
-    Image.fromarray(picture(65, 80)).convert(mode).save(path)
-    (pair,) = make_pairs([path], tmp_path / "cache", Degradation())
-    high, low = pair.read(2)
-    assert (high.shape, low.shape) == ((64, 80, 3), (32, 40, 3))
-
-
-def test_no_pair(tmp_path):
-    small = saved(tmp_path, "small.png", picture(40, 40))
-    large = saved(tmp_path, "large.png", picture(40, 44))
-    with pytest.raises(InputError, match="too large"):
-        Pair(small, large).read(2)
-
-
-def test_a_cache_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="file"):
-        make_pairs([saved(tmp_path, "a.png", picture(64, 64))], tmp_path / "file" / "cache", Degradation())

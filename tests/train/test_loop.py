@@ -7,6 +7,7 @@ import resource
 import subprocess
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -259,6 +260,27 @@ def test_bfloat16_trains_too(make_trainer: MakeTrainer) -> None:
     train_until(trainer, 3)
     assert trainer.step == 3
     assert all(value.dtype == torch.float32 for value in trainer.model.parameters())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_compiled_trains_as_what_is_not(make_trainer: MakeTrainer, half: bool) -> None:
+    """Through torch.compile's tracing, forward and backward, for both shapes of batches; without its code for a GPU."""
+    plain, compiled = make_trainer("plain", half=half), make_trainer("compiled", half=half, compiler="aot_eager")
+    for trainer in (plain, compiled):
+        train_until(trainer, 3)
+    assert (compiled.step, compiled.seconds) == (plain.step, plain.seconds)  # compiling is not in the budget
+    for mine, other in zip(compiled.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=3e-3 if half else 1e-5)
+
+
+def test_a_run_that_began_on_another_kind_of_device_goes_on(make_trainer: MakeTrainer, spec: TrainSpec) -> None:
+    begun = make_trainer("run")
+    train_until(begun, 3)
+    on_a_gpu = replace(load_checkpoint(begun.out, spec), device="cuda", generator=torch.zeros(16, dtype=torch.uint8))
+    gone_on = make_trainer("run")
+    gone_on.resume(on_a_gpu)
+    train_until(gone_on, 5)
+    assert (gone_on.step, gone_on.resumed_elsewhere, begun.resumed_elsewhere) == (5, True, False)
 
 
 def test_training_learns(make_trainer: MakeTrainer) -> None:

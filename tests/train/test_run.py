@@ -61,6 +61,14 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     assert "cannot be read as an image" in told["cut.png"]
 
 
+def test_what_is_validated_by_and_what_a_run_made_is_not_trained_on(photos: Path) -> None:
+    out = photos / "run"
+    out.mkdir()
+    Image.fromarray(noise(64, 64, 3)).save(out / "stills.png")
+    found = materials(SPEC, photos, out, photos / "more")
+    assert (found.images, len(found.validation)) == (3, 1)
+
+
 def test_folders_without_use(photos: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -72,7 +80,7 @@ def test_folders_without_use(photos: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     (photos / "a.png").rename(alone / "a.png")
-    with pytest.raises(InputError, match="too few images to hold one back"):
+    with pytest.raises(InputError, match="No image is left to train on"):
         materials(SPEC, alone, tmp_path)
     large = TrainSpec("nano", minutes=1.0, batch=2, patch=64)
     with pytest.raises(InputError, match=r"None of 2 images can be used: .*less than a crop of 200"):
@@ -103,6 +111,9 @@ def test_only_pairs_may_be_there_before_a_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert open_run(SPEC, out, resume=False) is None
     (out / "pairs").mkdir()
+    assert open_run(SPEC, out, resume=False) is None
+    (out / "log.jsonl").touch()  # of a try whose first checkpoint found no room
+    (out / "checkpoint.pt.part").touch()
     assert open_run(SPEC, out, resume=False) is None
     (out / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"is not empty. Go on with what is there by --resume"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoded import EncodedPacket
 from lipt_stream.web import app as app_module
+from lipt_stream.web import server as server_module
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.server import USUAL_PORT, Server
 
@@ -211,3 +214,54 @@ def test_the_end_is_told_and_nothing_is_left(serving: Callable[..., Any]) -> Non
     assert not [thread for thread in threading.enumerate() if thread.name in ("web", "clock session")]
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+
+def test_whoever_connects_and_asks_nothing_is_put_out(
+    idle: tuple[Preview, ClockSession, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no token: so many could keep the camera from its own connection."""
+    monkeypatch.setattr(server_module, "_SILENCE_SECONDS", 0.2)
+    server = idle[2]
+    with watch(server) as viewer, ExitStack() as silent:
+        strangers = [silent.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(20)]
+        strangers[0].sendall(b"GET / HTTP/1.1\r\n")  # and never its end
+        for stranger in strangers:
+            stranger.settimeout(30)
+            with suppress(ConnectionResetError):
+                assert stranger.recv(1) == b""
+        viewer.recv(timeout=30)
+
+
+def test_many_silent_ones_lock_nobody_out(idle: tuple[Preview, ClockSession, Server]) -> None:
+    server = idle[2]
+    with ExitStack() as silent:
+        for _ in range(200):
+            silent.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        until(lambda: len(server._uvicorn.server_state.connections) < 60)
+        with watch(server) as viewer:
+            viewer.recv(timeout=30)
+
+
+def test_nonsense_fills_no_log() -> None:
+    """Python writes the warnings of loggers without a handler to standard error: one each, as fast as they come."""
+    done = subprocess.run([sys.executable, "-c", NONSENSE], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("HTTP/1.1 400\n", "")
+
+
+NONSENSE = """
+import socket
+from pathlib import Path
+from lipt_stream.live.session import LiveSession
+from lipt_stream.live.spec import LiveSpec
+from lipt_stream.media.live_address import live_address
+from lipt_stream.web.preview import Preview
+from lipt_stream.web.server import Server
+session = LiveSession(live_address("test:64x64@10"), [], LiveSpec(model="lanczos", runtime="torch"))
+server = Server(session, Preview(), port=0, token="a-token-for-tests-that-is-long-enough")
+server.start()
+with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+    stranger.sendall(b"nonsense\\r\\n\\r\\n")
+    stranger.settimeout(30)
+    print(stranger.recv(100).decode()[:12])
+server.stop()
+"""

@@ -49,6 +49,7 @@ function greet({ history }) {
 /** A picture starts, at first or anew. */
 function begin(picture) {
   if (!Player.plays(picture.mime)) {
+    player.stop();
     cover('This browser cannot play the picture', `It lacks ${picture.mime}.`);
     return;
   }

@@ -65,6 +65,7 @@ export class Player {
   }
 
   append(bytes) {
+    if (!this.source) return; // nothing plays it
     this.pending.push(bytes);
     this.#advance();
   }

@@ -97,7 +97,7 @@ def test_a_black_hole_slows_no_one(broadcast: Broadcast, black_hole: int, sink_t
     assert sink.status().detail == "It took nothing for 0.5 s"
     sink.close(2)
     status = sink.status()
-    assert (status.state, status.delivered, status.dropped) == ("closed", 0, offered)
+    assert (status.state, status.delivered, status.dropped) == ("failed", 0, offered)
 
 
 def test_rtmp_server_writes_what_is_published(broadcast: Broadcast, nginx: Nginx, sink_to: Open) -> None:

@@ -13,6 +13,8 @@ import av
 import psutil
 import pytest
 
+from lipt_stream.live import outlet
+
 if TYPE_CHECKING:
     from lipt_stream.live.outlet import Outlet
     from tests.live.sinks.conftest import Broadcast
@@ -159,6 +161,44 @@ def test_what_cannot_be_written_is_not_tried_again(
     assert status.state == "failed"
     assert status.detail.startswith(detail)
     assert (status.restarts, status.delivered, status.dropped) == (0, 0, offered)
+
+
+def test_a_folder_that_vanishes_and_returns_is_written_to_again(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is pulled out looks, for what is tried meanwhile, as if its folder did not exist."""
+    monkeypatch.setattr(outlet, "_pause_seconds", lambda _failures: 0.05)
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    sink = sink_to(str(folder / "film.mkv"))
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    folder.rename(tmp_path / "elsewhere")
+    muxing_process().kill()
+    broadcast.play(sink, until=lambda: sink.status().restarts > 1)
+    assert sink.status().state == "retrying"
+    folder.mkdir()
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    sink.close(20)
+    assert sink.status().state == "closed"
+
+
+def test_what_never_came_through_has_failed(broadcast: Broadcast, port: int, sink_to: Open) -> None:
+    sink = sink_to(f"rtsp://127.0.0.1:{port}/publish")
+    broadcast.play(sink, until=lambda: sink.status().restarts)
+    sink.close(5)
+    assert (sink.status().state, sink.status().detail) == ("failed", "Connection refused")
+
+
+def test_a_container_whose_clock_runs_over_is_begun_anew(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"), longest_seconds=0.5)
+    broadcast.play(sink, until=lambda: len(list(tmp_path.iterdir())) >= 3)
+    sink.close(20)
+    status = sink.status()
+    assert (status.state, status.detail.endswith(".mkv")) == ("closed", True)
+    assert status.restarts == 0, "no failure"
+    for path in tmp_path.iterdir():
+        with av.open(str(path)) as film:
+            assert film.duration  # written with the end
 
 
 def test_a_full_disk_is_tried_again(broadcast: Broadcast, sink_to: Open) -> None:

@@ -66,7 +66,8 @@ def test_no_name_holds_a_secret() -> None:
         "rtmp://host/app/hush": "rtmp://host/app/***",
         "rtmp://host/hush": "rtmp://host/***",
         "rtmp://host/app/hush?a=/hush/c": "rtmp://host/app/***",
-        "whip:https://hush@host/a": "whip:https://***@host/a",
+        "whip:https://hush@host/a": "whip:https://***@host/***",
+        "whip:https://host/hush/webRTC/publish": "whip:https://host/***",
         "ftp://me:hu@sh@host/a": "ftp://***@host/a",
     }
     for text, shown in secrets.items():

@@ -1,0 +1,133 @@
+"""The cache of degraded pairs: made once, by processes or alone, whole or made again, used without PyAV."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lipt_stream.errors import InputError, OutputError
+from lipt_stream.train.pairs import Pair, make_pairs
+from lipt_stream.train.recipe import Degradation
+
+
+def picture(height, width):
+    """Smooth, with an edge."""
+    y, x = np.mgrid[:height, :width]
+    light = 110 + 60 * np.sin(x / 7) * np.cos(y / 9) + 40 * (x > width // 2)
+    return np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def saved(folder: Path, name: str, image) -> Path:
+    path = folder / name
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_pairs_are_kept_and_used_again(tmp_path):
+    images = [saved(tmp_path, "a.png", picture(64, 80)), saved(tmp_path, "b.png", picture(50, 70))]
+    cache = tmp_path / "cache"
+    pairs = make_pairs(images, cache, Degradation(), per_image=2, seed=3)
+    assert [pair.hr_path for pair in pairs] == [images[0], images[0], images[1], images[1]]
+    assert len({pair.lr_path for pair in pairs}) == 4
+    times = {pair.lr_path: pair.lr_path.stat().st_mtime_ns for pair in pairs}
+    time.sleep(0.02)
+    assert make_pairs(images, cache, Degradation(), per_image=2, seed=3) == pairs
+    assert {pair.lr_path: pair.lr_path.stat().st_mtime_ns for pair in pairs} == times
+    for other in (
+        make_pairs(images, cache, Degradation(), seed=4),
+        make_pairs(images, cache, Degradation(crf=(20.0, 30.0)), seed=3),
+    ):
+        assert not {pair.lr_path for pair in other} & times.keys()
+    before = make_pairs(images[:1], cache, Degradation(), seed=3)
+    saved(tmp_path, "a.png", picture(64, 82))
+    assert make_pairs(images[:1], cache, Degradation(), seed=3) != before
+
+
+def test_processes_share_the_work_and_change_nothing(tmp_path):
+    images = [saved(tmp_path, f"{n}.png", picture(64, 64 + 2 * n)) for n in range(3)]
+    alone = make_pairs(images, tmp_path / "alone", Degradation(), seed=1)
+    shared = make_pairs(images, tmp_path / "shared", Degradation(), seed=1, workers=2)
+    for one, other in zip(alone, shared, strict=True):
+        assert one.lr_path.name == other.lr_path.name
+        assert np.array_equal(one.read(2)[1], other.read(2)[1])
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "noise"])
+def test_a_damaged_file_in_the_cache_is_made_again(tmp_path, damage):
+    image = saved(tmp_path, "a.png", picture(64, 80))
+    (pair,) = make_pairs([image], tmp_path / "cache", Degradation())
+    whole = pair.lr_path.read_bytes()
+    broken = {"empty": b"", "half": whole[: len(whole) // 2], "noise": bytes(len(whole))}[damage]
+    pair.lr_path.write_bytes(broken)
+    (pair.lr_path.parent / f"{pair.lr_path.name}.1.part").write_bytes(whole[:9])  # what a kill leaves
+    assert make_pairs([image], tmp_path / "cache", Degradation()) == [pair]
+    assert pair.lr_path.read_bytes() == whole
+
+
+def test_what_is_no_image_is_named_and_left_out(tmp_path):
+    good = saved(tmp_path, "good.png", picture(64, 64))
+    text = tmp_path / "text.png"
+    text.write_text("not an image")
+    deep = saved(tmp_path, "deep.png", np.full((64, 64), 40_000, np.uint16))
+    tiny = saved(tmp_path, "tiny.png", picture(10, 64))
+    missing = tmp_path / "missing.png"
+    told = []
+    pairs = make_pairs([text, good, deep, tiny, missing], tmp_path / "cache", Degradation(), skipped=told.append)
+    assert [pair.hr_path for pair in pairs] == [good]
+    assert [skipped.path for skipped in told] == [text, deep, tiny, missing]
+    assert all(str(skipped.path) in skipped.reason for skipped in told)
+    assert "too small" in told[2].reason
+    with pytest.warns(UserWarning, match=r"text\.png"):
+        make_pairs([text, good], tmp_path / "cache", Degradation())
+    with pytest.raises(InputError, match="None of 2 images"):
+        make_pairs([text, deep], tmp_path / "cache", Degradation(), skipped=told.append)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1"])
+def test_every_kind_of_image_becomes_a_pair_of_rgb(tmp_path, mode):
+    path = tmp_path / "image.png"
+    Image.fromarray(picture(65, 80)).convert(mode).save(path)
+    (pair,) = make_pairs([path], tmp_path / "cache", Degradation())
+    high, low = pair.read(2)
+    assert (high.shape, low.shape) == ((64, 80, 3), (32, 40, 3))
+
+
+def test_no_pair(tmp_path):
+    small = saved(tmp_path, "small.png", picture(40, 40))
+    large = saved(tmp_path, "large.png", picture(40, 44))
+    with pytest.raises(InputError, match="too large"):
+        Pair(small, large).read(2)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="file"):
+        make_pairs([saved(tmp_path, "a.png", picture(64, 64))], tmp_path / "file" / "cache", Degradation())
+
+
+WITHOUT_PYAV = """
+import sys
+from pathlib import Path
+sys.modules["av"] = None
+from lipt_stream.train.pairs import make_pairs
+from lipt_stream.train.recipe import Degradation
+images = [Path(name) for name in sys.argv[2:]]
+made = make_pairs(images, Path(sys.argv[1]), Degradation(), skipped=lambda one: print(one.reason))
+print(*(pair.hr_path.name for pair in made))
+"""
+
+
+def test_what_is_there_is_used_without_pyav(tmp_path):
+    here, other = (saved(tmp_path, f"{name}.png", picture(64, 64 + n)) for n, name in enumerate(("here", "other")))
+    make_pairs([here], tmp_path / "cache", Degradation())
+    command = [sys.executable, "-c", WITHOUT_PYAV, str(tmp_path / "cache"), str(here), str(other)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    reason, made = done.stdout.splitlines()
+    assert reason.startswith(f"{other}: It is not among the pairs, and making it needs av")
+    assert made == "here.png"
