@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
@@ -104,29 +104,44 @@ def test_the_exit_code_of_the_process_is_the_runs(clip: Path, tmp_path: Path) ->
     assert frames_of(tmp_path / "x.mp4") > 0
 
 
-def test_a_terminal_that_is_held_holds_no_session(tmp_path: Path) -> None:
-    """Ctrl-S, or a pipe that is full and read by nobody: the session goes on, and ends when it is told to."""
-    held, write = os.pipe()
+@contextmanager
+def held() -> Generator[int]:
+    """What a terminal is after Ctrl-S, or a pipe that is full and read by nobody: writing to it blocks."""
+    read, write = os.pipe()
     os.set_blocking(write, False)
     with suppress(BlockingIOError):
         while True:
             os.write(write, bytes(4096))
     os.set_blocking(write, True)
-    stats = tmp_path / "stats.jsonl"
-    words = ("live", "test:64x64@10", "--to", "null", "--model", "lanczos", "--runtime", "torch", "--stats", stats)
-    command = [sys.executable, "-m", "lipt_stream", *map(str, words)]
-    process = subprocess.Popen(command, stdout=write, stderr=write)
-    os.close(write)
     try:
-        deadline = time.monotonic() + 60
-        while not (stats.exists() and stats.read_text().count("\n") > 3):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        told = time.monotonic()
-        process.terminate()
-        assert process.wait(30) == 143
-        assert time.monotonic() - told < 10  # 3 s, of a machine that has other work
+        yield write
     finally:
-        process.kill()
-        os.close(held)
+        os.close(write)
+        os.close(read)
+
+
+def test_a_terminal_that_is_held_holds_no_session(tmp_path: Path) -> None:
+    stats = tmp_path / "stats.jsonl"
+    words = ("live", "test:64x64@10", "--to", "null", "--model", "lanczos", "--runtime", "torch", "--stats", str(stats))
+    with held() as terminal:
+        process = subprocess.Popen([sys.executable, "-m", "lipt_stream", *words], stdout=terminal, stderr=terminal)
+        try:
+            deadline = time.monotonic() + 60
+            while not (stats.exists() and stats.read_text().count("\n") > 3):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            told = time.monotonic()
+            process.terminate()
+            assert process.wait(30) == 143
+            assert time.monotonic() - told < 10  # 3 s, of a machine that has other work
+        finally:
+            process.kill()
+
+
+def test_a_session_that_fails_ends_though_the_terminal_is_held() -> None:
+    impatient = "from lipt_stream.cli import live_run, main; live_run.SAY_TO_THE_END_SECONDS = 0.5; main.main()"
+    words = ("live", "rtsp://127.0.0.1:9/camera", "--retries", "0", "--to", "null", "--model", "lanczos")
+    with held() as terminal:
+        command = [sys.executable, "-c", impatient, *words]
+        assert subprocess.run(command, stdout=terminal, stderr=terminal, timeout=60, check=False).returncode == 1
