@@ -120,7 +120,11 @@ def summary(report: LiveReport) -> Iterator[str]:
         yield f"  source: {report.faults} faults, {report.reconnects} times connected again"
     for sink in report.sinks:
         detail = f" ({sink.detail})" if sink.detail else ""
-        yield f"  to {sink.name}: {sink.delivered} delivered, {sink.dropped} dropped, {sink.restarts} restarts{detail}"
+        cause = f", the last because: {sink.last_trouble}" if sink.restarts else ""
+        yield (
+            f"  to {sink.name}: {sink.delivered} delivered, {sink.dropped} dropped, "
+            f"{sink.restarts} restarts{cause}{detail}"
+        )
     for note in report.notes:
         yield f"  note: {note}"
 

@@ -52,7 +52,8 @@ class Outlet:
         self._is_given_up = False
         self._ended: SinkState | None = None
         self._sound_note = ""
-        self._trouble = ""  # of the last process that failed
+        self._trouble = ""  # of the last process that failed, until the end of one that did not
+        self._last_trouble = ""
         self._last_report = Report()
         self._delivered = 0  # by processes that are gone
         self._lost = 0  # went down their pipes and no further
@@ -97,6 +98,7 @@ class Outlet:
                 dropped=self._lost + (self._queue.dropped if self._queue else 0),
                 restarts=self._restarts,
                 detail=self._notes() if is_well else self._trouble,
+                last_trouble=self._last_trouble,
             )
 
     def _notes(self) -> str:
@@ -158,6 +160,7 @@ class Outlet:
             with self._lock:
                 killed = "It did not end in time and was killed"
                 self._trouble = killed if self._is_given_up else redact(trouble.message)
+                self._last_trouble = self._trouble
             return trouble
         finally:
             with self._lock:

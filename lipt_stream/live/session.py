@@ -20,6 +20,7 @@ from lipt_stream.live.preview import PreviewSink
 from lipt_stream.live.recorder import Recorder
 from lipt_stream.live.report import LiveReport
 from lipt_stream.live.rungs import LANCZOS, Rungs
+from lipt_stream.live.sinks_told import SinksTold
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.stats import LiveMeters
 from lipt_stream.live.stats_line import stats_line
@@ -69,6 +70,7 @@ class LiveSession:
         self._recorder = Recorder(record_to)
         self._works: Works | None = None
         self._on_event: Callable[[str], None] = _say_nothing
+        self._sinks_told = SinksTold(lambda text: self._on_event(text))
         self._told_fault = ""
         self._notes: list[str] = []
         self._seconds = 0.0
@@ -94,7 +96,13 @@ class LiveSession:
         Raises InputError where the source cannot be had, and what upscaling or encoding raises.
         """
         self._on_event = on_event
-        lookout = Lookout(lambda: on_stats(self.stats()), lambda: stop() or self._is_over())
+
+        def tell() -> None:
+            if self._works:
+                self._sinks_told.tell(self._works.broadcast.statuses())
+            on_stats(self.stats())
+
+        lookout = Lookout(tell, lambda: stop() or self._is_over())
         try:
             if self._begin(lookout):
                 self._go_on(lookout)

@@ -14,7 +14,8 @@ SinkState: TypeAlias = Literal["starting", "ok", "retrying", "failed", "closed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkStatus:
-    """How a sink does. `name` never holds a password. `detail` is one plain line, "" where there is nothing to say."""
+    """How a sink does. `name` never holds a password. `detail` is one plain line, "" where there is nothing to say;
+    `last_trouble` why it was begun again the last time, which may be long over."""
 
     name: str
     state: SinkState
@@ -22,6 +23,7 @@ class SinkStatus:
     dropped: int  # packets of pictures that were not
     restarts: int
     detail: str = ""
+    last_trouble: str = ""
 
 
 class LiveSink(Protocol):
