@@ -34,10 +34,18 @@ def train_network(
     data: Annotated[list[Path], typer.Option(help="A folder of images, searched with its subfolders; repeatable.")],
     out: Annotated[Path, typer.Option(help="A folder for weights, checkpoint, log, curves and picture.")],
     model: Annotated[str, typer.Option(help="nano, tiny, tiny24, small or base.")] = "tiny",
-    scale: Annotated[int, typer.Option(help="1 (deblock, denoise), 2, 3 or 4.")] = 2,
+    scale: Annotated[
+        int | None, typer.Option(help="2, 3 or 4; 1 for the other tasks.", show_default="2; 1 for the other tasks")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="The whole budget; everything else follows from it.")] = 60.0,
     task: Annotated[str, typer.Option(help="sr, deblock or denoise.")] = "sr",
-    degrade: Annotated[str, typer.Option(help="bicubic, or video: as real encoders leave a film.")] = "bicubic",
+    degrade: Annotated[
+        str | None,
+        typer.Option(
+            help="bicubic, or video: as real encoders leave a film.",
+            show_default="bicubic; video for the other tasks",
+        ),
+    ] = None,
     valid: Annotated[
         Path | None, typer.Option(help="Images to select by.", show_default="each twentieth of --data")
     ] = None,
@@ -71,9 +79,9 @@ def train_network(
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
     spec = TrainSpec(
         model=model,
-        scale=cast("Any", scale),
+        scale=cast("Any", scale or (2 if task == "sr" else 1)),
         task=cast("Any", task),
-        degrade=cast("Any", degrade),
+        degrade=cast("Any", degrade or ("bicubic" if task == "sr" else "video")),
         minutes=minutes,
         batch=batch,
         patch=patch,

@@ -148,6 +148,14 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
         assert words in errors[0]
 
 
+@pytest.mark.parametrize("task", ["deblock", "denoise"])
+def test_the_task_brings_its_scale_and_its_pictures(photos: Path, tmp_path: Path, task: str) -> None:
+    done = run(photos, tmp_path / "run", *ENDLESS, "--task", task, "--stop-after", "0.02", "-q")
+    assert done.returncode == 0, done.stderr
+    info = load_weights(tmp_path / "run" / "weights.safetensors")[1]
+    assert (info.name, info.scale, info.task) == (f"nano-x1-{task}", 1, task)
+
+
 NAN_AT_STEP_3 = """
 import sys, torch
 from lipt_stream.train import batches
