@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--sigma", type=int, nargs="+", default=[15, 25, 50])
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    methods = load_methods(arguments.weights, scale=1)
-    methods["noisy"] = methods.pop("as coded")
+    given_as = {"as coded": "noisy"}
+    methods = {given_as.get(name, name): restore for name, restore in load_methods(arguments.weights, scale=1).items()}
     rows: list[dict[str, object]] = []
     for folder in arguments.images:
         originals = [still(path) for path in find_images(folder)]
