@@ -5,7 +5,7 @@
 The camera (GStreamer's RTSP server, 320x180 at 30 fps, with sound) is killed, hung, given another password, another
 path, or its cable is cut, each minute anew, for 4 to 8 s. The session upscales by the ladder into an HLS folder, into
 files of a minute each, and for the page, which a script watches. Slopes are least squares over the samples after the
-first two minutes; `children` are the processes of the sinks.
+first two minutes; `children` are the processes of the sinks, `child_descriptors` what all of them hold open.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 SAMPLE_SECONDS, FAULT_EVERY_SECONDS, WARM_UP_SECONDS = 5.0, 60.0, 120.0
+MEASURED = ("rss_mb", "threads", "descriptors", "children", "child_descriptors")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Sample:
     threads: int
     descriptors: int
     children: int
+    child_descriptors: int
 
 
 def main() -> None:
@@ -63,11 +65,13 @@ def main() -> None:
             camera.kill()
             if cable:
                 cable.remove()
-    slopes = {name: slope(samples, name) for name in ("rss_mb", "threads", "descriptors", "children")}
+    slopes = {name: slope(samples, name) for name in MEASURED}
     first = next(sample for sample in samples if sample.seconds >= WARM_UP_SECONDS)
     for name, per_hour in slopes.items():
-        print(f"{name:12} {getattr(first, name):8} -> {getattr(samples[-1], name):8}   {per_hour:+.2f} an hour")
+        print(f"{name:17} {getattr(first, name):8} -> {getattr(samples[-1], name):8}   {per_hour:+.2f} an hour")
     print(f"recovered after {sorted(recoveries)} s; ended in {end_seconds:.1f} s with {exit_code}")
+    for sink in report["sinks"]:
+        print(f"{sink['name']}: {sink['restarts']} restarts, {sink['dropped']} dropped {sink['last_trouble']}")
     print({key: report[key] for key in ("frames_in", "frames_out", "frames_repeated", "dropped_by_reason", "fps_out")})
     write_result(
         arguments.out,
@@ -133,9 +137,18 @@ def sample(run: LiveRun, samples: list[Sample], over: threading.Event) -> None:
     began = time.monotonic()
     while not over.wait(SAMPLE_SECONDS):
         usage = run.usage()
-        children = len(psutil.Process(run.pid).children(recursive=True))
+        children = psutil.Process(run.pid).children(recursive=True)
+        held = sum(map(descriptors_of, children))
         seconds = round(time.monotonic() - began, 1)
-        samples.append(Sample(seconds, usage.rss_mb, usage.threads, usage.descriptors, children))
+        samples.append(Sample(seconds, usage.rss_mb, usage.threads, usage.descriptors, len(children), held))
+
+
+def descriptors_of(process: psutil.Process) -> int:
+    """0 of one that has just ended."""
+    try:
+        return process.num_fds()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def slope(samples: Sequence[Sample], name: str) -> float:

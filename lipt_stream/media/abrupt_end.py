@@ -24,6 +24,16 @@ def reset_when_closed(is_reset: bool) -> None:
     if not _DESCRIPTORS.is_dir():
         return
     for name in os.listdir(_DESCRIPTORS):  # noqa: PTH208  the folder's own descriptor is among them, and is gone then
-        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+        with suppress(OSError), _as_socket(int(name)) as connection:
             if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET if is_reset else _DELIVER)
+
+
+def _as_socket(descriptor: int) -> socket.socket:
+    """A second handle of it. OSError where it is no socket."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise

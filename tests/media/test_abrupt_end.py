@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
+import tempfile
 
 import pytest
 
@@ -18,6 +20,22 @@ SENT = 300_000  # more than the receiver takes before it reads
 def test_what_is_unsent_at_the_end(is_reset: bool) -> None:
     ended = run_apart(_close_with_much_unsent, is_reset)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows names no descriptors")
+def test_what_is_no_connection_is_left_as_it_is() -> None:
+    """A sink that begins a file a minute asks twice a minute, with pipes and files beside what it looks for."""
+    ended = run_apart(_ask_again_and_again, 0)
+    assert ended.returncode == 0, ended.stderr
+
+
+def _ask_again_and_again(_: int) -> None:
+    with tempfile.TemporaryFile(), socket.socket():
+        before = len(os.listdir("/dev/fd"))  # noqa: PTH208
+        for _number in range(3):
+            reset_when_closed(True)
+            reset_when_closed(False)
+        assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
 
 
 def _close_with_much_unsent(is_reset: bool) -> None:

@@ -201,6 +201,14 @@ def test_a_container_whose_clock_runs_over_is_begun_anew(broadcast: Broadcast, t
             assert film.duration  # written with the end
 
 
+def test_segments_leave_nothing_open(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"), segment_seconds=1)
+    broadcast.play(sink, until=lambda: len(list(tmp_path.iterdir())) >= 2, speed=5)
+    before = muxing_process().num_fds()
+    broadcast.play(sink, until=lambda: len(list(tmp_path.iterdir())) >= 6, speed=5)
+    assert muxing_process().num_fds() == before
+
+
 def test_a_full_disk_is_tried_again(broadcast: Broadcast, sink_to: Open) -> None:
     sink = sink_to("/dev/full.ts", url="/dev/full", place="network", format="mpegts")
     broadcast.play(sink, until=lambda: sink.status().restarts)
