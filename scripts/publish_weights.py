@@ -4,7 +4,8 @@
         --data "508 freely licensed images, bicubic" --machine "2 cores of an Intel Xeon VM"
 
 RUN is a folder that `lipt-stream train` wrote, or one file of weights (then say --steps and --minutes). Every folder
-of images within --bench is a data set; at scale 1, where there is no low resolution, none is measured.
+of images within --bench is a data set. At scale 1, where there is no low resolution, its images are spoilt as the task
+says: SET_crf28 are coded by x264 (medium) as films of one picture, SET_sigma25 have white noise. RUN's curves go along.
 """
 
 from __future__ import annotations
@@ -13,20 +14,41 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import shutil
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lipt_stream.cli.eval import as_function
 from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.frame import BT709
+from lipt_stream.media.coding import Coding
 from lipt_stream.model import catalog
 from lipt_stream.model.lipt import NAMES, LiptConfig, deploy
-from lipt_stream.model.weights import load_weights, save_weights
-from lipt_stream.train.evaluate import Scores, evaluate
+from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
+from lipt_stream.train import distort
+from lipt_stream.train.evaluate import (
+    ImageScore,
+    Scores,
+    Uint8Image,
+    Upscale,
+    as_rgb,
+    evaluate,
+    find_images,
+    psnr_y,
+    read_image,
+    ssim_y,
+)
+from lipt_stream.train.recipe import Generation, Noise
 
+ROOT = catalog.CHECKOUT.parent
 INDEX = catalog.CHECKOUT / "index.toml"
 HEADER = """\
 # The weights that come with the package: one table a file, written by scripts/publish_weights.py. Trained by this
-# project on freely licensed photographs, never on a test image. Each file says the same of itself in its metadata, with
+# project on freely licensed images, never on a test image. Each file says the same of itself in its metadata, with
 # its config; all are in the deployed form: every RepConv is one 3x3 convolution. `psnr` (Y-PSNR in dB) and
 # `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32.
 """
@@ -45,12 +67,14 @@ def main() -> None:
     file = arguments.run / "weights.safetensors" if arguments.run.is_dir() else arguments.run
     steps, minutes = spent(arguments.run) if arguments.run.is_dir() else (0, 0.0)
     network, info = load_weights(file)
-    scores = measure(file, arguments.bench, info.scale)
+    scores = measure(file, arguments.bench, info)
+    curve = keep_curves(arguments.run, arguments.name)
     info = dataclasses.replace(
         info,
         name=arguments.name,
         training_data=arguments.data,
         machine=arguments.machine,
+        curve=curve,
         steps=arguments.steps or steps,
         minutes=arguments.minutes or round(minutes, 1),
         scores={name: round(score.psnr_y, 2) for name, score in scores.items()},
@@ -71,6 +95,7 @@ def main() -> None:
         "steps": info.steps,
         "minutes": float(info.minutes),
         "machine": info.machine,
+        "curve": info.curve,
         "psnr": info.scores,
         "ssim": info.ssim,
     }
@@ -85,12 +110,44 @@ def spent(run: Path) -> tuple[int, float]:
     return last["step"], last["seconds"] / 60
 
 
-def measure(file: Path, bench: Path, scale: int) -> dict[str, Scores]:
-    if scale == 1:
-        return {}
+def measure(file: Path, bench: Path, info: WeightsInfo) -> dict[str, Scores]:
     upscale = as_function(Upscaler.load(file, device="cpu", precision="float32", runtime="torch"))
     sets = sorted((path for path in bench.iterdir() if path.is_dir()), key=lambda path: (len(path.name), path.name))
-    return {folder.name: evaluate(upscale, folder, scale) for folder in sets}
+    if info.task == "sr":
+        return {folder.name: evaluate(upscale, folder, info.scale) for folder in sets}
+    spoil, name = (coded, "crf28") if info.task == "deblock" else (noisy, "sigma25")
+    return {f"{folder.name}_{name}": restored(upscale, folder, spoil) for folder in sets}
+
+
+def restored(upscale: Upscale, folder: Path, spoil: Callable[[Uint8Image], Uint8Image]) -> Scores:
+    """Of a network of scale 1 that is given what `spoil` makes of a folder's images."""
+    images: list[ImageScore] = []
+    for path in find_images(folder):
+        original = as_rgb(read_image(path))
+        original = original[: original.shape[0] // 2 * 2, : original.shape[1] // 2 * 2]  # 4:2:0 has even sides
+        result = upscale(spoil(original))
+        images.append(ImageScore(path.name, psnr_y(result, original, 0), ssim_y(result, original, 0)))
+    mean = {name: statistics.fmean(getattr(image, name) for image in images) for name in ("psnr_y", "ssim_y")}
+    return Scores(**mean, images=tuple(images))
+
+
+def coded(image: Uint8Image) -> Uint8Image:
+    coding = Coding("libx264", (("crf", "28"), ("preset", "medium")))
+    return distort.coded([image], Generation(coding, 1.0, BT709, "left"))[0]
+
+
+def noisy(image: Uint8Image) -> Uint8Image:
+    return distort.noisy(image, Noise("gaussian", 25.0, is_gray=False), np.random.default_rng(25))
+
+
+def keep_curves(run: Path, name: str) -> str:
+    """Where the picture of the run is kept, within the repository; "" where there is none."""
+    drawn = run / "curves.png"
+    if not drawn.is_file():
+        return ""
+    kept = ROOT / "docs" / "curves" / f"{name}.png"
+    shutil.copyfile(drawn, kept)
+    return str(kept.relative_to(ROOT))
 
 
 def model_name(config: LiptConfig) -> str:

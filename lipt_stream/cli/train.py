@@ -118,7 +118,8 @@ def train_network(
 
     def write_results() -> None:
         network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)
-        draw_curves(out / LOG, out / "curves.png")
+        if not draw_curves(out / LOG, out / "curves.png"):
+            console.print("no curves were drawn: that takes `pip install 'lipt-stream[plots]'`", markup=False)
         draw_stills(network, materials.validation, out / "stills.png", chosen)
 
     try:

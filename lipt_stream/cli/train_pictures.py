@@ -22,21 +22,22 @@ STILL_SIDE: Final = 96
 """LR pixels of a still's side."""
 
 
-def draw_curves(log: Path, picture: Path) -> None:
-    """Loss, learning rate and validation PSNR over the steps of a `log.jsonl`, as a PNG.
+def draw_curves(log: Path, picture: Path) -> bool:
+    """Loss, learning rate and validation PSNR over the steps of a `log.jsonl`, as a PNG. OutputError where it cannot be
+    written.
 
-    Without matplotlib (the extra `plots`) none is drawn. OutputError where it cannot be written.
+    Returns whether it was drawn: not without matplotlib (the extra `plots`).
     """
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        return
+        return False
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     figure: Any = Figure(figsize=(9, 7), layout="constrained")
     loss, psnr = figure.subplots(2, 1, sharex=True)
     steps = [line["step"] for line in lines]
     loss.plot(steps, [line["loss"] for line in lines], linewidth=0.7)
-    loss.set(yscale="log", ylabel="loss (L1, at the end squared)")
+    loss.set(yscale="log", ylabel="loss (L1, at the end RMSE)")
     rate = loss.twinx()
     rate.plot(steps, [line["learning_rate"] for line in lines], color="tab:orange", linewidth=0.8)
     rate.set_ylabel("learning rate", color="tab:orange")
@@ -48,6 +49,7 @@ def draw_curves(log: Path, picture: Path) -> None:
         figure.savefig(picture, dpi=100)
     except OSError as error:
         raise OutputError(f"Cannot write {picture}: {error.strerror}", "Check the folder and its space") from error
+    return True
 
 
 def draw_stills(network: LIPT, pairs: Sequence[ValidationPair], picture: Path, device: torch.device) -> None:

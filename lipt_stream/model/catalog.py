@@ -21,7 +21,8 @@ CHECKOUT = Path(__file__).parents[2] / "weights"
 class Entry:
     """One file of weights. `name` is "nano-x2-video", `model` "nano"; the other fields are those of its WeightsInfo.
 
-    `psnr` and `ssim` map a data set to what `lipt-stream eval` measures there, Y-PSNR in dB.
+    `psnr` and `ssim` map a data set to what `lipt-stream eval` measures there, Y-PSNR in dB; at x1 to what
+    `scripts/publish_weights.py` does. `curve`: a picture of the training run in the repository, "" where none was kept.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Entry:
     steps: int
     minutes: float
     machine: str
+    curve: str
     psnr: Mapping[str, float]
     ssim: Mapping[str, float]
 

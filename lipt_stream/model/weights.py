@@ -52,7 +52,8 @@ class WeightsInfo:
     """Where weights come from and what they are for. `scores` maps a data set's name to Y-PSNR in dB, `ssim` to SSIM.
 
     `content` is what they were trained to see: "clean" pictures shrunk by bicubic, or "video" as encoders leave it.
-    `steps`, `minutes` and `machine` tell of the training run, "" and 0 where that is unknown.
+    `steps`, `minutes` and `machine` tell of the training run, and `curve` names a picture of it in the repository; ""
+    and 0 where that is unknown.
 
     Of a reference checkpoint only the scale is known: its name is the file's, its licence and data are "unknown",
     and at x1, where the tensors do not tell artefact removal from denoising, its task is given as "denoise".
@@ -70,6 +71,7 @@ class WeightsInfo:
     steps: int = 0
     minutes: float = 0.0
     machine: str = ""
+    curve: str = ""
 
 
 def load_weights(path: str | Path, *, window: int | None = None) -> tuple[LIPT, WeightsInfo]:

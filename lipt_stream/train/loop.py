@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol, cast
 
 import torch
@@ -76,10 +77,11 @@ class Trainer:
         teacher: LIPT | None = None,
         half: bool = False,
         compiler: str = "",
+        surroundings: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`start`: a deployed network. `half`: bfloat16 autocast. `teacher`: deployed, of the same scale.
-        `compiler`: a backend of torch.compile, none where empty."""
+        `compiler`: a backend of torch.compile, none where empty. `surroundings`: see Checkpoint."""
         self.spec = spec
         self.device = device
         self._batches, self._validation, self.out, self._clock = batches, validation, out, clock
@@ -94,7 +96,7 @@ class Trainer:
             # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
             torch.compile(self.model, dynamic=False, backend=compiler) if compiler else self.model,  # pyright: ignore[reportUnknownMemberType]
         )
-        self._compiles = bool(compiler)
+        self._compiles, self._surroundings = bool(compiler), dict(surroundings)
         self.resumed_elsewhere = False
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
         self.step = 0
@@ -254,6 +256,7 @@ class Trainer:
                 optimizer=self.optimizer.state_dict(),
                 generator=self.generator.get_state().cpu(),
                 device=self.device.type,
+                surroundings=self._surroundings,
                 best_psnr=self.best_psnr,
                 record=self._recorded(),
                 looked=self._looked,

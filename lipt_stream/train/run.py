@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lipt_stream.engine.runtimes import torch_has_bfloat16
 from lipt_stream.errors import InputError, OutputError, SettingsError
@@ -42,12 +45,13 @@ VALIDATION_SIDE: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """What a run learns from and is judged by."""
+    """What a run learns from and is judged by. `digests` tell both kinds of images from others, by name."""
 
     batches: Batches
     validation: list[ValidationPair]
     images: int
     skipped: list[Skipped]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,17 @@ def make_trainer(
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
-        SettingsError: `teacher` is of another scale.
+        SettingsError: `teacher` is of another scale, or the checkpoint of a run with other images, another teacher or
+            another precision.
     """
+    half = precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16()))
+    surroundings = {
+        **materials.digests,
+        "teacher": hashlib.sha256(teacher.read_bytes()).hexdigest() if teacher and teacher.is_file() else "",
+        "precision": "bfloat16" if half else "float32",
+    }
+    if checkpoint:
+        _require_same(checkpoint, surroundings, device)
     with torch.random.fork_rng(devices=()):  # pyright: ignore[reportUnknownMemberType]
         torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
         if init and checkpoint is None:
@@ -131,8 +144,9 @@ def make_trainer(
             out,
             device=device,
             teacher=_teacher(teacher, spec) if teacher else None,
-            half=precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16())),
+            half=half,
             compiler=compiler,
+            surroundings=surroundings,
         )
     if checkpoint:
         trainer.resume(checkpoint)
@@ -169,7 +183,7 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
         training_data=training_data,
         scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
         origin="lipt-stream",
-        content="video" if spec.degrade == "video" else "clean",
+        content="video" if spec.degrade == "video" and spec.task != "denoise" else "clean",
     )
     save_weights(path, network, info)
     return network
@@ -181,7 +195,8 @@ def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torc
     _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
     batches = BicubicBatches(PackedImages(images, device), spec.scale)
     validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
-    return Materials(batches, validation, len(images), skipped + not_held_out)
+    digests = {"training images": digest(images), "validation images": digest(pair.high for pair in validation)}
+    return Materials(batches, validation, len(images), skipped + not_held_out, digests)
 
 
 def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path, device: torch.device) -> Materials:
@@ -206,11 +221,36 @@ def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path
     high = PackedImages([pair.high for pair in training], device)
     low = PackedImages([pair.low for pair in training], device)
     batches = PairedBatches(high, low, spec.scale)
-    return Materials(batches, _middles(images(valid, LEAST_VALIDATION_SIDE), spec.scale), len(training), skipped)
+    validation = _middles(images(valid, LEAST_VALIDATION_SIDE), spec.scale)
+    digests = {
+        "training images": digest(one for pair in training for one in (pair.low, pair.high)),
+        "validation images": digest(one for pair in validation for one in (pair.low, pair.high)),
+    }
+    return Materials(batches, validation, len(training), skipped, digests)
 
 
 def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
     return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
+
+
+def digest(images: Iterable[NDArray[np.uint8]]) -> str:
+    """Of their sizes and pixels, in order."""
+    whole = hashlib.blake2b(digest_size=16)
+    for image in images:
+        whole.update(repr(image.shape).encode())
+        whole.update(image.tobytes())
+    return whole.hexdigest()
+
+
+def _require_same(checkpoint: Checkpoint, surroundings: Mapping[str, str], device: torch.device) -> None:
+    """A figure on other validation images is no better one, and a run on other images is another. The precision is
+    that of the device: on another kind of device it may be another."""
+    differing = [name for name in surroundings if surroundings[name] != checkpoint.surroundings.get(name)]
+    if checkpoint.device != device.type and "precision" in differing:
+        differing.remove("precision")
+    if differing:
+        named = " and another ".join(differing)
+        raise SettingsError(f"The checkpoint is of a run with another {named}", "Use its own, or another --out")
 
 
 def _teacher(path: Path, spec: TrainSpec) -> LIPT:

@@ -23,7 +23,10 @@ def test_every_entry_is_its_file() -> None:
         assert model.deployed
         assert (info.name, info.task, info.scale) == (entry.name, entry.task, entry.scale)
         assert (info.licence, info.origin) == ("Apache-2.0", "lipt-stream")
-        assert info.scores == entry.psnr
+        assert (info.scores, info.ssim) == (entry.psnr, entry.ssim)
+        assert (info.training_data, info.steps, info.minutes) == (entry.data, entry.steps, entry.minutes)
+        assert (info.machine, info.curve) == (entry.machine, entry.curve)
+        assert not entry.curve or (catalog.CHECKOUT.parent / entry.curve).is_file()
         assert info.training_data
 
 
@@ -38,6 +41,21 @@ def test_a_network_and_a_scale_or_a_full_name_find_weights() -> None:
     assert catalog.find("nano-x2", 2).content == "clean"
     assert catalog.find("tiny-x2", 4).name == "tiny-x2"
     assert catalog.find("tiny", 4).name == "tiny-x4"
+
+
+def test_at_scale_one_an_encoders_artefacts_come_before_noise() -> None:
+    assert catalog.find("nano", 1).task == "deblock"
+    assert catalog.find("nano-x1-denoise", 1).task == "denoise"
+
+
+def test_readme_shows_what_the_index_says() -> None:
+    """The table is made by `lipt-stream eval --all`, the index by the same measurements."""
+    lines = (catalog.CHECKOUT.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    shown = {cells[2].strip(): cells[4:6] for line in lines if len(cells := line.split("|")) == 7}
+    for entry in catalog.entries():
+        if entry.task == "sr":
+            figures = [f"{entry.psnr[name]:.2f} / {entry.ssim[name]:.4f}" for name in ("Set5", "Set14")]
+            assert [cell.strip() for cell in shown[entry.name]] == figures
 
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:

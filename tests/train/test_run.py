@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -27,6 +30,15 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
 
 
+def av_png(image: np.ndarray) -> bytes:
+    """A PNG of 16 bits in each of three colours, which Pillow cannot write."""
+    frame = av.VideoFrame.from_ndarray(image, format="rgb48le").reformat(format="rgb48be")
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb48be"
+    encoder.time_base = Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
 def test_a_twentieth_is_held_back(photos: Path, tmp_path: Path) -> None:
     found = materials(SPEC, photos, tmp_path)
     assert (found.images, len(found.validation), found.skipped) == (3, 1, [])
@@ -37,10 +49,11 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     Image.fromarray(noise(64, 64)).save(photos / "gray.png")
     Image.fromarray(noise(64, 64, 4)).save(photos / "alpha.png")
     Image.fromarray(noise(64, 64)).convert("1").save(photos / "bits.png")
+    (photos / "colour48.png").write_bytes(av_png(noise(64, 64, 3, dtype=np.uint16)))
     Image.fromarray(noise(64, 64, 2), "LA").save(photos / "gray-alpha.png")
     Image.fromarray(noise(64, 64, 3)).quantize(16).save(photos / "palette.png")
     before = materials(SPEC, photos, tmp_path).images
-    assert before == 8
+    assert before == 9
     Image.fromarray(noise(64, 64, dtype=np.uint16)).save(photos / "deep.png")
     Image.fromarray(noise(39, 200, 3)).save(photos / "small.png")
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
@@ -53,7 +66,7 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     Image.fromarray(noise(40, 40, 3)).save(valid / "v.png")
     Image.fromarray(noise(20, 40, 3)).save(valid / "tiny.png")
     found = materials(SPEC, photos, tmp_path, valid)
-    assert (found.images, len(found.validation)) == (9, 1)
+    assert (found.images, len(found.validation)) == (10, 1)
     told = {skipped.path.name: skipped.reason for skipped in found.skipped}
     assert told.keys() == {"deep.png", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
     assert "more than 8 bits" in told["deep.png"]
@@ -141,7 +154,13 @@ def test_starting_from_weights_and_with_a_teacher(photos: Path, tmp_path: Path) 
     assert torch.equal(started.model.head.weight, load_weights(nano)[0].head.weight)
     list(started.run(lambda: started.step >= 1))
     gone_on = make_trainer(
-        SPEC, found, tmp_path, device=CPU, init=tmp_path / "gone", checkpoint=open_run(SPEC, tmp_path, resume=True)
+        SPEC,
+        found,
+        tmp_path,
+        device=CPU,
+        init=tmp_path / "gone",
+        teacher=WEIGHTS / "tiny-x2.safetensors",
+        checkpoint=open_run(SPEC, tmp_path, resume=True),
     )
     assert gone_on.step == 1  # what it began with is not needed any more
     with pytest.raises(WeightsError, match="channels 32 for 16"):
@@ -150,6 +169,24 @@ def test_starting_from_weights_and_with_a_teacher(photos: Path, tmp_path: Path) 
     with pytest.raises(SettingsError, match="enlarges x2, and this run x3"):
         make_trainer(three, found, tmp_path, device=CPU, teacher=nano)
     assert make_trainer(three, found, tmp_path, device=CPU, init=nano).model.config.scale == 3
+
+
+def test_a_run_is_resumed_with_its_own_images_teacher_and_precision(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = materials(SPEC, photos, out)
+    open_run(SPEC, out, resume=False)
+    list(make_trainer(SPEC, found, out, device=CPU, precision="float32").run(lambda: True))
+    resumed = open_run(SPEC, out, resume=True)
+    make_trainer(SPEC, found, out, device=CPU, precision="float32", checkpoint=resumed)
+    teacher = WEIGHTS / "tiny-x2.safetensors"
+    with pytest.raises(SettingsError, match="with another teacher and another precision"):
+        make_trainer(SPEC, found, out, device=CPU, precision="bfloat16", teacher=teacher, checkpoint=resumed)
+    Image.fromarray(noise(70, 70, 3)).save(photos / "e.png")
+    others = materials(SPEC, photos, out)
+    with pytest.raises(SettingsError, match="with another training images"):
+        make_trainer(SPEC, others, out, device=CPU, precision="float32", checkpoint=resumed)
+    elsewhere = replace(resumed, device="cuda", generator=torch.zeros(16, dtype=torch.uint8))
+    make_trainer(SPEC, found, out, device=CPU, precision="bfloat16", checkpoint=elsewhere)
 
 
 def test_a_log_that_cannot_be_written(photos: Path, tmp_path: Path) -> None:
