@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -146,6 +147,24 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert words in errors[0]
+
+
+def with_little_room() -> None:
+    """As on a full disk, for each file."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no files")
+def test_a_full_disk_is_one_line_and_the_folder_can_be_used_again(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run_program("train", "--data", photos, "--out", out, *ENDLESS, before=with_little_room)
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [
+        f"error: Cannot write the checkpoint {out / 'checkpoint.pt'}: File too large. Check the folder and its space"
+    ]
+    assert "Traceback" not in done.stderr
+    assert run(photos, out, *ENDLESS, "--stop-after", "0.02", "-q").returncode == 0
 
 
 @pytest.mark.parametrize("task", ["deblock", "denoise"])
