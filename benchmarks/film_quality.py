@@ -32,11 +32,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lipt_stream.engine.color import TorchColors
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.frame import BT709, END
+from lipt_stream.frame import BT709
 from lipt_stream.media.coding import Coding
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.train.clips import pictures_of
 from lipt_stream.train.distort import coded
 from lipt_stream.train.evaluate import Uint8Image, Upscale, find_images, luma, psnr_y, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
@@ -135,17 +135,6 @@ def clip(path: Path, count: int) -> list[Uint8Image]:
         return list(islice(pictures_of(source), first, first + count))
     finally:
         source.close()
-
-
-def pictures_of(source: FileSource) -> Iterator[Uint8Image]:
-    video = source.format
-    colors = TorchColors(video, video, torch.device("cpu"))
-    rgb = torch.empty((1, 3, video.height, video.width))
-    planes = video.new_planes()
-    while source.read(planes) is not END:
-        y, u, v = (torch.from_numpy(plane) for plane in planes)
-        colors.to_rgb((y, u, v), rgb)
-        yield rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 def still(path: Path) -> Uint8Image:

@@ -23,9 +23,12 @@ from PIL import Image
 from lipt_stream.errors import InputError
 from lipt_stream.train.evaluate import Uint8Image, as_rgb, read_image
 from lipt_stream.train.files import writing
+from lipt_stream.train.films import MOMENTS, is_film
 from lipt_stream.train.images import Skipped
 from lipt_stream.train.recipe import Degradation
 
+_HEAD: Final = 2**20
+"""Bytes of a film that, with its size, tell it from others."""
 VERSION: Final = 1
 """Part of every cached picture's key: raise it when the same recipe comes out otherwise."""
 
@@ -60,7 +63,8 @@ def make_pairs(
     workers: int = 1,
     skipped: Callable[[Skipped], None] | None = None,
 ) -> list[Pair]:
-    """Degrade whole images, `per_image` times each, into lossless WebP files; those already there are used again.
+    """Degrade whole images, `per_image` times each, into lossless WebP files; those already there are used again. Of a
+    film among `images` some moments are, with their originals beside them (films.py, clips.py).
 
     A file's name tells the image's content, the degradation and the seed, so that a changed image or setting gives
     another file, and a run that was stopped goes on where it was. Files appear under their names only when whole; one
@@ -124,6 +128,8 @@ def _end_with_parent() -> None:
 
 def _pairs_of(task: _Task) -> list[Pair] | Skipped:
     try:
+        if is_film(task.path):
+            return _film_pairs(task)
         content = task.path.read_bytes()
         targets = [_target(task, content, variant) for variant in range(task.per_image)]
         missing = [target for target in targets if not _is_whole(target[1])]
@@ -137,6 +143,36 @@ def _pairs_of(task: _Task) -> list[Pair] | Skipped:
     except OSError as error:
         return Skipped(task.path, f"{task.path} cannot be read: {error.strerror}")
     return [Pair(task.path, target) for _, target in targets]
+
+
+def _film_pairs(task: _Task) -> list[Pair]:
+    """As many as the film has moments; which file is whole tells whether one was made before."""
+    with task.path.open("rb") as film:
+        content = film.read(_HEAD) + str(task.path.stat().st_size).encode()
+    targets = [_target(task, content, variant) for variant in range(MOMENTS)]
+    pairs = [Pair(low.with_name(f"{low.stem}-original.webp"), low) for _, low in targets]
+    done = targets[0][1].with_suffix(".count")
+    count = int(done.read_text()) if done.exists() else None
+    if count is None or not all(_is_whole(path) for pair in pairs[:count] for path in (pair.hr_path, pair.lr_path)):
+        count = _make_moments(task, [seed for seed, _ in targets], pairs)
+        with writing(done):
+            done.write_text(str(count))
+    return pairs[:count]
+
+
+def _make_moments(task: _Task, seeds: Sequence[int], pairs: Sequence[Pair]) -> int:
+    try:
+        from lipt_stream.train.clips import middle, moments
+        from lipt_stream.train.degrade import degrade_film
+    except ModuleNotFoundError as error:
+        raise InputError(f"It is not among the pairs, and making it needs {error.name}", "pip install av") from error
+    count = 0
+    for pictures, seed, pair in zip(moments(task.path, MOMENTS), seeds, pairs, strict=False):
+        shown = middle(pictures)
+        _write(degrade_film(pictures, shown, task.degradation, seed), pair.lr_path)
+        _write(pictures[shown], pair.hr_path)
+        count += 1
+    return count
 
 
 def _degrade(image: Uint8Image, degradation: Degradation, seed: int) -> Uint8Image:

@@ -24,6 +24,7 @@ from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.checkpoint import FILE as CHECKPOINT
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint
 from lipt_stream.train.files import writing
+from lipt_stream.train.films import find_films
 from lipt_stream.train.images import PackedImages, Skipped, find_all_images, read_images
 from lipt_stream.train.loop import Batches, Progress, Trainer
 from lipt_stream.train.pairs import Pair, make_pairs
@@ -98,7 +99,8 @@ def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> M
         raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device)
-    return _degraded(spec, paths, valid, folders.pairs, device)
+    films = find_films(folders.data) if spec.task != "denoise" else []  # which would keep some of their own noise
+    return _degraded(spec, paths, films, valid, folders.pairs, device)
 
 
 def make_trainer(
@@ -199,7 +201,9 @@ def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torc
     return Materials(batches, validation, len(images), skipped + not_held_out, digests)
 
 
-def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path, device: torch.device) -> Materials:
+def _degraded(
+    spec: TrainSpec, paths: list[Path], films: list[Path], valid: list[Path], cache: Path, device: torch.device
+) -> Materials:
     degradation = Degradation(task=spec.task, scale=spec.scale)
     skipped: list[Skipped] = []
 
@@ -217,7 +221,7 @@ def _degraded(spec: TrainSpec, paths: list[Path], valid: list[Path], cache: Path
             raise InputError(f"None of {len(of)} images can be used: {skipped[-1].reason}", "Give larger, sound images")
         return large
 
-    training = images(paths, max(spec.patch, spec.tail_patch))
+    training = images([*paths, *films], max(spec.patch, spec.tail_patch))
     high = PackedImages([pair.high for pair in training], device)
     low = PackedImages([pair.low for pair in training], device)
     batches = PairedBatches(high, low, spec.scale)

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from lipt_stream.errors import InputError, OutputError
+from lipt_stream.train.evaluate import psnr_y
+from lipt_stream.train.imresize import imresize
 from lipt_stream.train.pairs import Pair, make_pairs
 from lipt_stream.train.recipe import Degradation
 
@@ -115,6 +117,8 @@ WITHOUT_PYAV = """
 import sys
 from pathlib import Path
 sys.modules["av"] = None
+from lipt_stream.train.evaluate import psnr_y
+from lipt_stream.train.imresize import imresize
 from lipt_stream.train.pairs import make_pairs
 from lipt_stream.train.recipe import Degradation
 images = [Path(name) for name in sys.argv[2:]]
@@ -131,3 +135,31 @@ def test_what_is_there_is_used_without_pyav(tmp_path):
     reason, made = done.stdout.splitlines()
     assert reason.startswith(f"{other}: It is not among the pairs, and making it needs av")
     assert made == "here.png"
+
+
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
+
+
+def test_moments_of_a_film_are_pairs_with_its_own_motion(tmp_path):
+    pairs = make_pairs([CLIP], tmp_path / "cache", Degradation(), seed=1)
+    assert len(pairs) == 8
+    for pair in pairs:
+        high, low = pair.read(2)
+        assert (high.shape, low.shape) == ((134, 240, 3), (67, 120, 3))
+        assert 20 < psnr_y(imresize(low, 2), high, 2) < 50  # the same moment, in place
+    assert not np.array_equal(pairs[0].read(2)[0], pairs[-1].read(2)[0])
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    assert make_pairs([CLIP], tmp_path / "cache", Degradation(), seed=1) == pairs
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == times
+    pairs[3].hr_path.unlink()
+    assert make_pairs([CLIP], tmp_path / "cache", Degradation(), seed=1) == pairs
+    assert pairs[3].hr_path.exists()
+
+
+def test_a_film_that_is_none_is_left_out(tmp_path):
+    broken, good = tmp_path / "broken.mkv", saved(tmp_path, "good.png", picture(64, 64))
+    broken.write_text("no film")
+    told = []
+    pairs = make_pairs([good, broken], tmp_path / "cache", Degradation(), skipped=told.append)
+    assert [pair.hr_path for pair in pairs] == [good]
+    assert [skipped.path for skipped in told] == [broken]

@@ -1,0 +1,68 @@
+"""Moments of films to train on: a few consecutive pictures each, halved, so that little is left of what coded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lipt_stream.engine.color import TorchColors
+from lipt_stream.frame import END
+from lipt_stream.media.file_source import FileSource
+from lipt_stream.train.evaluate import Uint8Image
+from lipt_stream.train.films import PICTURES
+from lipt_stream.train.imresize import imresize
+
+_HALF: Final = Fraction(1, 2)
+
+
+def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
+    """Up to `count` times PICTURES consecutive pictures, evenly over the film: (H/2, W/2, 3) uint8 RGB each.
+
+    Raises InputError where it cannot be read.
+    """
+    total, seconds = _length(path)
+    for number in range(max(1, min(count, total // PICTURES))):
+        start = (number + 0.5) * seconds / count if total >= 2 * PICTURES else None
+        source = FileSource(path, start_seconds=start, threads=1)
+        try:
+            pictures = list(islice(pictures_of(source), PICTURES))
+        finally:
+            source.close()
+        yield [_halved(picture) for picture in pictures]
+
+
+def pictures_of(source: FileSource) -> Iterator[Uint8Image]:
+    """All pictures of a film that was opened, as the engine shows them to a network."""
+    video = source.format
+    colors = TorchColors(video, video, torch.device("cpu"))
+    rgb = torch.empty((1, 3, video.height, video.width))
+    planes = video.new_planes()
+    while source.read(planes) is not END:
+        y, u, v = (torch.as_tensor(plane) for plane in planes)
+        colors.to_rgb((y, u, v), rgb)
+        yield rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def middle(pictures: Sequence[Uint8Image]) -> int:
+    """Which of a moment's pictures is the one to be restored."""
+    return len(pictures) // 2
+
+
+def _length(path: Path) -> tuple[int, float]:
+    """Pictures and seconds, as far as the film tells; (0, 0) where it does not."""
+    source = FileSource(path, threads=1)
+    try:
+        total, rate = source.frame_count_estimate or 0, source.format.frame_rate
+        return (total, total / float(rate)) if rate else (0, 0.0)
+    finally:
+        source.close()
+
+
+def _halved(picture: Uint8Image) -> Uint8Image:
+    height, width = (side - side % 2 for side in picture.shape[:2])
+    return imresize(picture[:height, :width], _HALF)
