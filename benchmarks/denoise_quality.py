@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from film_quality import load_methods, still
+from PIL import Image, ImageFilter
 from results_file import write_result
 from rich.console import Console
 from rich.progress import track
@@ -34,6 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     given_as = {"as coded": "noisy"}
     methods = {given_as.get(name, name): restore for name, restore in load_methods(arguments.weights, scale=1).items()}
+    methods["median of 3x3"] = lambda image: np.asarray(Image.fromarray(image).filter(ImageFilter.MedianFilter(3)))
     rows: list[dict[str, object]] = []
     for folder in arguments.images:
         originals = [still(path) for path in find_images(folder)]
