@@ -77,3 +77,16 @@ def test_encoder_options_are_checked_in_words(odd_film: Path, tmp_path: Path, op
     assert words in last
     assert all(line.startswith("x264 [error]") for line in others), "x264 writes to the terminal by itself"
     assert [path.name for path in tmp_path.iterdir()] == ["odd.mkv"]
+
+
+@pytest.mark.parametrize(("model", "name"), [("nano", "nano-x1-deblock"), ("nano-x1-denoise", "nano-x1-denoise")])
+def test_at_scale_one_a_film_is_restored_and_keeps_its_size(clip: Path, tmp_path: Path, model: str, name: str) -> None:
+    out = tmp_path / "restored.mp4"
+    done = lipt("upscale", clip, out, "--scale", "1", "--model", model, "--device", "cpu", "--end", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert f"network: {name}," in done.stdout
+    with av.open(str(clip)) as source, av.open(str(out)) as result:
+        before, after = (next(film.decode(video=0)) for film in (source, result))
+    assert (after.width, after.height) == (before.width, before.height)
+    planes = (frame.to_ndarray(format="gray").astype(float) for frame in (before, after))
+    assert 0 < np.abs(np.subtract(*planes)).mean() < 8
