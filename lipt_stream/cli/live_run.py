@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
@@ -29,7 +30,7 @@ from lipt_stream.media.redact import redact
 from lipt_stream.web.server import Server
 
 MISSED_RATE: Final = 4
-SERVER_SECONDS: Final = 0.3
+SERVER_SECONDS: Final = 0.2
 """What the page's connections may take to end. With the limits of feed, journey and sinks, and SAY_SECONDS, it makes
 less than 3 s."""
 SAY_SECONDS: Final = 0.2
@@ -92,9 +93,9 @@ def present(
         exit_code = error.exit_code
     if file:
         written.do(file.close)
-    patience = SAY_SECONDS if exit_code > 128 else SAY_TO_THE_END_SECONDS
-    is_said = all([said.flush(patience), written.flush(patience)])
-    if session.is_hanging or not is_said:
+    until = time.monotonic() + (SAY_SECONDS if exit_code > 128 else SAY_TO_THE_END_SECONDS)
+    done = [aside.flush(max(0.0, until - time.monotonic())) for aside in (said, written)]
+    if session.is_hanging or not all(done):
         os._exit(exit_code)
     raise typer.Exit(exit_code)
 

@@ -69,9 +69,7 @@ class Rungs:
                 break
             try:
                 measured[name] = engine.warm_up(self._upscalers[name])
-            except (
-                DeviceError
-            ):  # too large for this memory, and so are those above, which the ladder would leave at once
+            except DeviceError:  # too large for this memory, as are those above it, which the ladder would leave
                 if not measured or name == self._spec.model:
                     raise
                 break

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from lipt_stream.live.sink import SinkStatus
+
+_Place: TypeAlias = tuple[str, int]
+"""A sink's name, and the how manieth of that name it is: two RTMP keys of one server are shown alike."""
 
 
 class SinksTold:
@@ -12,15 +17,18 @@ class SinksTold:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._restarts: dict[str, int] = {}  # by the sinks' names
-        self._troubles: dict[str, str] = {}  # told, and not over
+        self._restarts: dict[_Place, int] = {}
+        self._troubles: dict[_Place, str] = {}  # told, and not over
 
     def tell(self, statuses: Sequence[SinkStatus]) -> None:
+        seen: Counter[str] = Counter()
         for status in statuses:
-            is_new = status.restarts != self._restarts.get(status.name, 0)
-            self._restarts[status.name] = status.restarts
-            if is_new and self._troubles.get(status.name) != status.last_trouble:
-                self._troubles[status.name] = status.last_trouble
+            place = (status.name, seen[status.name])
+            seen[status.name] += 1
+            is_new = status.restarts != self._restarts.get(place, 0)
+            self._restarts[place] = status.restarts
+            if is_new and self._troubles.get(place) != status.last_trouble:
+                self._troubles[place] = status.last_trouble
                 self._say(f"sink {status.name}: {status.last_trouble}. It is begun again.")
-            elif status.state == "ok" and self._troubles.pop(status.name, None):
+            elif status.state == "ok" and self._troubles.pop(place, None):
                 self._say(f"sink {status.name} goes on")

@@ -37,3 +37,11 @@ def test_a_trouble_that_was_over_between_two_looks_is_said() -> None:
     told = SinksTold(said.append)
     told.tell([status("ok", 1, "Invalid argument")])
     assert said == ["sink rtsp://host/a: Invalid argument. It is begun again."]
+
+
+def test_two_sinks_that_are_shown_alike_are_two() -> None:
+    said: list[str] = []
+    told = SinksTold(said.append)
+    for _ in range(3):
+        told.tell([status("ok", 1, "Connection refused"), status("ok", 0)])
+    assert said == ["sink rtsp://host/a: Connection refused. It is begun again.", "sink rtsp://host/a goes on"]
