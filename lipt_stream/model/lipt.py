@@ -10,6 +10,7 @@ windows. Letters in shapes: N images, C channels, H and W padded size, p the win
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -223,9 +224,14 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
 
     The fused kernels keep no map and sum in float32 whatever the dtype. On a CPU they are slow for windows this small:
     run eagerly there, a few rows of windows at a time, whose maps stay in cache, take two thirds of their time.
+    With gradients they run in float32 there: in bfloat16 they take six times as long backwards, and round more.
     """
-    if q.device.type != "cpu" or not _is_plain_inference():
+    if q.device.type != "cpu" or _is_traced():
         return F.scaled_dot_product_attention(q, q, v, scale=1.0)
+    if torch.is_grad_enabled():
+        exact = torch.promote_types(q.dtype, torch.float32)
+        with _without_autocast(q.device):
+            return F.scaled_dot_product_attention(q.to(exact), q.to(exact), v.to(exact), scale=1.0).to(v.dtype)
     y = torch.empty_like(v)
     step = max(1, MAP_NUMBERS // (q.shape[1] * q.shape[2] ** 2))
     for start in range(0, len(q), step):
@@ -264,10 +270,20 @@ def _add(x: Tensor, step: Tensor) -> Tensor:
     return x.add_(step) if _is_plain_inference() else x + step
 
 
+def _without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Where autocast is on, it is off within. No context where it is not, which an exporter would take for a layer."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return cast("AbstractContextManager[None]", torch.autocast(device.type, enabled=False))
+    return nullcontext()
+
+
 def _is_plain_inference() -> bool:
     """Whether this runs eagerly and without gradients: memory may be reused, and no trace would unroll a loop."""
-    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
-    return not traced and not torch.is_grad_enabled()
+    return not _is_traced() and not torch.is_grad_enabled()
+
+
+def _is_traced() -> bool:
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Block(nn.Module):
@@ -291,7 +307,8 @@ class LIPT(nn.Module):
 
     Any floating dtype in; out comes float32 (float64 from a float64 network), contiguous: in a half precision network
     the input's centring, the last residual sum, the tail and the mean's addition are still done in float32, which
-    costs little and saves most of what rounding takes away. Weights keep the dtype that `.to()` gives them.
+    costs little and saves most of what rounding takes away. Weights keep the dtype that `.to()` gives them. Autocast
+    stays within the blocks: the head, all residual sums and the tail are done in float32.
 
     H and W are padded at the right and bottom to a multiple of the window by reflection, which repeats where the image
     is smaller than its padding (numpy.pad's rule; a single row or column is simply repeated), and cropped back.
@@ -322,13 +339,15 @@ class LIPT(nn.Module):
         mean = self.mean.to(exact) / 10_000
         x = pad_by_reflection(image.to(exact) - mean, self.config.window)  # (N, 3, H, W)
         sampling = Sampling(self._sampled(x.shape[-2]), self._sampled(x.shape[-1]))
-        x = self.head(x.to(dtype).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
+        with _without_autocast(image.device):  # the residual sums then keep this dtype too
+            x = self.head(x.to(dtype).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
         y = x.clone()
         for block in self.blocks:
             y = block(y, sampling)
         y = y.to(exact) + x
         tail_bias = None if self.tail.bias is None else self.tail.bias.to(exact)
-        y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)
+        with _without_autocast(image.device):
+            y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)
         s = self.config.scale  # pixel shuffle, straight into contiguous memory: F.pixel_shuffle keeps channels last
         y = y[..., :height, :width].reshape(-1, 3, s, s, height, width).permute(0, 1, 4, 2, 5, 3)
         return y.reshape(-1, 3, s * height, s * width).contiguous() + mean

@@ -40,6 +40,9 @@ def write(path: Path, encoder: str, siting: str) -> Path:
         stream.codec_context.options = quiet | {"chroma_sample_location": siting}
         for number in range(3):
             picture = VideoFrame(64, 48, stream.pix_fmt)
+            for plane in picture.planes:
+                # Unlike memory that nobody filled, never flat: FFmpeg takes a handful of MPEG-TS packets for no film.
+                plane.update(bytes(range(256)) * (plane.buffer_size // 256) + bytes(plane.buffer_size % 256))
             picture.pts, picture.time_base = number, Fraction(1, 25)
             target.mux(stream.encode(picture))
         target.mux(stream.encode(None))

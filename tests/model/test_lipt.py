@@ -201,6 +201,35 @@ def test_attention_is_cut_in_bands_without_a_trace(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(model(x), whole, atol=1e-5, rtol=0)  # the fused kernel
 
 
+def test_autocast_stays_within_the_blocks() -> None:
+    path = catalog.path_of(catalog.find("nano", 2))
+    model = load_weights(path)[0]
+    x = F.interpolate(torch.rand(1, 3, 6, 8), size=(48, 64), mode="bicubic").clamp(0, 1)
+    exact = model(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained = model(x)
+    assert trained.dtype == torch.float32
+    assert F.mse_loss(trained, exact).sqrt() < 0.1 / 255  # of the whole network 0.3: more than many errors it learns by
+
+
+def test_training_in_bfloat16_rounds_what_attention_takes_and_gives_and_nothing_between() -> None:
+    torch.manual_seed(0)
+    q, v, upstream = (torch.randn(2, 3, 64, 16, dtype=torch.bfloat16) for _ in range(3))
+    exact = [x.double().requires_grad_() for x in (q, v)]
+    wanted = F.scaled_dot_product_attention(exact[0], exact[0], exact[1], scale=1.0)
+    wanted.backward(upstream.double())
+    rounded = [x.clone().requires_grad_() for x in (q, v)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = lipt._attend(rounded[0], rounded[1])  # pyright: ignore[reportPrivateUsage]
+    y.backward(upstream)
+    assert y.dtype == torch.bfloat16
+    for ours, theirs in ((y, wanted), *((a.grad, b.grad) for a, b in zip(rounded, exact, strict=True))):
+        assert ours is not None
+        assert theirs is not None
+        error = (ours.double() - theirs).norm() / theirs.norm()
+        assert error < 2**-8  # half a step of bfloat16; its own kernel is four times as far off
+
+
 VARIANTS = [
     LiptConfig(2, 4, 4, 1, 4, scattered=a, sampled_values=b) for a, b in ((True, False), (False, True), (True, True))
 ]
