@@ -51,13 +51,16 @@ def train_network(
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Weights to start from; of another scale, their body.")] = None,
     distill: Annotated[Path | None, typer.Option(help="Weights of a larger network, to learn from as well.")] = None,
-    distill_weight: Annotated[float, typer.Option(help="The teacher's part of the loss.")] = 0.5,
+    distill_weight: Annotated[
+        float | None, typer.Option(help="The teacher's part of the loss.", show_default="0.5 with --distill")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,
     stop_after: Annotated[float | None, typer.Option(help="Minutes after which this call ends; see --resume.")] = None,
     batch: Annotated[int, typer.Option(help="Crops in a step.")] = 16,
     patch: Annotated[int, typer.Option(help="Side of a crop in LR pixels.")] = 64,
     tail_patch: Annotated[int, typer.Option(help="The same in the last part of the budget.")] = 96,
     learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 1.5e-3,
+    variants: Annotated[int, typer.Option(help="Degradations of each image, with --degrade video.")] = 1,
     seed: Annotated[int, typer.Option(help="Of crops and degradations.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16 (autocast).")] = "auto",
@@ -74,12 +77,16 @@ def train_network(
     """Train a network within a budget of minutes; killed at any moment it loses at most one of them."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
-    until = time.monotonic() + 60 * stop_after if stop_after else None
     if stop_after is not None and stop_after <= 0:
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
+    if threads is not None and threads < 1:
+        raise SettingsError(f"--threads {threads} leaves none", "Leave it out for all cores")
+    if distill_weight is not None and (not distill or not 0 < distill_weight < 1):
+        raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and a part of 0..1")
+    until = time.monotonic() + 60 * stop_after if stop_after else None
     spec = TrainSpec(
         model=model,
-        scale=cast("Any", scale or (2 if task == "sr" else 1)),
+        scale=cast("Any", scale if scale is not None else (2 if task == "sr" else 1)),
         task=cast("Any", task),
         degrade=cast("Any", degrade or ("bicubic" if task == "sr" else "video")),
         minutes=minutes,
@@ -87,7 +94,8 @@ def train_network(
         patch=patch,
         tail_patch=tail_patch,
         learning_rate=learning_rate,
-        distill_weight=distill_weight if distill else 0.0,
+        distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
+        variants=variants,
         seed=seed,
     )
     chosen = pick_device(device)

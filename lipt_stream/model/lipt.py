@@ -10,7 +10,6 @@ windows. Letters in shapes: N images, C channels, H and W padded size, p the win
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -18,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lipt_stream.model.autocast import without_autocast
 from lipt_stream.model.repconv import ConvNorm, LinearBranches, RepConv
 
 Scale: TypeAlias = Literal[1, 2, 3, 4]
@@ -229,9 +229,9 @@ def _attend(q: Tensor, v: Tensor) -> Tensor:
     if q.device.type != "cpu" or _is_traced():
         return F.scaled_dot_product_attention(q, q, v, scale=1.0)
     if torch.is_grad_enabled():
-        exact = torch.promote_types(q.dtype, torch.float32)
-        with _without_autocast(q.device):
-            return F.scaled_dot_product_attention(q.to(exact), q.to(exact), v.to(exact), scale=1.0).to(v.dtype)
+        exact = q.to(torch.promote_types(q.dtype, torch.float32))
+        with without_autocast(q.device):
+            return F.scaled_dot_product_attention(exact, exact, v.to(exact.dtype), scale=1.0).to(v.dtype)
     y = torch.empty_like(v)
     step = max(1, MAP_NUMBERS // (q.shape[1] * q.shape[2] ** 2))
     for start in range(0, len(q), step):
@@ -268,13 +268,6 @@ class Unit(nn.Module):
 def _add(x: Tensor, step: Tensor) -> Tensor:
     """A residual step: in the memory of x where no gradient needs what was there."""
     return x.add_(step) if _is_plain_inference() else x + step
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Where autocast is on, it is off within. No context where it is not, which an exporter would take for a layer."""
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
-        return cast("AbstractContextManager[None]", torch.autocast(device.type, enabled=False))
-    return nullcontext()
 
 
 def _is_plain_inference() -> bool:
@@ -339,14 +332,14 @@ class LIPT(nn.Module):
         mean = self.mean.to(exact) / 10_000
         x = pad_by_reflection(image.to(exact) - mean, self.config.window)  # (N, 3, H, W)
         sampling = Sampling(self._sampled(x.shape[-2]), self._sampled(x.shape[-1]))
-        with _without_autocast(image.device):  # the residual sums then keep this dtype too
+        with without_autocast(image.device):  # the residual sums then keep this dtype too
             x = self.head(x.to(dtype).contiguous(memory_format=torch.channels_last))  # (N, C, H, W)
         y = x.clone()
         for block in self.blocks:
             y = block(y, sampling)
         y = y.to(exact) + x
         tail_bias = None if self.tail.bias is None else self.tail.bias.to(exact)
-        with _without_autocast(image.device):
+        with without_autocast(image.device):
             y = F.conv2d(y, self.tail.weight.to(exact), tail_bias, padding=1)  # (N, 3 scale^2, H, W)
         s = self.config.scale  # pixel shuffle, straight into contiguous memory: F.pixel_shuffle keeps channels last
         y = y[..., :height, :width].reshape(-1, 3, s, s, height, width).permute(0, 1, 4, 2, 5, 3)

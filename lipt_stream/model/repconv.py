@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lipt_stream.model.autocast import without_autocast
+
 
 class Affine(NamedTuple):
     """A convolution as data: weight (out, in, k, k) with k 1 or 3, or depthwise (out, 1, 3, 3); bias (out,)."""
@@ -225,7 +227,8 @@ class LinearBranches(nn.Module):
     """RepConv's six branches without batch norm, merged inside every forward pass: the cost of one 3x3 convolution.
 
     (N, C, H, W) -> the same, in training as in evaluation. A RepConv whose batch norms were folded has this form.
-    Starts as exactly `plain`, a 3x3 convolution of C to C channels with padding 1 and bias.
+    Starts as exactly `plain`, a 3x3 convolution of C to C channels with padding 1 and bias. Autocast does not reach the
+    merge, only the convolution: what trains is what `deploy` merges.
     """
 
     def __init__(self, plain: nn.Conv2d) -> None:
@@ -258,8 +261,9 @@ class LinearBranches(nn.Module):
 
     def affine(self) -> Affine:
         """The merged kernel (C, C, 3, 3) and bias (C,), differentiable in every parameter."""
-        chains = (
-            chain(cast("Stage", first).affine(), cast("Stage", second).affine())
-            for first, second in zip(self.points, self.squares, strict=True)
-        )
-        return merge((self.square.affine(), self.point.affine(), *chains))
+        with without_autocast(self.point.conv.weight.device):
+            chains = (
+                chain(cast("Stage", first).affine(), cast("Stage", second).affine())
+                for first, second in zip(self.points, self.squares, strict=True)
+            )
+            return merge((self.square.affine(), self.point.affine(), *chains))

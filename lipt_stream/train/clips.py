@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from lipt_stream.engine.color import TorchColors
+from lipt_stream.errors import InputError
 from lipt_stream.frame import END
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.train.evaluate import Uint8Image
@@ -23,17 +24,27 @@ _HALF: Final = Fraction(1, 2)
 def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
     """Up to `count` times PICTURES consecutive pictures, evenly over the film: (H/2, W/2, 3) uint8 RGB each.
 
-    Raises InputError where it cannot be read.
+    Fewer where it is shorter, or ends earlier than it says. Raises InputError where it cannot be read.
     """
-    total, seconds = _length(path)
-    for number in range(max(1, min(count, total // PICTURES))):
-        start = (number + 0.5) * seconds / count if total >= 2 * PICTURES else None
-        source = FileSource(path, start_seconds=start, threads=1)
+    total, latest_seconds = _length(path)
+    taken = max(1, min(count, total // PICTURES))
+    for number in range(taken):
+        start = (number + 0.5) * latest_seconds / taken
         try:
-            pictures = list(islice(pictures_of(source), PICTURES))
-        finally:
-            source.close()
+            pictures = _pictures_from(path, start)
+        except InputError:
+            if number == 0:
+                raise
+            return  # its length was that of its sound, or it is cut off: what it had until there is good
         yield [_halved(picture) for picture in pictures]
+
+
+def _pictures_from(path: Path, start_seconds: float) -> list[Uint8Image]:
+    source = FileSource(path, start_seconds=start_seconds or None, threads=1)
+    try:
+        return list(islice(pictures_of(source), PICTURES))
+    finally:
+        source.close()
 
 
 def pictures_of(source: FileSource) -> Iterator[Uint8Image]:
@@ -54,11 +65,11 @@ def middle(pictures: Sequence[Uint8Image]) -> int:
 
 
 def _length(path: Path) -> tuple[int, float]:
-    """Pictures and seconds, as far as the film tells; (0, 0) where it does not."""
+    """Pictures, and the seconds at which the last PICTURES begin, as the film tells; (0, 0) where it does not."""
     source = FileSource(path, threads=1)
     try:
         total, rate = source.frame_count_estimate or 0, source.format.frame_rate
-        return (total, total / float(rate)) if rate else (0, 0.0)
+        return (total, max(0, total - PICTURES) / float(rate)) if rate else (0, 0.0)
     finally:
         source.close()
 

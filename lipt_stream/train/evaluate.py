@@ -86,17 +86,18 @@ def find_images(images_dir: Path) -> list[Path]:
 
 
 def read_image(path: Path) -> Uint8Image:
-    """Read an image as uint8: (H, W) where it is gray, else RGB (H, W, 3). Transparency and EXIF turns are ignored.
+    """Read an image as uint8: (H, W) where it is gray, else RGB (H, W, 3). Transparency and EXIF turns are ignored, 16
+    bits a sample become 8.
 
     Raises:
-        InputError: not an image, damaged, too large to be decoded safely, or gray of more than 8 bits.
+        InputError: not an image, damaged, too large to be decoded safely, or gray of 32 bits, whose white nobody knows.
     """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255 instead of scaling them
-                raise InputError(
-                    f"{path} has more than 8 bits a sample", "Convert it to 8 bits: scores are defined there."
-                )
+            if image.mode.startswith("I;16"):  # Pillow would clip these at 255 instead of scaling them
+                return np.rint(np.asarray(image) / 257.0).astype(np.uint8)
+            if image.mode.startswith(("I", "F")):
+                raise InputError(f"{path} has more than 16 bits a sample", "Convert it to 8 bits")
             gray = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("L" if gray else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -79,15 +79,22 @@ class Skipped:
 
 
 def find_all_images(data_dirs: Sequence[Path]) -> list[Path]:
-    """Every image in the folders and below, by path. InputError where a folder is missing or none holds an image."""
-    for folder in data_dirs:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder", "Give a folder of images")
-    found = sorted(path for folder in data_dirs for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Every image in the folders and below, by path; once, though folders may overlap. InputError where a folder is
+    missing or none holds an image."""
+    found = find_files(data_dirs, IMAGE_SUFFIXES)
     if not found:
         named = ", ".join(map(str, data_dirs))
         raise InputError(f"{named} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
     return found
+
+
+def find_files(data_dirs: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
+    """Every file of these kinds in the folders and below, once, by path. InputError where a folder is missing."""
+    for folder in data_dirs:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder", "Give a folder of images")
+    paths = (path for folder in data_dirs for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted({path.resolve(): path for path in paths}.values())
 
 
 def read_images(

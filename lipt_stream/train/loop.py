@@ -33,7 +33,7 @@ LOOK_EVERY: Final = 20
 """Steps between two looks at the losses, which wait for the device; slow steps are looked at by LOOK_SECONDS."""
 LOOK_SECONDS: Final = 10.0
 CHECKPOINT_SECONDS: Final = 30.0
-"""With LOOK_SECONDS and a validation behind it, less than the minute that a killed run may lose."""
+"""With LOOK_SECONDS and a step, less than the minute of training that a killed run may lose."""
 VALIDATIONS: Final = 40
 """How often a run is validated, evenly over its budget, but not more than once in VALIDATION_SECONDS."""
 VALIDATION_SECONDS: Final = 30.0
@@ -115,26 +115,33 @@ class Trainer:
         """
         if self.step == 0:
             self._save()  # from here on there is a state to fall back on
-        if self._compiles:
+        if self._compiles and not self.finished:
             self._compile()
         began, saved = self._clock() - self.seconds, self.seconds
-        while not self.finished and not stop():
+        while True:
+            if self._is_look_due():  # also the one before which a resumed run was saved
+                # First, because a validation may take minutes.
+                if self._is_validation_due() or self.seconds - saved >= CHECKPOINT_SECONDS:
+                    self._require_finite()
+                    self._save()
+                    saved = self.seconds
+                yield self._look()
+            if self.finished or stop():
+                break
             self._record.append(self._train_step(self.seconds / self.spec.seconds))
             self.step += 1
             self.seconds = self._clock() - began
-            waited = self.seconds - self._looked >= LOOK_SECONDS or len(self._record) >= LOOK_EVERY
-            if not waited and not self.finished:
-                continue
-            yield self._look()
-            if self.seconds - saved >= CHECKPOINT_SECONDS:
-                self._save()
-                saved = self.seconds
         self._require_finite()
         self._save()
 
     @property
     def finished(self) -> bool:
         return self.seconds >= self.spec.seconds
+
+    @property
+    def looked_step(self) -> int:
+        """The step at which the last Progress was given."""
+        return self.step - len(self._record)
 
     def result(self) -> LIPT:
         """The deployed network: the average as it validated best, float32 on the CPU."""
@@ -207,12 +214,19 @@ class Trainer:
             return nullcontext()
         return cast("AbstractContextManager[None]", torch.autocast(self.device.type, dtype=torch.bfloat16))
 
+    def _is_look_due(self) -> bool:
+        waited = self.seconds - self._looked >= LOOK_SECONDS or len(self._record) >= LOOK_EVERY
+        return bool(self._record) and (waited or self.finished)
+
+    def _is_validation_due(self) -> bool:
+        interval = max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS)
+        return self.finished or self.seconds // interval > self._looked // interval
+
     def _look(self) -> Progress:
         """What happened since the last look; with a validation where one is due by the time spent."""
         loss = float(self._require_finite()[:, 0].mean())
         rate = len(self._record) / max(self.seconds - self._looked, 1e-9)
-        interval = max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS)
-        is_due = self.finished or self.seconds // interval > self._looked // interval
+        is_due = self._is_validation_due()
         self._record, self._looked = [], self.seconds
         psnr = self._validate() if is_due else None
         current = learning_rate(self.spec, min(self.seconds / self.spec.seconds, 1.0))

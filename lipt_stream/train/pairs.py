@@ -12,15 +12,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import torch
 from PIL import Image
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import DeviceError, InputError
 from lipt_stream.train.evaluate import Uint8Image, as_rgb, read_image
 from lipt_stream.train.files import writing
 from lipt_stream.train.films import MOMENTS, is_film
@@ -66,7 +67,7 @@ def make_pairs(
     """Degrade whole images, `per_image` times each, into lossless WebP files; those already there are used again. Of a
     film among `images` some moments are, with their originals beside them (films.py, clips.py).
 
-    A file's name tells the image's content, the degradation and the seed, so that a changed image or setting gives
+    A file's name tells the content of the image, the degradation and the seed, so that a changed image or setting gives
     another file, and a run that was stopped goes on where it was. Files appear under their names only when whole; one
     that was damaged later is made again. Images that cannot be read are left out: `skipped` is told of each, or a
     warning is given. With `workers` above 1 as many processes share the work.
@@ -108,6 +109,9 @@ def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[list[Pair] | 
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_work)
     try:
         yield from pool.map(_pairs_of, tasks)
+    except BrokenProcessPool as error:
+        hint = "Give it more memory, or smaller images; what was made is used again"
+        raise DeviceError("A process that made pairs was killed, most likely for want of memory", hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -152,12 +156,17 @@ def _film_pairs(task: _Task) -> list[Pair]:
     targets = [_target(task, content, variant) for variant in range(MOMENTS)]
     pairs = [Pair(low.with_name(f"{low.stem}-original.webp"), low) for _, low in targets]
     done = targets[0][1].with_suffix(".count")
-    count = int(done.read_text()) if done.exists() else None
+    count = _count_in(done)
     if count is None or not all(_is_whole(path) for pair in pairs[:count] for path in (pair.hr_path, pair.lr_path)):
         count = _make_moments(task, [seed for seed, _ in targets], pairs)
-        with writing(done):
-            done.write_text(str(count))
+        _write_whole(done, lambda part: part.write(str(count).encode()))
     return pairs[:count]
+
+
+def _count_in(done: Path) -> int | None:
+    """What was written there, None where nothing was or it is damaged."""
+    text = done.read_text(errors="replace") if done.exists() else ""
+    return int(text) if text.isdecimal() and 0 < int(text) <= MOMENTS else None
 
 
 def _make_moments(task: _Task, seeds: Sequence[int], pairs: Sequence[Pair]) -> int:
@@ -184,18 +193,24 @@ def _degrade(image: Uint8Image, degradation: Degradation, seed: int) -> Uint8Ima
 
 
 def _target(task: _Task, content: bytes, variant: int) -> tuple[int, Path]:
-    """The seed of one degradation of one image, and the file of its result: both follow from what goes into it."""
+    """The seed of one degradation of one image, and the file of its result: both follow from what goes into it, and
+    not from its name, which may be another where the pairs are carried to."""
     facts = repr((VERSION, task.degradation, task.seed, variant)).encode()
     key = hashlib.sha256(facts + hashlib.sha256(content).digest()).hexdigest()
-    return int(key[:16], 16), task.cache_dir / f"{task.path.stem[:40]}-{key[16:40]}.webp"
+    return int(key[:16], 16), task.cache_dir / f"{key[16:40]}.webp"
 
 
 def _write(image: Uint8Image, target: Path) -> None:
+    picture = Image.fromarray(image)
+    _write_whole(target, lambda part: picture.save(part, "WEBP", lossless=True, quality=20, method=0))
+
+
+def _write_whole(target: Path, write: Callable[[BinaryIO], object]) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     with writing(target):
         try:
             with part.open("wb") as file:
-                Image.fromarray(image).save(file, "WEBP", lossless=True, quality=20, method=0)
+                write(file)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(target)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lipt_stream.engine.runtimes import torch_has_bfloat16
 from lipt_stream.errors import InputError, OutputError, SettingsError
@@ -23,14 +20,16 @@ from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.checkpoint import FILE as CHECKPOINT
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES
 from lipt_stream.train.files import writing
 from lipt_stream.train.films import find_films
-from lipt_stream.train.images import PackedImages, Skipped, find_all_images, read_images
+from lipt_stream.train.images import PackedImages, Skipped, find_all_images, find_files, read_images
 from lipt_stream.train.loop import Batches, Progress, Trainer
 from lipt_stream.train.pairs import Pair, make_pairs
 from lipt_stream.train.recipe import Degradation
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import bilinear_start, start_from
+from lipt_stream.train.surroundings import digest_of_file, digest_of_images, require_same
 from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -88,18 +87,22 @@ def open_run(spec: TrainSpec, out: Path, *, resume: bool) -> Checkpoint | None:
 def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> Materials:
     """Read all images onto the device, degrading them first where the spec says so.
 
-    InputError where a folder is missing or holds no usable image.
+    InputError where a folder is missing or holds no usable image (with `degrade` "video": image or film).
     """
+    # Of denoise not, which would learn to keep some of the films' own noise.
+    films = find_films(folders.data) if spec.degrade == "video" and spec.task != "denoise" else []
     own = {folder.resolve() for folder in (folders.out, folders.pairs)}  # where a run before this one has drawn
-    paths = [path for path in find_all_images(folders.data) if path.resolve().parent not in own]
+    found = find_files(folders.data, IMAGE_SUFFIXES) if films else find_all_images(folders.data)
+    paths = [path for path in found if path.resolve().parent not in own]
     valid = find_all_images([folders.valid]) if folders.valid else paths[::20]
+    if not valid:
+        raise InputError("Among the films is no image to validate by", "Give a folder of images by --valid")
     held_back = {path.resolve() for path in valid}
     paths = [path for path in paths if path.resolve() not in held_back]
-    if not paths:
+    if not paths and not films:
         raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device)
-    films = find_films(folders.data) if spec.task != "denoise" else []  # which would keep some of their own noise
     return _degraded(spec, paths, films, valid, folders.pairs, device)
 
 
@@ -121,17 +124,20 @@ def make_trainer(
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
-        SettingsError: `teacher` is of another scale, or the checkpoint of a run with other images, another teacher or
-            another precision.
+        SettingsError: `teacher` is of another scale, task or content, or the checkpoint of a run with other images,
+            another start, teacher or precision.
     """
     half = precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16()))
     surroundings = {
         **materials.digests,
-        "teacher": hashlib.sha256(teacher.read_bytes()).hexdigest() if teacher and teacher.is_file() else "",
+        "start": digest_of_file(init),
+        "teacher": digest_of_file(teacher),
         "precision": "bfloat16" if half else "float32",
     }
     if checkpoint:
-        _require_same(checkpoint, surroundings, device)
+        # A run that goes on need not name or have again what it began with.
+        surroundings["start"] = surroundings["start"] or checkpoint.surroundings.get("start", "")
+        require_same(checkpoint, surroundings, device)
     with torch.random.fork_rng(devices=()):  # pyright: ignore[reportUnknownMemberType]
         torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
         if init and checkpoint is None:
@@ -163,7 +169,7 @@ def train(trainer: Trainer, stop: Callable[[], bool]) -> Iterator[Progress]:
     log = trainer.out / LOG
     with writing(log):
         log.touch()
-        _forget_after(log, trainer.step)
+        _forget_after(log, trainer.looked_step)
     for progress in trainer.run(stop):
         line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
         with writing(log), log.open("a", encoding="utf-8") as file:
@@ -175,17 +181,15 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
     """Write the network that validated best, deployed, and return it. `scores` holds the validation figure."""
     network = trainer.result()
     spec = trainer.spec
-    suffix = "" if spec.task == "sr" else f"-{spec.task}"
-    video = "-video" if spec.degrade == "video" and spec.task == "sr" else ""
     info = WeightsInfo(
-        name=f"{spec.model}-x{spec.scale}{suffix}{video}",
+        name=spec.name,
         task=spec.task,
         scale=spec.scale,
         licence=licence,
         training_data=training_data,
         scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
         origin="lipt-stream",
-        content="video" if spec.degrade == "video" and spec.task != "denoise" else "clean",
+        content=spec.content,
     )
     save_weights(path, network, info)
     return network
@@ -197,7 +201,10 @@ def _bicubic(spec: TrainSpec, paths: list[Path], valid: list[Path], device: torc
     _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
     batches = BicubicBatches(PackedImages(images, device), spec.scale)
     validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
-    digests = {"training images": digest(images), "validation images": digest(pair.high for pair in validation)}
+    digests = {
+        "training images": digest_of_images(images),
+        "validation images": digest_of_images(pair.high for pair in validation),
+    }
     return Materials(batches, validation, len(images), skipped + not_held_out, digests)
 
 
@@ -207,8 +214,10 @@ def _degraded(
     degradation = Degradation(task=spec.task, scale=spec.scale)
     skipped: list[Skipped] = []
 
-    def images(of: list[Path], least: int) -> list[ValidationPair]:
-        made = make_pairs(of, cache, degradation, seed=spec.seed, workers=_workers(), skipped=skipped.append)
+    def images(of: list[Path], least: int, per_image: int) -> list[ValidationPair]:
+        made = make_pairs(
+            of, cache, degradation, per_image=per_image, seed=spec.seed, workers=_workers(), skipped=skipped.append
+        )
         with ThreadPoolExecutor(_workers()) as pool:
             read = [ValidationPair(low, high) for high, low in pool.map(Pair.read, made, repeat(spec.scale))]
         large = [pair for pair in read if min(pair.low.shape[:2]) >= least]
@@ -221,14 +230,14 @@ def _degraded(
             raise InputError(f"None of {len(of)} images can be used: {skipped[-1].reason}", "Give larger, sound images")
         return large
 
-    training = images([*paths, *films], max(spec.patch, spec.tail_patch))
+    training = images([*paths, *films], max(spec.patch, spec.tail_patch), spec.variants)
     high = PackedImages([pair.high for pair in training], device)
     low = PackedImages([pair.low for pair in training], device)
     batches = PairedBatches(high, low, spec.scale)
-    validation = _middles(images(valid, LEAST_VALIDATION_SIDE), spec.scale)
+    validation = _middles(images(valid, LEAST_VALIDATION_SIDE, 1), spec.scale)
     digests = {
-        "training images": digest(one for pair in training for one in (pair.low, pair.high)),
-        "validation images": digest(one for pair in validation for one in (pair.low, pair.high)),
+        "training images": digest_of_images(one for pair in training for one in (pair.low, pair.high)),
+        "validation images": digest_of_images(one for pair in validation for one in (pair.low, pair.high)),
     }
     return Materials(batches, validation, len(training), skipped, digests)
 
@@ -237,35 +246,18 @@ def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
     return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
 
 
-def digest(images: Iterable[NDArray[np.uint8]]) -> str:
-    """Of their sizes and pixels, in order."""
-    whole = hashlib.blake2b(digest_size=16)
-    for image in images:
-        whole.update(repr(image.shape).encode())
-        whole.update(image.tobytes())
-    return whole.hexdigest()
-
-
-def _require_same(checkpoint: Checkpoint, surroundings: Mapping[str, str], device: torch.device) -> None:
-    """A figure on other validation images is no better one, and a run on other images is another. The precision is
-    that of the device: on another kind of device it may be another."""
-    differing = [name for name in surroundings if surroundings[name] != checkpoint.surroundings.get(name)]
-    if checkpoint.device != device.type and "precision" in differing:
-        differing.remove("precision")
-    if differing:
-        named = " and another ".join(differing)
-        raise SettingsError(f"The checkpoint is of a run with another {named}", "Use its own, or another --out")
-
-
 def _teacher(path: Path, spec: TrainSpec) -> LIPT:
     network, info = load_weights(path)
     if info.scale != spec.scale:
         raise SettingsError(f"{path} enlarges x{info.scale}, and this run x{spec.scale}", "Give a teacher of its scale")
+    if info.origin == "lipt-stream" and (info.task, info.content) != (spec.task, spec.content):
+        taught, learnt = f"{info.task} of {info.content} pictures", f"{spec.task} of {spec.content} ones"
+        raise SettingsError(f"{path} is for {taught}, and this run for {learnt}", "Give a teacher of its kind")
     return deploy(network)
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drop the lines of steps that were done after the checkpoint, and will be done again."""
+    """Drop the lines of what was done after the checkpoint, and will be done again."""
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
     whole = (line for line in lines if line.endswith("}\n"))  # a kill may leave half of one
     kept = "".join(line for line in whole if json.loads(line)["step"] <= step)

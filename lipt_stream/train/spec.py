@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.model.lipt import NAMES, LiptConfig, Scale
-from lipt_stream.model.weights import Task
+from lipt_stream.model.weights import Content, Task
 
 Source: TypeAlias = Literal["bicubic", "video"]
 """Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/pairs.py`)."""
@@ -22,7 +22,8 @@ class TrainSpec:
     `minutes` is the whole budget: warm-up, decay, the final phase, evaluation and checkpoints follow from it.
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
     which the loss is the root of the mean squared error and patches are `tail_patch` pixels wide. `distill_weight`
-    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original.
+    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original. `variants` says
+    how many times each image is degraded, where real encoders do it.
     """
 
     model: str
@@ -38,6 +39,7 @@ class TrainSpec:
     tail_patch: int = 96
     ema_decay: float = 0.999
     distill_weight: float = 0.0
+    variants: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,6 +66,11 @@ class TrainSpec:
                 raise SettingsError(
                     f"{name} {getattr(self, name)} is no multiple of the window, {window}", "64 is usual"
                 )
+        if self.variants < 1 or (self.variants > 1 and self.degrade == "bicubic"):
+            raise SettingsError(
+                f"--variants {self.variants} makes no sense with --degrade {self.degrade}",
+                "It counts an image's degradations by real encoders, of which bicubic has none",
+            )
         if self.batch < 1:
             raise SettingsError(f"--batch {self.batch} is no batch", "Give 1 or more")
         if not 0 < self.learning_rate < 1:
@@ -71,6 +78,17 @@ class TrainSpec:
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} {getattr(self, name)} is not in 0..1", "Leave it out for the usual value")
+
+    @property
+    def name(self) -> str:
+        """What its weights are called, such as tiny-x2-video or nano-x1-denoise."""
+        suffix = f"-{self.task}" if self.task != "sr" else "-video" if self.degrade == "video" else ""
+        return f"{self.model}-x{self.scale}{suffix}"
+
+    @property
+    def content(self) -> Content:
+        """What its weights learn to see."""
+        return "video" if self.degrade == "video" and self.task != "denoise" else "clean"
 
     @property
     def config(self) -> LiptConfig:

@@ -139,6 +139,9 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
         (photos, tmp_path / "new", [*ENDLESS, "--resume"], 1, "Train without --resume to begin"),
         (empty, tmp_path / "new2", ENDLESS, 1, "holds no image"),
         (photos, tmp_path / "new3", [*ENDLESS, "--degrade", "vidio"], 2, "--degrade vidio is none of bicubic, video"),
+        (photos, tmp_path / "new5", [*ENDLESS, "--scale", "0"], 2, "--scale 0 is none of 1, 2, 3 and 4"),
+        (photos, tmp_path / "new6", [*ENDLESS, "--threads", "0"], 2, "--threads 0 leaves none"),
+        (photos, tmp_path / "new7", [*ENDLESS, "--distill-weight", "0.5"], 2, "--distill-weight 0.5 teaches nothing"),
         (photos, tmp_path / "new4", [*ENDLESS, "--init", str(tmp_path / "none")], 1, "Cannot read weights"),
     ):
         done = run(folder, place, *arguments)

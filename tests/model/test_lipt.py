@@ -21,6 +21,7 @@ from lipt_stream.model.lipt import (
     sparse_sampling,
 )
 from lipt_stream.model.weights import load_weights
+from lipt_stream.train.start import branch_out
 
 SMALL = LiptConfig(scale=2, channels=4, units=4, shared=1, window=8)  # two blocks: one plain, one shifted
 
@@ -288,6 +289,13 @@ def test_one_graph_without_breaks() -> None:
     with torch.inference_mode():
         compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
         torch.testing.assert_close(compiled(x), model(x), atol=1e-5, rtol=0)
+
+
+def test_training_under_autocast_is_one_graph_too() -> None:
+    model, x = branch_out(network()), torch.rand(1, 3, 16, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), model(x), atol=1e-2, rtol=0)
 
 
 def test_exports_at_a_fixed_size() -> None:

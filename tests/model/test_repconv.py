@@ -171,6 +171,16 @@ def test_linear_branches_are_the_sum_of_six_convolutions() -> None:
     torch.testing.assert_close(F.conv2d(x, *branches.affine(), padding=1), branches(x), atol=0, rtol=0)
 
 
+def test_autocast_does_not_round_what_is_merged() -> None:
+    branches = scattered(LinearBranches(nn.Conv2d(6, 6, 3, padding=1)))
+    exact = branches.affine()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trained = branches.affine()
+        assert branches(torch.rand(1, 6, 5, 4)).dtype == torch.bfloat16
+    assert torch.equal(trained.weight, exact.weight)
+    assert torch.equal(trained.bias, exact.bias)
+
+
 def test_the_gradients_of_linear_branches_are_those_of_finite_differences() -> None:
     torch.manual_seed(0)
     branches = scattered(LinearBranches(nn.Conv2d(2, 2, 3, padding=1)).double())

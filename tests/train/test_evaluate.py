@@ -172,18 +172,24 @@ def test_a_folder_without_images_is_an_input_error(tmp_path):
 
 @pytest.mark.parametrize("damage", ["text", "truncated", "deep", "tiny"])
 def test_an_unusable_image_is_named(tmp_path, damage):
-    path = tmp_path / "bad.png"
+    path = tmp_path / ("bad.tif" if damage == "deep" else "bad.png")
     Image.fromarray(smooth_image()).save(path)
     if damage == "text":
         path.write_text("this is not an image")
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif damage == "deep":
-        Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(path)
+        Image.fromarray(np.full((40, 40), 0.4, np.float32)).save(path)
     else:
         Image.fromarray(smooth_image(14, 40)).save(path)
-    with pytest.raises(InputError, match=r"bad\.png"):
+    with pytest.raises(InputError, match=r"bad\.(png|tif)"):
         evaluate(bicubic(2), tmp_path, 2)
+
+
+def test_gray_of_16_bits_is_read_as_8(tmp_path):
+    levels = np.array([[0, 128, 129, 257 * 40, 65_535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").tolist() == [[0, 0, 1, 40, 255]]
 
 
 def test_a_result_of_another_size_is_refused(tmp_path):

@@ -126,6 +126,35 @@ def test_slow_steps_are_looked_at_and_saved_by_the_clock(make_trainer: MakeTrain
 
 
 @pytest.mark.usefixtures("short")
+def test_what_was_trained_before_a_validation_is_not_lost_with_it(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many or large images to validate by take minutes, in which a run is killed as well as in others."""
+    spec = TrainSpec("nano", minutes=0.125, batch=2, patch=8, tail_patch=16)
+    whole = make_trainer("whole", spec=spec)
+    train_until(whole, 10**6)
+    killed = make_trainer("killed", spec=spec)
+    validate = loop.validate
+
+    def killed_in(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "validate", killed_in)
+    with pytest.raises(KeyboardInterrupt):
+        train_until(killed, 10**6)
+    saved = load_checkpoint(killed.out, spec)
+    assert saved.step == killed.step == 15  # 3 seconds of steps of a quarter, looked at by fives
+    monkeypatch.setattr(loop, "validate", validate)
+    with (killed.out / run.LOG).open("a") as log:  # as where the validation was over, and the log written
+        log.write(log_of(whole).splitlines(keepends=True)[2])
+    again = make_trainer("killed", spec=spec)
+    again.resume(saved)
+    train_until(again, 10**6)
+    assert_same(again, whole)
+    assert log_of(again) == log_of(whole)
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("wrong", [1, 3, 14, 15, 16])
 def test_a_loss_that_is_no_number(make_trainer: MakeTrainer, spec: TrainSpec, tmp_path: Path, wrong: int) -> None:
     trainer, sound = make_trainer("wrong", nan_at=wrong), make_trainer("sound")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lipt_stream.errors import InputError, OutputError
+from lipt_stream.train import clips
 from lipt_stream.train.evaluate import psnr_y
 from lipt_stream.train.imresize import imresize
 from lipt_stream.train.pairs import Pair, make_pairs
@@ -76,7 +77,7 @@ def test_what_is_no_image_is_named_and_left_out(tmp_path):
     good = saved(tmp_path, "good.png", picture(64, 64))
     text = tmp_path / "text.png"
     text.write_text("not an image")
-    deep = saved(tmp_path, "deep.png", np.full((64, 64), 40_000, np.uint16))
+    deep = saved(tmp_path, "deep.tif", np.full((64, 64), 0.4, np.float32))
     tiny = saved(tmp_path, "tiny.png", picture(10, 64))
     missing = tmp_path / "missing.png"
     told = []
@@ -98,6 +99,13 @@ def test_every_kind_of_image_becomes_a_pair_of_rgb(tmp_path, mode):
     (pair,) = make_pairs([path], tmp_path / "cache", Degradation())
     high, low = pair.read(2)
     assert (high.shape, low.shape) == ((64, 80, 3), (32, 40, 3))
+
+
+def test_a_pair_is_found_whatever_its_image_is_called(tmp_path):
+    image = saved(tmp_path, "a.png", picture(64, 64))
+    (pair,) = make_pairs([image], tmp_path / "cache", Degradation())
+    (renamed,) = make_pairs([image.rename(tmp_path / "a-17.png")], tmp_path / "cache", Degradation())
+    assert renamed.lr_path == pair.lr_path
 
 
 def test_no_pair(tmp_path):
@@ -163,3 +171,23 @@ def test_a_film_that_is_none_is_left_out(tmp_path):
     pairs = make_pairs([good, broken], tmp_path / "cache", Degradation(), skipped=told.append)
     assert [pair.hr_path for pair in pairs] == [good]
     assert [skipped.path for skipped in told] == [broken]
+
+
+def test_a_count_that_a_kill_left_empty_is_made_again(tmp_path):
+    pairs = make_pairs([CLIP], tmp_path / "cache", Degradation())
+    (count,) = (tmp_path / "cache").glob("*.count")
+    count.write_text("")
+    assert make_pairs([CLIP], tmp_path / "cache", Degradation()) == pairs
+    assert count.read_text() == "8"
+
+
+def test_moments_lie_evenly_over_a_film_and_end_where_it_ends(monkeypatch):
+    """Its stated length may be that of its sound, or of what a cut file once was."""
+    starts = []
+    pictures_from = clips._pictures_from
+    monkeypatch.setattr(clips, "_pictures_from", lambda path, start: starts.append(start) or pictures_from(path, start))
+    assert len(list(clips.moments(CLIP, 3))) == 3
+    total, latest = clips._length(CLIP)
+    assert starts == pytest.approx([latest / 6, latest / 2, latest * 5 / 6])
+    monkeypatch.setattr(clips, "_length", lambda _: (4 * total, 4 * latest))
+    assert len(list(clips.moments(CLIP, 8))) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -47,14 +48,15 @@ def test_a_twentieth_is_held_back(photos: Path, tmp_path: Path) -> None:
 def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     """Gray, transparent, palette and 16-bit colour are taken as 8-bit RGB; what cannot be used is named."""
     Image.fromarray(noise(64, 64)).save(photos / "gray.png")
+    Image.fromarray(noise(64, 64, dtype=np.uint16)).save(photos / "gray16.png")
     Image.fromarray(noise(64, 64, 4)).save(photos / "alpha.png")
     Image.fromarray(noise(64, 64)).convert("1").save(photos / "bits.png")
     (photos / "colour48.png").write_bytes(av_png(noise(64, 64, 3, dtype=np.uint16)))
     Image.fromarray(noise(64, 64, 2), "LA").save(photos / "gray-alpha.png")
     Image.fromarray(noise(64, 64, 3)).quantize(16).save(photos / "palette.png")
     before = materials(SPEC, photos, tmp_path).images
-    assert before == 9
-    Image.fromarray(noise(64, 64, dtype=np.uint16)).save(photos / "deep.png")
+    assert before == 10
+    Image.fromarray(noise(64, 64, dtype=np.uint16).astype(np.float32)).save(photos / "deep.tif")
     Image.fromarray(noise(39, 200, 3)).save(photos / "small.png")
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     cut = (photos / "a.png").read_bytes()
@@ -66,10 +68,10 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     Image.fromarray(noise(40, 40, 3)).save(valid / "v.png")
     Image.fromarray(noise(20, 40, 3)).save(valid / "tiny.png")
     found = materials(SPEC, photos, tmp_path, valid)
-    assert (found.images, len(found.validation)) == (10, 1)
+    assert (found.images, len(found.validation)) == (11, 1)
     told = {skipped.path.name: skipped.reason for skipped in found.skipped}
-    assert told.keys() == {"deep.png", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
-    assert "more than 8 bits" in told["deep.png"]
+    assert told.keys() == {"deep.tif", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
+    assert "more than 16 bits" in told["deep.tif"]
     assert "200x39, less than a crop of 40" in told["small.png"]
     assert "cannot be read as an image" in told["cut.png"]
 
@@ -120,6 +122,33 @@ def test_degraded_pairs_train_too(photos: Path, tmp_path: Path, task: str, scale
     assert (info.name, info.task) == {"sr": ("nano-x2-video", "sr"), "deblock": ("nano-x1-deblock", "deblock")}[task]
 
 
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
+
+
+def test_films_alone_train_where_something_is_there_to_validate_by(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", degrade="video", batch=2, patch=8, tail_patch=16)
+    films = tmp_path / "films"
+    films.mkdir()
+    shutil.copy(CLIP, films)
+    with pytest.raises(InputError, match="Among the films is no image to validate by"):
+        materials(spec, films, tmp_path)
+    found = materials(spec, films, tmp_path, photos / "more")
+    assert (found.images, len(found.validation)) == (8, 1)
+    with pytest.raises(InputError, match="holds no image"):
+        materials(SPEC, films, tmp_path, photos / "more")
+
+
+def test_variants_of_each_image_are_trained_on_and_one_is_validated_by(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", degrade="video", variants=2, batch=2, patch=8, tail_patch=16)
+    found = materials(spec, photos, tmp_path)
+    assert (found.images, len(found.validation)) == (6, 1)
+
+
+def test_folders_that_overlap_give_each_image_once(photos: Path, tmp_path: Path) -> None:
+    found = load_materials(SPEC, Folders([photos, photos / "more"], None, tmp_path, tmp_path / "pairs"), CPU)
+    assert (found.images, len(found.validation)) == (3, 1)
+
+
 def test_only_pairs_may_be_there_before_a_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert open_run(SPEC, out, resume=False) is None
@@ -166,6 +195,8 @@ def test_starting_from_weights_and_with_a_teacher(photos: Path, tmp_path: Path) 
     with pytest.raises(WeightsError, match="channels 32 for 16"):
         make_trainer(SPEC, found, tmp_path, device=CPU, init=WEIGHTS / "tiny-x2.safetensors")
     three = TrainSpec("nano", scale=3, patch=8, tail_patch=16)
+    with pytest.raises(SettingsError, match="is for sr of video pictures, and this run for sr of clean ones"):
+        make_trainer(SPEC, found, tmp_path, device=CPU, teacher=WEIGHTS / "tiny-x2-video.safetensors")
     with pytest.raises(SettingsError, match="enlarges x2, and this run x3"):
         make_trainer(three, found, tmp_path, device=CPU, teacher=nano)
     assert make_trainer(three, found, tmp_path, device=CPU, init=nano).model.config.scale == 3
@@ -179,12 +210,14 @@ def test_a_run_is_resumed_with_its_own_images_teacher_and_precision(photos: Path
     resumed = open_run(SPEC, out, resume=True)
     make_trainer(SPEC, found, out, device=CPU, precision="float32", checkpoint=resumed)
     teacher = WEIGHTS / "tiny-x2.safetensors"
-    with pytest.raises(SettingsError, match="with another teacher and another precision"):
+    with pytest.raises(SettingsError, match="with no teacher and the precision float32"):
         make_trainer(SPEC, found, out, device=CPU, precision="bfloat16", teacher=teacher, checkpoint=resumed)
     Image.fromarray(noise(70, 70, 3)).save(photos / "e.png")
     others = materials(SPEC, photos, out)
-    with pytest.raises(SettingsError, match="with another training images"):
+    with pytest.raises(SettingsError, match="with other training images"):
         make_trainer(SPEC, others, out, device=CPU, precision="float32", checkpoint=resumed)
+    with pytest.raises(SettingsError, match="with the usual start"):
+        make_trainer(SPEC, found, out, device=CPU, precision="float32", init=teacher, checkpoint=resumed)
     elsewhere = replace(resumed, device="cuda", generator=torch.zeros(16, dtype=torch.uint8))
     make_trainer(SPEC, found, out, device=CPU, precision="bfloat16", checkpoint=elsewhere)
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lipt_stream.model.weights import load_weights
 
@@ -27,6 +29,15 @@ def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False
     )
+
+
+def changed(change: str, *arguments: str | Path | float) -> subprocess.CompletedProcess[str]:
+    """The script after a line of Python that changes its `module`."""
+    code = (
+        f"import runpy, sys; sys.argv = sys.argv[1:]; module = runpy.run_path(sys.argv[0]); {change}; module['main']()"
+    )
+    command = [sys.executable, "-c", code, SCRIPT, *map(str, arguments)]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
@@ -50,9 +61,48 @@ def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     assert load_weights(tmp_path / "work2" / "one" / "weights.safetensors")[1].name == "nano-x2"
 
 
+def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_path: Path) -> None:
+    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
+    one = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
+    assert one.stdout == "nano-x2: finished\n", one.stderr
+    other = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.04")
+    assert other.returncode == 2
+    assert "nano-x2 is finished, with --model nano" in other.stderr
+    assert "Give another run another name" in other.stderr
+    (tmp_path / "work" / "nano-x2" / "finished").unlink()  # as where it was killed while its weights were written
+    (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
+    again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
+    assert again.stdout == "nano-x2: finished\n", again.stderr
+    assert (tmp_path / "work" / "nano-x2" / "weights.safetensors").exists()
+
+
+def test_degraded_pairs_of_images_of_one_name(photos: Path, tmp_path: Path) -> None:
+    """They lie in one folder on the machine, where names must not meet, and are found without PyAV."""
+    (photos / "other").mkdir()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (70, 70, 3), np.uint8)).save(photos / "other" / "a.png")
+    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data", "--pairs", 2)
+    assert prepared.returncode == 0, prepared.stderr
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "pairs-00.tar",
+        "train-00.tar",
+        "valid-00.tar",
+    ]
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--stop-after", 0.05)
+    without_pyav = "module['main'].__globals__['TRAIN'] = 'import sys; sys.modules[\"av\"] = None' + module['TRAIN']"
+    done = changed(without_pyav, "run", tmp_path / "data", *places, *OPTIONS.split(), "--degrade", "video")
+    assert done.stdout == "nano-x2-video: unfinished\n", done.stderr
+    assert "4 images, 1 to validate by" in done.stderr
+    assert "left out" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("plan", "words"),
-    [("no name\n", "Write NAME: OPTIONS"), ("a: --model nano\na: --model tiny\n", "each name once")],
+    [
+        ("no name\n", "Write NAME: OPTIONS"),
+        ("a: --model nano\na: --model tiny\n", "each name once"),
+        ("a: --model 'nano\n", "Close the quotation"),
+    ],
 )
 def test_plans_that_are_none(tmp_path: Path, plan: str, words: str) -> None:
     (tmp_path / "plan.txt").write_text(plan)
@@ -78,13 +128,9 @@ def test_a_run_that_is_past_its_time_is_killed_and_kept(photos: Path, tmp_path: 
     """As where a step compiles for minutes: the machine would end the call, and all of it would be lost."""
     prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
     assert prepared.returncode == 0, prepared.stderr
-    slow = (
-        f"import runpy, sys, time; sys.argv = sys.argv[1:]; module = runpy.run_path(sys.argv[0]);"
-        f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN!r}); module['main']()"
-    )
+    slow = f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN!r})"
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--stop-after", "0.05")
-    command = [sys.executable, "-c", slow, SCRIPT, "run", tmp_path / "data", *places, *OPTIONS.split()]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
+    done = changed(slow, "run", tmp_path / "data", *places, *OPTIONS.split())
     assert done.returncode == 0, done.stderr
     assert done.stdout == "nano-x2: unfinished\n"
     assert "past its time" in done.stderr
