@@ -25,20 +25,20 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 from results_file import write_result
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from lipt_stream.cli.eval import as_function
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import BT709
 from lipt_stream.media.coding import Coding
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.train.clips import pictures_of
 from lipt_stream.train.distort import coded
-from lipt_stream.train.evaluate import Uint8Image, Upscale, find_images, luma, psnr_y, read_image, ssim_y
+from lipt_stream.train.evaluate import Uint8Image, Upscale, as_rgb, find_images, luma, psnr_y, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
 from lipt_stream.train.recipe import Generation
 
@@ -104,16 +104,8 @@ def load_methods(weights: list[str], scale: int) -> dict[str, Upscale]:
         label = Path(name).stem if Path(name).is_file() else upscaler.info.name
         if label in methods:  # runs/a/weights.safetensors and runs/b/weights.safetensors
             label = f"{Path(name).parent.name}/{label}"
-        methods[label] = network(upscaler)
+        methods[label] = as_function(upscaler)
     return methods
-
-
-def network(upscaler: Upscaler) -> Upscale:
-    def enlarge(image: Uint8Image) -> Uint8Image:
-        result = upscaler(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
-        return result[0].permute(1, 2, 0).contiguous().numpy()
-
-    return enlarge
 
 
 def found(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[int], list[Uint8Image]]]]:
@@ -138,8 +130,7 @@ def clip(path: Path, count: int) -> list[Uint8Image]:
 
 
 def still(path: Path) -> Uint8Image:
-    image = read_image(path)
-    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    return as_rgb(read_image(path))
 
 
 def prepared(picture: Uint8Image, width: int, scale: int) -> Uint8Image:
@@ -218,8 +209,8 @@ def table(title: str, scores: list[Score]) -> Table:
 
 
 def save_still(path: Path, results: Mapping[str, list[Uint8Image]], originals: list[Uint8Image]) -> None:
-    """The centre of the middle picture, by every method but Lanczos and in the original, side by side."""
-    columns = {name: shown for name, shown in results.items() if name != "lanczos"} | {"original": originals}
+    """The centre of the middle picture, by every method and in the original, side by side."""
+    columns = {**results, "original": originals}
     crops = {name: centre(shown[len(shown) // 2]) for name, shown in columns.items()}
     height, width = next(iter(crops.values())).shape[:2]
     sheet = Image.new("RGB", (len(crops) * (width + 4) - 4, height + 16), "white")

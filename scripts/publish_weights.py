@@ -50,7 +50,8 @@ HEADER = """\
 # The weights that come with the package: one table a file, written by scripts/publish_weights.py. Trained by this
 # project on freely licensed images, never on a test image. Each file says the same of itself in its metadata, with
 # its config; all are in the deployed form: every RepConv is one 3x3 convolution. `psnr` (Y-PSNR in dB) and
-# `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32.
+# `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32; at x1 of pictures
+# that were coded by x264 (_crf28) or have white noise (_sigma25), borders uncut.
 """
 
 

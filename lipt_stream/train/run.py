@@ -190,6 +190,8 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
         scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
         origin="lipt-stream",
         content=spec.content,
+        steps=trainer.step,
+        minutes=round(trainer.seconds / 60, 1),
     )
     save_weights(path, network, info)
     return network

@@ -51,11 +51,15 @@ def test_at_scale_one_an_encoders_artefacts_come_before_noise() -> None:
 def test_readme_shows_what_the_index_says() -> None:
     """The table is made by `lipt-stream eval --all`, the index by the same measurements."""
     lines = (catalog.CHECKOUT.parent / "README.md").read_text(encoding="utf-8").splitlines()
-    shown = {cells[2].strip(): cells[4:6] for line in lines if len(cells := line.split("|")) == 7}
-    for entry in catalog.entries():
-        if entry.task == "sr":
-            figures = [f"{entry.psnr[name]:.2f} / {entry.ssim[name]:.4f}" for name in ("Set5", "Set14")]
-            assert [cell.strip() for cell in shown[entry.name]] == figures
+    table = [cells for line in lines if len(cells := [cell.strip() for cell in line.split("|")]) == 7]
+    rows = {(cells[1], cells[2]) for cells in table if cells[1].startswith("x")}
+    scored = [entry for entry in catalog.entries() if entry.task == "sr"]
+    plain = {(f"x{entry.scale}", name) for entry in scored for name in ("bicubic", "lanczos")}
+    assert rows == plain | {(f"x{entry.scale}", entry.name) for entry in scored}
+    shown = {cells[2]: cells[4:6] for cells in table}
+    for entry in scored:
+        figures = [f"{entry.psnr[name]:.2f} / {entry.ssim[name]:.4f}" for name in ("Set5", "Set14")]
+        assert shown[entry.name] == figures
 
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
