@@ -81,8 +81,8 @@ def train_network(
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
     if threads is not None and threads < 1:
         raise SettingsError(f"--threads {threads} leaves none", "Leave it out for all cores")
-    if distill_weight is not None and (not distill or not 0 < distill_weight < 1):
-        raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and a part of 0..1")
+    if distill_weight is not None and (not distill or distill_weight == 0):
+        raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
     until = time.monotonic() + 60 * stop_after if stop_after else None
     spec = TrainSpec(
         model=model,

@@ -22,8 +22,8 @@ class Checkpoint:
     """`seconds` of the budget are spent after `step` steps. The rest are state dicts and a generator's state.
 
     `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation. `device`
-    is the type of that on which the generator was; `surroundings` tell of what the spec does not hold: images, teacher,
-    precision. `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look.
+    is the type of that on which the generator was; `surroundings` tell of what the spec does not hold: images, start,
+    teacher, precision. `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look.
     """
 
     spec: TrainSpec

@@ -29,13 +29,12 @@ def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
     total, latest_seconds = _length(path)
     taken = max(1, min(count, total // PICTURES))
     for number in range(taken):
-        start = (number + 0.5) * latest_seconds / taken
         try:
-            pictures = _pictures_from(path, start)
-        except InputError:
+            pictures = _pictures_from(path, (number + 0.5) * latest_seconds / taken)
+        except InputError:  # its length was that of its sound, or it is cut off: what it has until there is good
             if number == 0:
-                raise
-            return  # its length was that of its sound, or it is cut off: what it had until there is good
+                yield [_halved(picture) for picture in _pictures_from(path, 0.0)]
+            return
         yield [_halved(picture) for picture in pictures]
 
 

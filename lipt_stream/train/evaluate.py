@@ -90,14 +90,15 @@ def read_image(path: Path) -> Uint8Image:
     bits a sample become 8.
 
     Raises:
-        InputError: not an image, damaged, too large to be decoded safely, or gray of 32 bits, whose white nobody knows.
+        InputError: not an image, damaged, too large to be decoded safely, or gray of more than 8 bits in another format
+            than PNG: Pillow does not tell what is white there.
     """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # Pillow would clip these at 255 instead of scaling them
+            if image.mode.startswith("I;16") and image.format == "PNG":
                 return np.rint(np.asarray(image) / 257.0).astype(np.uint8)
-            if image.mode.startswith(("I", "F")):
-                raise InputError(f"{path} has more than 16 bits a sample", "Convert it to 8 bits")
+            if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255 instead of scaling them
+                raise InputError(f"{path} has more than 8 bits a sample", "Convert it to 8 bits, or to PNG")
             gray = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("L" if gray else "RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

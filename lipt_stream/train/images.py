@@ -93,8 +93,8 @@ def find_files(data_dirs: Sequence[Path], suffixes: Collection[str]) -> list[Pat
     for folder in data_dirs:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder", "Give a folder of images")
-    paths = (path for folder in data_dirs for path in folder.rglob("*") if path.suffix.lower() in suffixes)
-    return sorted({path.resolve(): path for path in paths}.values())
+    paths = [path for folder in data_dirs for path in folder.rglob("*") if path.suffix.lower() in suffixes]
+    return sorted({path.resolve(): path for path in sorted(paths, reverse=True)}.values())
 
 
 def read_images(

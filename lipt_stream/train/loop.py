@@ -120,12 +120,17 @@ class Trainer:
         began, saved = self._clock() - self.seconds, self.seconds
         while True:
             if self._is_look_due():  # also the one before which a resumed run was saved
-                # First, because a validation may take minutes.
-                if self._is_validation_due() or self.seconds - saved >= CHECKPOINT_SECONDS:
+                validates = self._is_validation_due()
+                if validates or self.seconds - saved >= CHECKPOINT_SECONDS:  # first: a validation may take minutes
                     self._require_finite()
                     self._save()
                     saved = self.seconds
-                yield self._look()
+                progress = self._look()
+                if validates:  # its time is no step's, nor does it bring the next one nearer
+                    self.seconds = self._looked = self._clock() - began
+                yield progress
+                if validates:
+                    self._save()  # the network that is now the best
             if self.finished or stop():
                 break
             self._record.append(self._train_step(self.seconds / self.spec.seconds))

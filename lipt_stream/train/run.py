@@ -95,7 +95,7 @@ def load_materials(spec: TrainSpec, folders: Folders, device: torch.device) -> M
     found = find_files(folders.data, IMAGE_SUFFIXES) if films else find_all_images(folders.data)
     paths = [path for path in found if path.resolve().parent not in own]
     valid = find_all_images([folders.valid]) if folders.valid else paths[::20]
-    if not valid:
+    if not valid and films:
         raise InputError("Among the films is no image to validate by", "Give a folder of images by --valid")
     held_back = {path.resolve() for path in valid}
     paths = [path for path in paths if path.resolve() not in held_back]
@@ -127,6 +127,7 @@ def make_trainer(
         SettingsError: `teacher` is of another scale, task or content, or the checkpoint of a run with other images,
             another start, teacher or precision.
     """
+    taught_by = _teacher(teacher, spec) if teacher else None
     half = precision == "bfloat16" or (precision == "auto" and (device.type == "cuda" or torch_has_bfloat16()))
     surroundings = {
         **materials.digests,
@@ -151,7 +152,7 @@ def make_trainer(
             materials.validation,
             out,
             device=device,
-            teacher=_teacher(teacher, spec) if teacher else None,
+            teacher=taught_by,
             half=half,
             compiler=compiler,
             surroundings=surroundings,

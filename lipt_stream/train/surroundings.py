@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -32,11 +33,11 @@ def require_same(checkpoint: Checkpoint, surroundings: Mapping[str, str], device
     """SettingsError, naming each difference. A figure on other validation images is no better one, and a run on other
     images is another. The precision is that of the device: on another kind of device it may be another."""
     theirs = checkpoint.surroundings
-    differing = [name for name in surroundings if surroundings[name] != theirs.get(name, "")]
+    differing = [name for name in surroundings if name in theirs and surroundings[name] != theirs[name]]
     if checkpoint.device != device.type and "precision" in differing:
         differing.remove("precision")
     if differing:
-        words = " and ".join(_told(name, theirs.get(name, "")) for name in differing)
+        words = " and ".join(_told(name, theirs[name]) for name in differing)
         raise SettingsError(f"The checkpoint is of a run with {words}", "Use its own, or another --out")
 
 
@@ -45,4 +46,7 @@ def _told(name: str, theirs: str) -> str:
         return f"the precision {theirs}"
     if name.endswith("images"):
         return f"other {name}"
-    return f"another {name}" if theirs else f"no {name}" if name == "teacher" else "the usual start"
+    return f"another {name}" if theirs else _WITHOUT[name]
+
+
+_WITHOUT: Final = {"start": "the usual start", "teacher": "no teacher"}

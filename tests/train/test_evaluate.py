@@ -190,6 +190,9 @@ def test_gray_of_16_bits_is_read_as_8(tmp_path):
     levels = np.array([[0, 128, 129, 257 * 40, 65_535]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
     assert read_image(tmp_path / "deep.png").tolist() == [[0, 0, 1, 40, 255]]
+    Image.fromarray(levels).save(tmp_path / "deep.tif")  # may be of 12 bits, or have white at 0
+    with pytest.raises(InputError, match="more than 8 bits"):
+        read_image(tmp_path / "deep.tif")
 
 
 def test_a_result_of_another_size_is_refused(tmp_path):

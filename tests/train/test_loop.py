@@ -72,11 +72,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stops", [(7,), (10, 11, 23), (26, 27)], ids=str)
 def test_a_resumed_run_is_the_run_that_never_stopped(make_trainer: MakeTrainer, stops: tuple[int, ...]) -> None:
     """Weights, average, optimizer, generator and every line of the log; across the change to the last phase too."""
-    spec = TrainSpec("nano", minutes=0.125, batch=2, patch=8, tail_patch=16)  # 30 steps, of which 4 or 5 are the tail
+    # 28 steps and two validations in 30 ticks of the clock; 4 or 5 of the steps are the tail.
+    spec = TrainSpec("nano", minutes=0.125, batch=2, patch=8, tail_patch=16)
     whole = make_trainer("whole", spec=spec)
     train_until(whole, 10**6)
     assert whole.finished
-    assert whole.step == 30
+    assert whole.step == 28
     for stop in stops:
         part = make_trainer("parts", spec=spec)
         if (part.out / FILE).exists():
@@ -89,7 +90,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(make_trainer: MakeTrainer, 
     assert_same(last, whole)
     assert log_of(last) == log_of(whole)
     lines = [json.loads(line) for line in log_of(whole).splitlines()]
-    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 30]
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 25, 28]
     assert sum(line["psnr_y"] is not None for line in lines) == 3  # at 3 and 6 seconds, and at the end
     assert lines[-1]["psnr_y"] is not None
 
@@ -121,7 +122,7 @@ def test_slow_steps_are_looked_at_and_saved_by_the_clock(make_trainer: MakeTrain
         seen.append(progress.step)
         saved.append(load_checkpoint(trainer.out, spec).seconds)
         assert progress.seconds - saved[-1] < 50
-    assert seen == [3, 6, 9, 12, 15]
+    assert seen == [3, 6, 9, 12, 14]
     assert saved[-1] > 0
 
 
@@ -174,6 +175,20 @@ def test_a_loss_that_is_no_number(make_trainer: MakeTrainer, spec: TrainSpec, tm
     network, info = load_weights(tmp_path / "last.safetensors")
     assert (info.name, info.licence) == ("nano-x2", "CC0-1.0")
     assert torch.equal(network.head.weight, saved.average["head.weight"])
+
+
+@pytest.mark.usefixtures("short")
+def test_a_loss_that_is_no_number_right_after_a_validation_keeps_what_it_found(
+    make_trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    spec = TrainSpec("nano", minutes=0.125, batch=2, patch=8, tail_patch=16)
+    trainer = make_trainer("wrong", spec=spec, nan_at=17)
+    with pytest.raises(TrainingError):
+        train_until(trainer, 10**6)
+    found = [line["psnr_y"] for line in map(json.loads, log_of(trainer).splitlines()) if line["psnr_y"] is not None]
+    assert len(found) == 1
+    run.write_weights(trainer, tmp_path / "last.safetensors", licence="CC0-1.0", training_data="waves")
+    assert load_weights(tmp_path / "last.safetensors")[1].scores == {"validation": round(found[0], 3)}
 
 
 @pytest.mark.usefixtures("short")

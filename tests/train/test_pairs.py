@@ -191,3 +191,5 @@ def test_moments_lie_evenly_over_a_film_and_end_where_it_ends(monkeypatch):
     assert starts == pytest.approx([latest / 6, latest / 2, latest * 5 / 6])
     monkeypatch.setattr(clips, "_length", lambda _: (4 * total, 4 * latest))
     assert len(list(clips.moments(CLIP, 8))) == 2
+    monkeypatch.setattr(clips, "_length", lambda _: (100 * total, 100 * latest))
+    assert len(list(clips.moments(CLIP, 8))) == 1

@@ -71,7 +71,7 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     assert (found.images, len(found.validation)) == (11, 1)
     told = {skipped.path.name: skipped.reason for skipped in found.skipped}
     assert told.keys() == {"deep.tif", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
-    assert "more than 16 bits" in told["deep.tif"]
+    assert "more than 8 bits" in told["deep.tif"]
     assert "200x39, less than a crop of 40" in told["small.png"]
     assert "cannot be read as an image" in told["cut.png"]
 
@@ -218,6 +218,8 @@ def test_a_run_is_resumed_with_its_own_images_teacher_and_precision(photos: Path
         make_trainer(SPEC, others, out, device=CPU, precision="float32", checkpoint=resumed)
     with pytest.raises(SettingsError, match="with the usual start"):
         make_trainer(SPEC, found, out, device=CPU, precision="float32", init=teacher, checkpoint=resumed)
+    with pytest.raises(WeightsError, match="Cannot read weights"):
+        make_trainer(SPEC, found, out, device=CPU, teacher=tmp_path / "gone", checkpoint=resumed)
     elsewhere = replace(resumed, device="cuda", generator=torch.zeros(16, dtype=torch.uint8))
     make_trainer(SPEC, found, out, device=CPU, precision="bfloat16", checkpoint=elsewhere)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,13 @@ from lipt_stream.model.weights import load_weights
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_on_gpu"
 OPTIONS = "--model nano --batch 2 --patch 8 --tail-patch 16 --threads 1 --device cpu"
+
+WITHOUT_PYAV = """
+import sys
+sys.modules["av"] = None
+import lipt_stream.train.run
+lipt_stream.train.run._workers = lambda: 1
+"""
 
 SLOW_TRAIN = """
 import sys, time
@@ -67,9 +77,10 @@ def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_p
     one = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
     assert one.stdout == "nano-x2: finished\n", one.stderr
     other = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.04")
-    assert other.returncode == 2
-    assert "nano-x2 is finished, with --model nano" in other.stderr
+    assert other.returncode == 1
+    assert "error: nano-x2 is finished, with --model nano" in other.stderr
     assert "Give another run another name" in other.stderr
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tar.0-of-1"]
     (tmp_path / "work" / "nano-x2" / "finished").unlink()  # as where it was killed while its weights were written
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
     again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
@@ -88,12 +99,34 @@ def test_degraded_pairs_of_images_of_one_name(photos: Path, tmp_path: Path) -> N
         "train-00.tar",
         "valid-00.tar",
     ]
-    places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--stop-after", 0.05)
-    without_pyav = "module['main'].__globals__['TRAIN'] = 'import sys; sys.modules[\"av\"] = None' + module['TRAIN']"
-    done = changed(without_pyav, "run", tmp_path / "data", *places, *OPTIONS.split(), "--degrade", "video")
-    assert done.stdout == "nano-x2-video: unfinished\n", done.stderr
+    # In the process that trains, and without others, which would have PyAV.
+    change = f"module['main'].__globals__['TRAIN'] = {WITHOUT_PYAV!r} + module['TRAIN']"
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--minutes", 0.02)
+    done = changed(change, "run", tmp_path / "data", *places, *OPTIONS.split(), "--degrade", "video")
+    assert done.stdout == "nano-x2-video: finished\n", done.stderr
     assert "4 images, 1 to validate by" in done.stderr
     assert "left out" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path) -> None:
+    """As from `timeout` or a container, which tell the group: what trains must be told once, or it would be killed."""
+    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
+    command = [sys.executable, SCRIPT, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "60"]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    log = tmp_path / "work" / "nano-x2" / "log.jsonl"
+    until = time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors
+    assert output == "nano-x2: unfinished\n"
+    assert "stopped, go on with --resume" in errors
+    assert (tmp_path / "back" / "nano-x2.tar.0-of-1").exists()
 
 
 @pytest.mark.parametrize(
