@@ -24,7 +24,7 @@ from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import SettingsError, TrainingError
 from lipt_stream.train.loop import Progress, Trainer
 from lipt_stream.train.run import LOG, PAIRS, Folders, load_materials, make_trainer, open_run, train, write_weights
-from lipt_stream.train.spec import TrainSpec
+from lipt_stream.train.spec import TrainSpec, usual
 
 PLAIN_INTERVAL_SECONDS = 20.0
 WEIGHTS = "weights.safetensors"
@@ -84,11 +84,12 @@ def train_network(
     if distill_weight is not None and (not distill or distill_weight == 0):
         raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
     until = time.monotonic() + 60 * stop_after if stop_after else None
+    usual_scale, usual_source = usual(task)
     spec = TrainSpec(
         model=model,
-        scale=cast("Any", scale if scale is not None else (2 if task == "sr" else 1)),
+        scale=usual_scale if scale is None else cast("Any", scale),
         task=cast("Any", task),
-        degrade=cast("Any", degrade or ("bicubic" if task == "sr" else "video")),
+        degrade=usual_source if degrade is None else cast("Any", degrade),
         minutes=minutes,
         batch=batch,
         patch=patch,

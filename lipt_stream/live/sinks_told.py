@@ -9,7 +9,7 @@ from typing import TypeAlias
 from lipt_stream.live.sink import SinkStatus
 
 _Place: TypeAlias = tuple[str, int]
-"""A sink's name, and the how manieth of that name it is: two RTMP keys of one server are shown alike."""
+"""A sink's name, and how many of that name come before it: two RTMP keys of one server are shown alike."""
 
 
 class SinksTold:

@@ -131,6 +131,7 @@ class Trainer:
                 yield progress
                 if validates:
                     self._save()  # the network that is now the best
+                    saved = self.seconds
             if self.finished or stop():
                 break
             self._record.append(self._train_step(self.seconds / self.spec.seconds))

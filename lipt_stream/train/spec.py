@@ -15,6 +15,11 @@ Source: TypeAlias = Literal["bicubic", "video"]
 """Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/pairs.py`)."""
 
 
+def usual(task: str) -> tuple[Scale, Source]:
+    """The scale and the source of the LR that a task has where nothing else is said."""
+    return (2, "bicubic") if task == "sr" else (1, "video")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainSpec:
     """A run of training. Raises SettingsError where the values make none.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parent))  # for driven_run
+
+from driven_run import MakeTrainer
+
+from lipt_stream.train import loop
 from lipt_stream.train.batches import Batch, BicubicBatches
 from lipt_stream.train.images import PackedImages
 from lipt_stream.train.loop import Trainer
@@ -50,9 +56,6 @@ class NanAt:
         return Batch(low * torch.nan if self._left == 0 else low, high)
 
 
-MakeTrainer = Callable[..., Trainer]
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> Generator[None]:
     """Pictures this small gain nothing from a second thread, and on a busy machine wait for it."""
@@ -60,6 +63,14 @@ def one_thread() -> Generator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks, checkpoints and validations at a pace at which a short run meets all of them."""
+    monkeypatch.setattr(loop, "LOOK_EVERY", 5)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 2.0)
+    monkeypatch.setattr(loop, "VALIDATION_SECONDS", 3.0)
 
 
 @pytest.fixture
