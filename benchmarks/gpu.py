@@ -24,7 +24,7 @@ from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.synthetic import SyntheticSource
-from lipt_stream.model.lipt import LiptConfig
+from lipt_stream.model.config import LiptConfig
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.observe.process import peak_rss_mb
 from lipt_stream.observe.timings import StageTimings

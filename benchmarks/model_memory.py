@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from results_file import write_result
 
-from lipt_stream.model.lipt import LIPT, LiptConfig
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT
 from lipt_stream.observe.process import peak_rss_mb, rss_mb
 
 MIB = 2**20

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from results_file import write_result
 
-from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.start import bilinear_start, branch_out
 
 SCALE = 2

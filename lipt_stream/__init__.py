@@ -16,7 +16,8 @@ from lipt_stream.errors import (
 
 if TYPE_CHECKING:
     from lipt_stream.engine.upscaler import Upscaler
-    from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+    from lipt_stream.model.config import LiptConfig
+    from lipt_stream.model.lipt import LIPT, deploy
     from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
     from lipt_stream.stream.frames import UpscaledFrame, upscale_frames
     from lipt_stream.stream.pipeline import Stop

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from lipt_stream.model.lipt import LIPT, LiptConfig
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 
 STEPS = {"0": "hrm_a", "1": "hrm_c", "2": "attention", "3": "hrm_b"}

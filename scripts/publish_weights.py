@@ -27,7 +27,8 @@ from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import BT709
 from lipt_stream.media.coding import Coding
 from lipt_stream.model import catalog
-from lipt_stream.model.lipt import NAMES, LiptConfig, deploy
+from lipt_stream.model.config import NAMES, LiptConfig
+from lipt_stream.model.lipt import deploy
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 from lipt_stream.train import distort
 from lipt_stream.train.evaluate import (

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipt_stream.engine.openvino_import import opset, ov
-from lipt_stream.model.lipt import HRM, LIPT, MEAN, Attention, Block, Unit, sparse_sampling
+from lipt_stream.model.attention import Attention, sparse_sampling
+from lipt_stream.model.lipt import HRM, LIPT, MEAN, Block, Unit
 
 Node: TypeAlias = Any
 """An op, one of its outputs, or the model that they make (openvino_import.py says why they are not typed)."""

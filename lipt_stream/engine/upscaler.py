@@ -14,7 +14,8 @@ from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_ru
 from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
 from lipt_stream.model import catalog
-from lipt_stream.model.lipt import LIPT, MAX_SIDE, LiptConfig
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, MAX_SIDE
 from lipt_stream.model.weights import WeightsInfo, load_weights
 
 Tile: TypeAlias = int | Literal["auto"]

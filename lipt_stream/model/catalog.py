@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from lipt_stream.errors import WeightsError, nearest
-from lipt_stream.model.lipt import Scale
+from lipt_stream.model.config import Scale
 from lipt_stream.model.weights import Content, Task
 
 INSTALLED = Path(__file__).parents[1] / "weights"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipt_stream.model.lipt import LiptConfig
+from lipt_stream.model.config import LiptConfig
 
 
 def multiply_adds(config: LiptConfig) -> int:

@@ -23,7 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lipt_stream.errors import OutputError, WeightsError
-from lipt_stream.model.lipt import LIPT, LiptConfig, Scale
+from lipt_stream.model.config import LiptConfig, Scale
+from lipt_stream.model.lipt import LIPT
 from lipt_stream.model.reference import from_reference, is_reference
 
 Task: TypeAlias = Literal["sr", "deblock", "denoise"]

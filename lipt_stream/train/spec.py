@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from lipt_stream.errors import SettingsError, nearest
-from lipt_stream.model.lipt import NAMES, LiptConfig, Scale
+from lipt_stream.model.config import NAMES, LiptConfig, Scale
 from lipt_stream.model.weights import Content, Task
 
 Source: TypeAlias = Literal["bicubic", "video"]

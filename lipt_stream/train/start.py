@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lipt_stream.errors import WeightsError
-from lipt_stream.model.lipt import HRM, LIPT, LiptConfig
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import HRM, LIPT
 from lipt_stream.model.repconv import LinearBranches
 
 RESIDUAL_SCALE = 0.1

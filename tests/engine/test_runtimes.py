@@ -18,7 +18,8 @@ from lipt_stream.engine import runtimes
 from lipt_stream.engine.runtimes import TorchRuntime, make_runtime
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import DeviceError, SettingsError
-from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, deploy
 
 CPU = torch.device("cpu")
 LEAST_PSNR = {"float32": 100, "bfloat16": 40}  # dB below full scale, for the random networks here
@@ -319,7 +320,8 @@ def test_openvino_neither_reports_nor_writes_nor_warns(tmp_path):
         sys.addaudithook(lambda event, args: seen.append(event) if event.startswith("socket.") else None)
         import torch
         from lipt_stream.engine.runtimes import make_runtime
-        from lipt_stream.model.lipt import LIPT, LiptConfig
+        from lipt_stream.model.config import LiptConfig
+        from lipt_stream.model.lipt import LIPT
         threads_before = threading.active_count()
         network = LIPT(LiptConfig.named("nano", 2), deployed=True)
         run = make_runtime(network, device=torch.device("cpu"), precision="auto", runtime="openvino", threads=1)

@@ -9,7 +9,7 @@ import pytest
 
 from lipt_stream.errors import WeightsError
 from lipt_stream.model import catalog
-from lipt_stream.model.lipt import LiptConfig
+from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.weights import load_weights
 
 

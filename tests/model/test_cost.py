@@ -9,8 +9,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lipt_stream.model.attention import Attention
+from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.cost import multiply_adds
-from lipt_stream.model.lipt import LIPT, Attention, LiptConfig
+from lipt_stream.model.lipt import LIPT
 
 SIDE = 32  # a multiple of every window
 

@@ -9,17 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipt_stream.model import catalog, lipt
-from lipt_stream.model.lipt import (
-    LIPT,
-    MAX_SIDE,
-    NAMES,
-    Attention,
-    LiptConfig,
-    Sampling,
-    pad_by_reflection,
-    sparse_sampling,
-)
+from lipt_stream.model import attention, catalog
+from lipt_stream.model.attention import Attention, Sampling, attend, sparse_sampling
+from lipt_stream.model.config import NAMES, LiptConfig, Scale
+from lipt_stream.model.lipt import LIPT, MAX_SIDE, MEAN, pad_by_reflection
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train.start import branch_out
 
@@ -33,7 +26,7 @@ def network(config: LiptConfig = SMALL, seed: int = 0) -> LIPT:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
-def test_named_configs_have_whole_blocks(name: str, scale: lipt.Scale) -> None:
+def test_named_configs_have_whole_blocks(name: str, scale: Scale) -> None:
     config = LiptConfig.named(name, scale)
     assert config.scale == scale
     assert config.blocks * (1 + config.shared) == config.units
@@ -78,7 +71,7 @@ def test_unknown_name_is_refused_with_the_known_ones() -> None:
     batch=st.integers(1, 2),
     scale=st.sampled_from([1, 2, 3, 4]),
 )
-def test_output_is_exactly_scale_times_the_input(height: int, width: int, batch: int, scale: lipt.Scale) -> None:
+def test_output_is_exactly_scale_times_the_input(height: int, width: int, batch: int, scale: Scale) -> None:
     model = network(LiptConfig(scale=scale, channels=4, units=4, shared=1, window=8))
     with torch.inference_mode():
         y = model(torch.rand(batch, 3, height, width))
@@ -197,7 +190,7 @@ def test_attention_is_cut_in_bands_without_a_trace(monkeypatch: pytest.MonkeyPat
     model, x = network(), torch.rand(2, 3, 45, 70)
     with torch.inference_mode():
         whole = model(x)
-        monkeypatch.setattr(lipt, "MAP_NUMBERS", 1)  # one row of windows at a time
+        monkeypatch.setattr(attention, "MAP_NUMBERS", 1)  # one row of windows at a time
         torch.testing.assert_close(model(x), whole, atol=1e-6, rtol=0)
     torch.testing.assert_close(model(x), whole, atol=1e-5, rtol=0)  # the fused kernel
 
@@ -222,7 +215,7 @@ def test_training_in_bfloat16_rounds_what_attention_takes_and_gives_and_nothing_
     wanted.backward(upstream.double())
     rounded = [x.clone().requires_grad_() for x in (q, v)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = lipt._attend(rounded[0], rounded[1])  # pyright: ignore[reportPrivateUsage]
+        y = attend(rounded[0], rounded[1])
     y.backward(upstream)
     assert y.dtype == torch.bfloat16
     for ours, theirs in ((y, wanted), *((a.grad, b.grad) for a, b in zip(rounded, exact, strict=True))):
@@ -270,7 +263,7 @@ def test_a_network_that_predicts_nothing_returns_the_exact_mean_in_any_precision
     torch.nn.init.zeros_(model.tail.bias)
     for dtype in (torch.bfloat16, torch.float32, torch.float64):
         y = model.to(dtype)(torch.rand(1, 3, 3, 3))
-        assert y[0, :, 0, 0].tolist() == pytest.approx(lipt.MEAN, abs=1e-7)
+        assert y[0, :, 0, 0].tolist() == pytest.approx(MEAN, abs=1e-7)
 
 
 def test_a_batch_is_its_images() -> None:

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.repconv import Affine, LinearBranches, RepConv, Sobel, chain, fold_batch_norm, merge
 
 

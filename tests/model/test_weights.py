@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lipt_stream.errors import OutputError, WeightsError
-from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.weights import WeightsInfo, load_weights, save_weights
 
 DATA = Path(__file__).parents[1] / "data"

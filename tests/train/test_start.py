@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lipt_stream.errors import WeightsError
-from lipt_stream.model.lipt import LIPT, LiptConfig, deploy
+from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.repconv import LinearBranches
 from lipt_stream.train.start import bilinear_start, branch_out, start_from
 
