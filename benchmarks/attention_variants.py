@@ -26,7 +26,7 @@ from lipt_stream.engine.runtimes import make_runtime
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT
 from lipt_stream.train.loop import Trainer
-from lipt_stream.train.run import Folders, Materials, load_materials
+from lipt_stream.train.materials import Folders, Materials, load_materials
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import bilinear_start
 

@@ -3,9 +3,9 @@
     python scripts/publish_weights.py runs/tiny-x4 tiny-x4 --bench ../shared/data/bench \\
         --data "508 freely licensed images, bicubic" --machine "2 cores of an Intel Xeon VM"
 
-RUN is a folder that `lipt-stream train` wrote, or one file of weights (then say --steps and --minutes). Every folder
-of images within --bench is a data set. At scale 1, where there is no low resolution, its images are spoilt as the task
-says: SET_crf28 are coded by x264 (medium) as films of one picture, SET_sigma25 have white noise. RUN's curves go along.
+RUN is a folder that `lipt-stream train` wrote, or one file of weights. Every folder of images within --bench is a data
+set. At scale 1, where there is no low resolution, its images are spoilt as the task says: SET_crf28 are coded by x264
+(medium) as films of one picture, SET_sigma25 have white noise. RUN's curves go along.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 import statistics
 from collections.abc import Callable
@@ -63,12 +64,12 @@ def main() -> None:
     parser.add_argument("--bench", type=Path, required=True)
     parser.add_argument("--data", required=True, help="what they were trained on")
     parser.add_argument("--machine", required=True, help="what they were trained by")
-    parser.add_argument("--steps", type=int, help="of all runs; default: the log's")
+    parser.add_argument("--steps", type=int, help="of all runs; default: what the file says, which is of the last")
     parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     file = arguments.run / "weights.safetensors" if arguments.run.is_dir() else arguments.run
-    steps, minutes = spent(arguments.run) if arguments.run.is_dir() else (0, 0.0)
     network, info = load_weights(file)
+    model = model_name(network.config)
     scores = measure(file, arguments.bench, info)
     curve = keep_curves(arguments.run, arguments.name)
     info = dataclasses.replace(
@@ -77,8 +78,8 @@ def main() -> None:
         training_data=arguments.data,
         machine=arguments.machine,
         curve=curve,
-        steps=arguments.steps or steps,
-        minutes=arguments.minutes or round(minutes, 1),
+        steps=arguments.steps or info.steps,
+        minutes=arguments.minutes or info.minutes,
         scores={name: round(score.psnr_y, 2) for name, score in scores.items()},
         ssim={name: round(score.ssim_y, 4) for name, score in scores.items()},
     )
@@ -86,7 +87,7 @@ def main() -> None:
     save_weights(target, deploy(network), info)
     entry = {
         "name": info.name,
-        "model": model_name(network.config),
+        "model": model,
         "file": target.name,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "task": info.task,
@@ -102,14 +103,10 @@ def main() -> None:
         "ssim": info.ssim,
     }
     others = [dataclasses.asdict(other) for other in catalog.entries() if other.name != info.name]
-    INDEX.write_text(HEADER + "".join(table(known) for known in sorted([*others, entry], key=order)))
+    part = INDEX.with_suffix(".toml.part")
+    part.write_text(HEADER + "".join(table(known) for known in sorted([*others, entry], key=order)))
+    part.replace(INDEX)
     print(table(entry))
-
-
-def spent(run: Path) -> tuple[int, float]:
-    """Steps and minutes of a run's log."""
-    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
-    return last["step"], last["seconds"] / 60
 
 
 def measure(file: Path, bench: Path, info: WeightsInfo) -> dict[str, Scores]:
@@ -169,8 +166,16 @@ def table(entry: dict[str, Any]) -> str:
 
 def inline(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {number}" for key, number in value.items()) + " }" if value else "{}"
+        return (
+            "{ " + ", ".join(f"{name_in_toml(key)} = {number}" for key, number in value.items()) + " }"
+            if value
+            else "{}"
+        )
     return json.dumps(value)
+
+
+def name_in_toml(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
 
 
 if __name__ == "__main__":

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Generator
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import torch
 import typer
+from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from lipt_stream.cli.screen import screen
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
+from lipt_stream.cli.train_progress import show_degrading, show_training
 from lipt_stream.engine.device_errors import translated
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import SettingsError, TrainingError
-from lipt_stream.train.loop import Progress, Trainer
-from lipt_stream.train.run import LOG, PAIRS, Folders, load_materials, make_trainer, open_run, train, write_weights
+from lipt_stream.train.loop import Trainer
+from lipt_stream.train.materials import Folders, load_materials
+from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights
 from lipt_stream.train.spec import TrainSpec, usual
 
-PLAIN_INTERVAL_SECONDS = 20.0
 WEIGHTS = "weights.safetensors"
 
 
@@ -77,7 +76,7 @@ def train_network(
     """Train a network within a budget of minutes; killed at any moment it loses at most one of them."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
-    if stop_after is not None and stop_after <= 0:
+    if stop_after is not None and not stop_after > 0:
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
     if threads is not None and threads < 1:
         raise SettingsError(f"--threads {threads} leaves none", "Leave it out for all cores")
@@ -99,51 +98,56 @@ def train_network(
         variants=variants,
         seed=seed,
     )
+    if pairs and spec.degrade == "bicubic":
+        raise SettingsError(f"--pairs {pairs} would not be used", "Add --degrade video, or leave it out")
     chosen = pick_device(device)
     if threads:
         torch.set_num_threads(threads)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large photographs are welcome
     console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False)
-    checkpoint = open_run(spec, out, resume=resume)
     folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
-    with _in_one_line():
-        materials = load_materials(spec, folders, chosen)
-        for skipped in materials.skipped:
-            console.print(f"left out: {skipped.reason}", markup=False)
-        trainer = make_trainer(
-            spec,
-            materials,
-            out,
-            device=chosen,
-            precision=precision,
-            compiler="inductor" if compiled or (compiled is None and chosen.type == "cuda") else "",
-            init=init,
-            teacher=distill,
-            checkpoint=checkpoint,
-        )
-    console.print(f"{materials.images} images, {len(materials.validation)} to validate by, on {chosen}")
-    if trainer.resumed_elsewhere:
-        console.print("it began on another kind of device: its crops are drawn anew from here on")
-    learnt_from = f"{materials.images} images of " + ", ".join(folder.resolve().name for folder in data)
+    with open_run(spec, out, resume=resume) as checkpoint:
+        with translated("reading the images", "Give fewer or smaller ones"):
+            origins = read_origins(spec, init, distill, resumes=resume)
+            with show_degrading(console) as degraded:
+                materials = load_materials(spec, folders, chosen, degraded)
+            for skipped in materials.skipped:
+                console.print(f"left out: {skipped.reason}", markup=False)
+        with _in_one_line():
+            trainer = make_trainer(
+                spec,
+                materials,
+                out,
+                device=chosen,
+                precision=precision,
+                compiler="inductor" if compiled or (compiled is None and chosen.type == "cuda") else "",
+                origins=origins,
+                checkpoint=checkpoint,
+            )
+        console.print(f"{materials.images}, {len(materials.validation)} to validate by, on {chosen}")
+        if trainer.resumed_elsewhere:
+            console.print("it began on another kind of device: its crops are drawn anew from here on")
+        learnt_from = f"{materials.images}, from " + ", ".join(folder.resolve().name for folder in data)
 
-    def write_results() -> None:
-        network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)
-        if not draw_curves(out / LOG, out / "curves.png"):
-            console.print("no curves were drawn: that takes `pip install 'lipt-stream[plots]'`", markup=False)
-        draw_stills(network, materials.validation, out / "stills.png", chosen)
+        def write_results() -> None:
+            network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)
+            if not draw_curves(out / LOG, out / "curves.png"):
+                console.print("no curves were drawn: that takes `pip install 'lipt-stream[plots]'`", markup=False)
+            draw_stills(network, materials.validation, out / "stills.png", chosen)
 
-    try:
-        with (
-            _in_one_line(),
-            stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
-            _display(console, spec) as show,
-        ):
-            for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
-                show(progress)
-    except TrainingError:
-        write_results()  # of the last state that was good
-        raise
-    write_results()
-    console.print(_conclusion(trainer, out), soft_wrap=True)
+        try:
+            with (
+                _in_one_line(),
+                stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
+                show_training(console, spec) as show,
+            ):
+                for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
+                    show(progress)
+        except TrainingError:
+            write_results()  # of the last state that was good
+            raise
+        write_results()
+    console.print(_conclusion(trainer, out), soft_wrap=True, markup=False)
     if signals.received:
         raise typer.Exit(signals.exit_code)
 
@@ -160,41 +164,3 @@ def _conclusion(trainer: Trainer, out: Path) -> str:
     state = "done" if trainer.finished else "stopped, go on with --resume"
     psnr = "not validated yet" if trainer.best_psnr is None else f"{trainer.best_psnr:.3f} dB on the validation images"
     return f"{state}: {trainer.step} steps, {psnr} -> {out / WEIGHTS}"
-
-
-@contextlib.contextmanager
-def _display(console: Console, spec: TrainSpec) -> Generator[Callable[[Progress], None]]:
-    if not console.is_terminal:
-        yield _plain_lines(console, spec)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[figures]}"))
-    with Bar(*columns, console=console, refresh_per_second=4) as bar:
-        task = bar.add_task(f"{spec.model}-x{spec.scale}", total=spec.seconds, figures="starting")
-        yield lambda progress: bar.update(task, completed=progress.seconds, figures=_figures(progress, spec))
-
-
-def _plain_lines(console: Console, spec: TrainSpec) -> Callable[[Progress], None]:
-    last = -PLAIN_INTERVAL_SECONDS
-
-    def show(progress: Progress) -> None:
-        nonlocal last
-        if progress.psnr_y is not None or time.monotonic() - last >= PLAIN_INTERVAL_SECONDS:
-            last = time.monotonic()
-            console.print(_figures(progress, spec), soft_wrap=True)
-
-    return show
-
-
-def _figures(progress: Progress, spec: TrainSpec) -> str:
-    parts = [
-        f"step {progress.step}",
-        f"{progress.steps_per_second:.2f} steps/s",
-        f"loss {progress.loss:.5f}",
-        f"rate {progress.learning_rate:.2e}",
-        f"{progress.seconds / 60:.1f} of {spec.minutes:g} min",
-    ]
-    if progress.psnr_y is not None:
-        parts.append(f"{progress.psnr_y:.3f} dB")
-    if progress.best_psnr_y is not None:
-        parts.append(f"best {progress.best_psnr_y:.3f} dB")
-    return " · ".join(parts)

@@ -34,7 +34,7 @@ Origin: TypeAlias = Literal["lipt-stream", "reference"]
 FORMAT: Final = "lipt-stream/1"
 DAMAGED: Final = "It is damaged or incomplete: copy or download it again"
 # What torch raises of a broken checkpoint, depending on the byte that broke.
-_BROKEN: Final = (
+BROKEN: Final = (
     RuntimeError,
     EOFError,
     OSError,
@@ -196,7 +196,7 @@ def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
         raise WeightsError(
             f"{path} holds more than tensors, and running code from it was refused", "Use weights you trust, as tensors"
         ) from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise WeightsError(f"{path} cannot be read as a checkpoint ({_first_line(error)})", DAMAGED) from error
     if not isinstance(loaded, Mapping):
         raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a network's tensors", NOT_WEIGHTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from typing import Any, cast
 import torch
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
+from lipt_stream.model.weights import BROKEN
 from lipt_stream.train.spec import TrainSpec, spec_from_json
 
 FILE = "checkpoint.pt"
@@ -23,7 +25,8 @@ class Checkpoint:
 
     `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation. `device`
     is the type of that on which the generator was; `surroundings` tell of what the spec does not hold: images, start,
-    teacher, precision. `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look.
+    teacher, precision. `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look,
+    `validation_seconds` what the last validation took.
     """
 
     spec: TrainSpec
@@ -39,6 +42,7 @@ class Checkpoint:
     surroundings: dict[str, str] = field(default_factory=dict[str, str])
     record: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))
     looked: float = 0.0
+    validation_seconds: float = 0.0
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -55,11 +59,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # of a file system that became read-only this fails too
+            part.unlink(missing_ok=True)
         raise OutputError(
             f"Cannot write the checkpoint {path}: {error.strerror}",
             "Make room and go on with --resume" if path.exists() else "Check the folder and its space",
         ) from error
+
+
+def require_run(folder: Path) -> None:
+    """InputError where no run is in `folder`."""
+    if not os.path.lexists(folder / FILE):
+        raise InputError(f"No run is in {folder}", "Train without --resume to begin")
 
 
 def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
@@ -76,8 +87,8 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
         fields["spec"] = spec_from_json(fields["spec"])
         found = Checkpoint(**fields)
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}", "Train without --resume to begin") from error
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError) as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}", "Check the file") from error
+    except (*BROKEN, pickle.UnpicklingError) as error:
         raise InputError(f"{path} is damaged", "Begin anew in another --out") from error
     if differing := spec.differences(found.spec):
         raise SettingsError(

@@ -28,6 +28,8 @@ Upscale: TypeAlias = Callable[[Uint8Image], Uint8Image]
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 SSIM_WINDOW: Final = 11
+_NO_IMAGE: Final = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises of a file that is none, or damaged, or too large to be decoded safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,15 @@ def find_images(images_dir: Path) -> list[Path]:
     return found
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height by the head of the file; (0, 0) where it is none of an image, as `read_image` will say."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except _NO_IMAGE:
+        return 0, 0
+
+
 def read_image(path: Path) -> Uint8Image:
     """Read an image as uint8: (H, W) where it is gray, else RGB (H, W, 3). Transparency and EXIF turns are ignored, 16
     bits a sample become 8.
@@ -99,9 +110,11 @@ def read_image(path: Path) -> Uint8Image:
                 return np.rint(np.asarray(image) / 257.0).astype(np.uint8)
             if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255 instead of scaling them
                 raise InputError(f"{path} has more than 8 bits a sample", "Convert it to 8 bits, or to PNG")
+            if image.mode == "P" and "transparency" in image.info:  # as Pillow warns that it wants it
+                return np.asarray(image.convert("RGBA").convert("RGB"))
             gray = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("L" if gray else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _NO_IMAGE as error:
         raise InputError(f"{path} cannot be read as an image: {error}", "Remove or replace it.") from error
 
 

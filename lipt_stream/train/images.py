@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lipt_stream.errors import InputError
-from lipt_stream.train.evaluate import IMAGE_SUFFIXES, as_rgb, read_image
+from lipt_stream.train.evaluate import as_rgb, read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,15 @@ class Crops:
 class PackedImages:
     """Images of any size one behind the other in one buffer, so that one gather cuts a whole batch of crops."""
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
-        """`images`: (H, W, 3) uint8 RGB each. Takes H * W * 3 bytes of the device's memory for each."""
+    def __init__(self, images: list[NDArray[np.uint8]], device: torch.device) -> None:
+        """`images`: (H, W, 3) uint8 RGB each; the list is empty afterwards, so that none need be in memory twice. Takes
+        H * W * 3 bytes of the device's memory for each."""
         sizes = torch.tensor([image.shape[:2] for image in images])
         ends = (3 * sizes.prod(dim=1)).cumsum(0)
-        flat = np.concatenate([image.reshape(-1) for image in images])
+        flat = np.empty(int(ends[-1]), np.uint8)
+        for end in reversed(ends.tolist()):
+            image = images.pop().reshape(-1)
+            flat[end - image.size : end] = image
         self.pixels = torch.as_tensor(flat, device=device)
         self.offsets = torch.cat((torch.zeros(1, dtype=torch.int64), ends[:-1])).to(device)
         self.heights, self.widths = sizes.to(device).unbind(1)
@@ -78,38 +82,17 @@ class Skipped:
     reason: str
 
 
-def find_all_images(data_dirs: Sequence[Path]) -> list[Path]:
-    """Every image in the folders and below, by path; once, though folders may overlap. InputError where a folder is
-    missing or none holds an image."""
-    found = find_files(data_dirs, IMAGE_SUFFIXES)
-    if not found:
-        named = ", ".join(map(str, data_dirs))
-        raise InputError(f"{named} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
-    return found
-
-
-def find_files(data_dirs: Sequence[Path], suffixes: Collection[str]) -> list[Path]:
-    """Every file of these kinds in the folders and below, once, by path. InputError where a folder is missing."""
-    for folder in data_dirs:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder", "Give a folder of images")
-    paths = [path for folder in data_dirs for path in folder.rglob("*") if path.suffix.lower() in suffixes]
-    return sorted({path.resolve(): path for path in sorted(paths, reverse=True)}.values())
-
-
 def read_images(
     paths: Sequence[Path], least_side: int, threads: int
 ) -> tuple[list[Path], list[NDArray[np.uint8]], list[Skipped]]:
     """Read images as (H, W, 3) uint8; those that cannot be read or have a side below `least_side` are named.
 
-    Gray images become three equal channels; transparency is ignored. InputError where nothing usable remains.
+    Gray images become three equal channels; transparency is ignored. Returns the paths and images that can be used.
     """
     with ThreadPoolExecutor(threads) as pool:
         read = list(pool.map(_read, paths, repeat(least_side)))
     skipped = [result for result in read if isinstance(result, Skipped)]
     usable = [(path, result) for path, result in zip(paths, read, strict=True) if not isinstance(result, Skipped)]
-    if not usable:
-        raise InputError(f"None of {len(paths)} images can be used: {skipped[0].reason}", "Give larger, sound images")
     return [path for path, _ in usable], [image for _, image in usable], skipped
 
 

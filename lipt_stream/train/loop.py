@@ -35,8 +35,10 @@ LOOK_SECONDS: Final = 10.0
 CHECKPOINT_SECONDS: Final = 30.0
 """With LOOK_SECONDS and a step, less than the minute of training that a killed run may lose."""
 VALIDATIONS: Final = 40
-"""How often a run is validated, evenly over its budget, but not more than once in VALIDATION_SECONDS."""
+"""How often a run is validated, evenly over its budget, but not more than once in VALIDATION_SECONDS, nor so often that
+more than one part in VALIDATION_SHARE of the time goes into it."""
 VALIDATION_SECONDS: Final = 30.0
+VALIDATION_SHARE: Final = 10
 GRADIENT_NORM: Final = 1.0
 
 
@@ -96,7 +98,7 @@ class Trainer:
             # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
             torch.compile(self.model, dynamic=False, backend=compiler) if compiler else self.model,  # pyright: ignore[reportUnknownMemberType]
         )
-        self._compiles, self._surroundings = bool(compiler), dict(surroundings)
+        self._surroundings = dict(surroundings)
         self.resumed_elsewhere = False
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
         self.step = 0
@@ -106,6 +108,7 @@ class Trainer:
         # What happened since the last look: (loss, gradient norm) of each step, and where in the budget that look was.
         self._record: list[Tensor] = []
         self._looked = 0.0
+        self._validation_seconds = 0.0
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Progress]:
         """Train until the budget is spent or `stop()` holds, writing checkpoints on the way and at the end.
@@ -115,8 +118,8 @@ class Trainer:
         """
         if self.step == 0:
             self._save()  # from here on there is a state to fall back on
-        if self._compiles and not self.finished:
-            self._compile()
+        if not self.finished:
+            self._try_shapes()
         began, saved = self._clock() - self.seconds, self.seconds
         while True:
             if self._is_look_due():  # also the one before which a resumed run was saved
@@ -127,7 +130,8 @@ class Trainer:
                     saved = self.seconds
                 progress = self._look()
                 if validates:  # its time is no step's, nor does it bring the next one nearer
-                    self.seconds = self._looked = self._clock() - began
+                    self.seconds = self._clock() - began
+                    self._validation_seconds, self._looked = self.seconds - self._looked, self.seconds
                 yield progress
                 if validates:
                     self._save()  # the network that is now the best
@@ -165,6 +169,7 @@ class Trainer:
             self.generator.set_state(checkpoint.generator)
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
         self.best_psnr, self._looked = checkpoint.best_psnr, checkpoint.looked
+        self._validation_seconds = checkpoint.validation_seconds
         self._record = list(checkpoint.record.to(self.device))
         self._best = None
         if checkpoint.best is not None:
@@ -193,9 +198,10 @@ class Trainer:
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         return loss
 
-    def _compile(self) -> None:
-        """Compile for the shapes of batches that are to come. Not in the budget: a minute of it would swallow the
-        steps in which the learning rate warms up."""
+    def _try_shapes(self) -> None:
+        """One gradient of each shape of batches that is to come, without a step: what lacks memory fails here, and not
+        after hours at the tail's larger patches; what compiles does it here. Not in the budget: a minute of it would
+        swallow the steps in which the learning rate warms up."""
         for progress in sorted({self.seconds / self.spec.seconds, 1.0}):
             self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
         self.optimizer.zero_grad(set_to_none=True)
@@ -225,7 +231,7 @@ class Trainer:
         return bool(self._record) and (waited or self.finished)
 
     def _is_validation_due(self) -> bool:
-        interval = max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS)
+        interval = max(VALIDATION_SECONDS, self.spec.seconds / VALIDATIONS, VALIDATION_SHARE * self._validation_seconds)
         return self.finished or self.seconds // interval > self._looked // interval
 
     def _look(self) -> Progress:
@@ -280,6 +286,7 @@ class Trainer:
                 best_psnr=self.best_psnr,
                 record=self._recorded(),
                 looked=self._looked,
+                validation_seconds=self._validation_seconds,
             ),
         )
 

@@ -63,6 +63,7 @@ def make_pairs(
     seed: int = 0,
     workers: int = 1,
     skipped: Callable[[Skipped], None] | None = None,
+    done: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> list[Pair]:
     """Degrade whole images, `per_image` times each, into lossless WebP files; those already there are used again. Of a
     film among `images` some moments are, with their originals beside them (films.py, clips.py).
@@ -70,7 +71,8 @@ def make_pairs(
     A file's name tells the content of the image, the degradation and the seed, so that a changed image or setting gives
     another file, and a run that was stopped goes on where it was. Files appear under their names only when whole; one
     that was damaged later is made again. Images that cannot be read are left out: `skipped` is told of each, or a
-    warning is given. With `workers` above 1 as many processes share the work.
+    warning is given. With `workers` above 1 as many processes share the work. `done` is told after each image how many
+    are done, and of how many.
 
     Returns the pairs in order of `images`. Raises InputError where none of them can be read, OutputError where the
     cache cannot be written.
@@ -80,7 +82,8 @@ def make_pairs(
     tasks = [_Task(path, cache_dir, degradation, per_image, seed) for path in images]
     pairs: list[Pair] = []
     failures: list[Skipped] = []
-    for result in _carried_out(tasks, workers):
+    for number, result in enumerate(_carried_out(tasks, workers), 1):
+        done(number, len(tasks))
         if isinstance(result, Skipped):
             failures.append(result)
             (skipped or _warn)(result)

@@ -64,7 +64,7 @@ class TrainSpec:
         if self.task != "sr" and self.degrade == "bicubic":
             raise SettingsError(f"--task {self.task} needs a degradation", "Add --degrade video")
         if not 0 < self.minutes < 1e6:
-            raise SettingsError(f"--minutes {self.minutes} is no budget", "Give a number of minutes above 0")
+            raise SettingsError(f"--minutes {self.minutes} is no budget", "Give minutes above 0, and below a million")
         window = self.config.window
         for name in ("patch", "tail_patch"):
             if getattr(self, name) < window or getattr(self, name) % window:
@@ -82,7 +82,9 @@ class TrainSpec:
             raise SettingsError(f"--learning-rate {self.learning_rate} is none", "0.0015 is usual")
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
             if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} {getattr(self, name)} is not in 0..1", "Leave it out for the usual value")
+                raise SettingsError(
+                    f"{name} {getattr(self, name)} is not from 0 to below 1", "Leave it out for the usual value"
+                )
 
     @property
     def name(self) -> str:

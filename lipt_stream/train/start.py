@@ -49,7 +49,8 @@ def start_from(body: LIPT, config: LiptConfig) -> LIPT:
     differing = [f"{name} {getattr(theirs, name)} for {getattr(ours, name)}" for name in shape
                  if getattr(ours, name) != getattr(theirs, name)]  # fmt: skip
     if differing:
-        raise WeightsError(f"The weights to start from have {', '.join(differing)}", "Start from the same network")
+        hint = "Give weights of the same shape; small has more units at x3 and x4 than at x2"
+        raise WeightsError(f"The weights to start from have {', '.join(differing)}", hint)
     network = LIPT(config, deployed=True)
     state = dict(body.state_dict())
     state["tail.weight"] = _resized(state["tail.weight"], theirs.scale, ours.scale)

@@ -25,8 +25,11 @@ def digest_of_images(images: Iterable[NDArray[np.uint8]]) -> str:
 
 
 def digest_of_file(path: Path | None) -> str:
-    """Of weights that can be read; others are refused where they are loaded."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
+    """Empty where there is none, or none any more, which a run that goes on does not need."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+    except OSError:
+        return ""
 
 
 def require_same(checkpoint: Checkpoint, surroundings: Mapping[str, str], device: torch.device) -> None:

@@ -38,7 +38,7 @@ def centre(pair: ValidationPair, side: int, scale: int) -> ValidationPair:
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     low = pair.low[top : top + side, left : left + side]
     high = pair.high[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
-    return ValidationPair(low, high)
+    return ValidationPair(low.copy(), high.copy())  # a view would keep the whole image in memory
 
 
 CEILING: Final = 45.0

@@ -19,7 +19,8 @@ from PIL import Image
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
 from lipt_stream.errors import OutputError
 from lipt_stream.model.weights import load_weights
-from lipt_stream.train.run import LOG, Folders, load_materials, make_trainer, train
+from lipt_stream.train.materials import Folders, load_materials
+from lipt_stream.train.run import LOG, make_trainer, train
 from lipt_stream.train.spec import TrainSpec
 from tests.program import run_program
 
@@ -71,7 +72,7 @@ def test_a_whole_run(photos: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     network, info = load_weights(out / "weights.safetensors")
     assert network.deployed
-    assert info.training_data == f"2 images of {photos.name}"
+    assert info.training_data == f"2 images, from {photos.name}"
     assert info.scores["validation"] > 10
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert last["psnr_y"] is not None
@@ -134,7 +135,7 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
     assert run(photos, out, *ENDLESS, "--stop-after", "0.02", "-q").returncode == 0
     other = [*SMALL, "--minutes", "9"]
     for folder, place, arguments, code, words in (
-        (photos, out, ENDLESS, 1, "is not empty. Go on with what is there by --resume"),
+        (photos, out, ENDLESS, 1, "holds a run already. Go on with it by --resume"),
         (photos, out, [*other, "--resume"], 2, "is of another run: minutes 9.0 is 600.0 there"),
         (photos, tmp_path / "new", [*ENDLESS, "--resume"], 1, "Train without --resume to begin"),
         (empty, tmp_path / "new2", ENDLESS, 1, "holds no image"),
@@ -142,6 +143,8 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
         (photos, tmp_path / "new5", [*ENDLESS, "--scale", "0"], 2, "--scale 0 is none of 1, 2, 3 and 4"),
         (photos, tmp_path / "new6", [*ENDLESS, "--threads", "0"], 2, "--threads 0 leaves none"),
         (photos, tmp_path / "new7", [*ENDLESS, "--distill-weight", "0.5"], 2, "--distill-weight 0.5 teaches nothing"),
+        (photos, tmp_path / "new8", [*ENDLESS, "--stop-after", "nan"], 2, "--stop-after nan leaves no time"),
+        (photos, tmp_path / "new9", [*ENDLESS, "--pairs", str(tmp_path)], 2, "would not be used"),
         (photos, tmp_path / "new4", [*ENDLESS, "--init", str(tmp_path / "none")], 1, "Cannot read weights"),
     ):
         done = run(folder, place, *arguments)
@@ -185,7 +188,7 @@ draw, drawn = batches.BicubicBatches.draw, []
 def spoilt(self, *arguments):
     drawn.append(1)
     low, high = draw(self, *arguments)
-    return batches.Batch(low * torch.nan if len(drawn) == 3 else low, high)
+    return batches.Batch(low * torch.nan if len(drawn) == 2 + 3 else low, high)  # two try the shapes
 batches.BicubicBatches.draw = spoilt
 sys.argv[0] = "lipt-stream"
 from lipt_stream.cli.main import main

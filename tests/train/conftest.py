@@ -24,6 +24,8 @@ from lipt_stream.train.start import bilinear_start
 from lipt_stream.train.validation import bicubic_pairs
 
 CPU = torch.device("cpu")
+TRIALS = 2
+"""Batches that a run draws before its first step, of the shapes that are to come."""
 
 
 def waves(height: int, width: int, phase: float = 0.0) -> np.ndarray:
@@ -45,10 +47,10 @@ class Ticks:
 
 
 class NanAt:
-    """Batches as others make them, but one, counted from 1, is not a number."""
+    """Batches as others make them, but that of one step, counted from 1, is not a number."""
 
     def __init__(self, batches: BicubicBatches, step: int) -> None:
-        self._batches, self._left = batches, step
+        self._batches, self._left = batches, TRIALS + step
 
     def draw(self, count: int, patch: int, generator: torch.Generator) -> Batch:
         self._left -= 1
@@ -83,7 +85,7 @@ def spec() -> TrainSpec:
 def make_trainer(spec: TrainSpec, tmp_path: Path) -> MakeTrainer:
     """make(name, **arguments of Trainer): a run in its own folder, always with the same start."""
     images = [waves(60, 52), waves(48, 64, 1.0)]
-    batches = BicubicBatches(PackedImages(images, CPU), 2)
+    batches = BicubicBatches(PackedImages(list(images), CPU), 2)
 
     def make(name: str, **changes: object) -> Trainer:
         torch.manual_seed(3)

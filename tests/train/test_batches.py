@@ -72,7 +72,7 @@ def test_a_crop_is_numpys_crop_turned(data: st.DataObject, side: int, turn: int)
         expected = expected[::-1]
     if turn & 1:
         expected = expected.swapaxes(0, 1)
-    (found,) = PackedImages(stored, CPU).cut(crops, side)
+    (found,) = PackedImages(list(stored), CPU).cut(crops, side)
     assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
 
 
@@ -86,7 +86,7 @@ def test_the_turns_are_the_eight_of_the_square() -> None:
 def test_draws_reach_every_place_and_no_other() -> None:
     """Corners included, and nothing of the neighbour in the buffer."""
     stored = [np.full((4, 6, 3), 10, np.uint8), np.full((7, 4, 3), 200, np.uint8)]
-    packed = PackedImages(stored, CPU)
+    packed = PackedImages(list(stored), CPU)
     crops = packed.draw(4000, 4, seeded())
     places = set(zip(crops.image.tolist(), crops.top.tolist(), crops.left.tolist(), strict=True))
     assert places == {(0, 0, left) for left in range(3)} | {(1, top, 0) for top in range(4)}
@@ -127,7 +127,7 @@ def orientation(image: np.ndarray, turn: int) -> np.ndarray:
 def test_pairs_are_cut_in_one_place(scale: int) -> None:
     lows = images((11, 9), (8, 14))
     highs = [low.repeat(scale, axis=0).repeat(scale, axis=1) for low in lows]
-    batches = PairedBatches(PackedImages(highs, CPU), PackedImages(lows, CPU), scale)
+    batches = PairedBatches(PackedImages(list(highs), CPU), PackedImages(list(lows), CPU), scale)
     low, high = batches.draw(50, 8, seeded())
     assert torch.equal(low.repeat_interleave(scale, 2).repeat_interleave(scale, 3), high)
 

@@ -17,6 +17,7 @@ from lipt_stream.errors import OutputError, TrainingError
 from lipt_stream.model.lipt import deploy
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train import loop, run
+from lipt_stream.train.batches import Batch, BicubicBatches
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
 from lipt_stream.train.spec import TrainSpec
 
@@ -182,3 +183,45 @@ def test_the_last_phase_steps_as_far_as_the_first() -> None:
     first, last, squared = gradients
     assert 0.5 < float(last.norm() / first.norm()) < 2
     assert float(torch.cosine_similarity(last, squared, dim=0)) > 0.999
+
+
+@pytest.mark.usefixtures("short")
+def test_slow_validations_take_no_more_than_a_tenth_of_the_time(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a large network, or of hundreds of images."""
+    now = 1000.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.25
+        return now
+
+    def slow(*_: object) -> float:
+        nonlocal now
+        now += 4.0
+        return 20.0
+
+    trainer = make_trainer("slow", clock=clock)
+
+    monkeypatch.setattr(loop, "validate", slow)
+    validated = [progress.seconds for progress in run.train(trainer, lambda: False) if progress.psnr_y is not None]
+    assert len(validated) == 3  # the first, which tells what one takes; one more; the last
+    assert validated[1] >= 40
+
+
+def test_what_lacks_memory_for_the_tail_fails_before_the_first_step(
+    make_trainer: MakeTrainer, spec: TrainSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = BicubicBatches.draw
+
+    def short_of_memory(batches: BicubicBatches, count: int, patch: int, generator: torch.Generator) -> Batch:
+        if patch == spec.tail_patch:
+            raise MemoryError
+        return draw(batches, count, patch, generator)
+
+    monkeypatch.setattr(BicubicBatches, "draw", short_of_memory)
+    trainer = make_trainer("large")
+    with pytest.raises(MemoryError):
+        list(trainer.run())
+    assert trainer.step == 0

@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_is_refused(make_trainer: MakeTrainer, spec: TrainS
         with pytest.raises(InputError, match="is damaged"):
             load_checkpoint(trainer.out, spec)
     path.unlink()
-    with pytest.raises(InputError, match=r"No such file or directory. Train without --resume"):
+    with pytest.raises(InputError, match=r"No such file or directory. Check the file"):
         load_checkpoint(trainer.out, spec)
 
 

@@ -21,8 +21,8 @@ OPTIONS = "--model nano --batch 2 --patch 8 --tail-patch 16 --threads 1 --device
 WITHOUT_PYAV = """
 import sys
 sys.modules["av"] = None
-import lipt_stream.train.run
-lipt_stream.train.run._workers = lambda: 1
+import lipt_stream.train.materials
+lipt_stream.train.materials._workers = lambda: 1
 """
 
 SLOW_TRAIN = """
@@ -53,9 +53,11 @@ def changed(change: str, *arguments: str | Path | float) -> subprocess.Completed
 def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train-09.tar").write_text("of an earlier call")
+    (tmp_path / "data" / "mine.tar").write_text("of somebody else")
     prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data", "--mb", 60)
     assert prepared.returncode == 0, prepared.stderr
     assert "3 of 3 images, 1 to validate by" in prepared.stdout
+    assert (tmp_path / "data" / "mine.tar").exists()
     plan = tmp_path / "plan.txt"
     plan.write_text(f"# two runs\none: {OPTIONS} --scale 2 --minutes 0.2\ntwo: {OPTIONS} --scale 3 --minutes 600\n")
     call = ("run", tmp_path / "data", "--plan", plan)
@@ -134,13 +136,15 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
     [
         ("no name\n", "Write NAME: OPTIONS"),
         ("a: --model nano\na: --model tiny\n", "each name once"),
+        ("a/b: --model nano\n", "without /"),
+        ("a: --model nano\nb: --model nanu\n", "No network is called 'nanu'"),
         ("a: --model 'nano\n", "Close the quotation"),
     ],
 )
 def test_plans_that_are_none(tmp_path: Path, plan: str, words: str) -> None:
     (tmp_path / "plan.txt").write_text(plan)
     done = script("run", tmp_path, "--plan", tmp_path / "plan.txt", "--out", tmp_path / "out", "--work", tmp_path / "w")
-    assert done.returncode == 1
+    assert done.returncode in (1, 2)  # of a file, or of a setting
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -155,6 +159,19 @@ def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
     done = script("run", tmp_path / "data", *places, *OPTIONS.split())
     assert done.returncode == 1
     assert done.stderr == f"error: {carried} lacks nano-x2.tar.0-of-2. Carry all pieces of a run, or none\n"
+
+
+def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path) -> None:
+    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+    carried = tmp_path / "carried"
+    carried.mkdir()
+    (carried / "nano-x2.tar.0-of-1").write_bytes(b"none")
+    places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--carried", carried)
+    done = script("run", tmp_path / "data", *places, *OPTIONS.split())
+    assert (done.returncode, "error: nano-x2.tar is damaged" in done.stderr) == (1, True), done.stderr
+    (tmp_path / "data" / "train-00.tar").write_bytes(b"none")
+    done = script("run", tmp_path / "data", *places, *OPTIONS.split())
+    assert (done.returncode, "error: train-00.tar is damaged" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_run_that_is_past_its_time_is_killed_and_kept(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""What lies in folders of training data."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lipt_stream.errors import InputError
+from lipt_stream.train.checkpoint import FILE as CHECKPOINT
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES
+from lipt_stream.train.films import is_film
+from lipt_stream.train.images import Skipped
+
+
+@dataclass(slots=True)
+class Found:
+    """By path, each file once though folders may overlap. `left_out`: folders that cannot be read, earlier runs', and
+    a line about files of other kinds."""
+
+    images: list[Path] = field(default_factory=list[Path])
+    films: list[Path] = field(default_factory=list[Path])
+    left_out: list[Skipped] = field(default_factory=list[Skipped])
+
+
+def search(data_dirs: Sequence[Path]) -> Found:
+    """Look through the folders and all below, links to folders among them. InputError where a folder is missing."""
+    for folder in data_dirs:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder", "Give a folder of images")
+    found, others = Found(), Counter[str]()
+    files = {os.path.realpath(path): path for folder in reversed(data_dirs) for path in _files(folder, found.left_out)}
+    for path in sorted(files.values()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.images.append(path)
+        elif is_film(path):
+            found.films.append(path)
+        else:
+            others[path.suffix.lower() or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{suffix} {count}" for suffix, count in others.most_common())
+        found.left_out.append(Skipped(data_dirs[0], f"{others.total()} files of other kinds ({kinds})"))
+    return found
+
+
+def find_all_images(data_dirs: Sequence[Path]) -> list[Path]:
+    """Every image in the folders and below, by path. InputError where a folder is missing or none holds an image."""
+    found = search(data_dirs).images
+    require_images(found, data_dirs)
+    return found
+
+
+def require_images(found: Sequence[Path], data_dirs: Sequence[Path]) -> None:
+    """InputError where nothing was found."""
+    if not found:
+        named = ", ".join(map(str, data_dirs))
+        raise InputError(f"{named} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
+
+
+def _files(folder: Path, left_out: list[Skipped]) -> Iterator[Path]:
+    """What an earlier run has drawn or degraded is no material: folders of runs are passed by."""
+
+    def cannot_be_read(error: OSError) -> None:
+        left_out.append(Skipped(Path(error.filename), f"{error.filename} cannot be read: {error.strerror}"))
+
+    seen: set[str] = set()  # links may lead in a circle
+    for place, below, names in os.walk(folder, onerror=cannot_be_read, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            below.clear()
+        elif CHECKPOINT in names and Path(place) != folder:
+            below.clear()
+            left_out.append(Skipped(Path(place), f"{place} is a run's own folder"))
+        else:
+            seen.add(real)
+            yield from (Path(place) / name for name in names)

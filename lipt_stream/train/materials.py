@@ -1,0 +1,223 @@
+"""What a run learns from and is judged by: images found, degraded where that is asked for, read onto the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
+from lipt_stream.errors import InputError
+from lipt_stream.train.batches import BicubicBatches, PairedBatches
+from lipt_stream.train.evaluate import image_size
+from lipt_stream.train.folders import Found, find_all_images, require_images, search
+from lipt_stream.train.images import PackedImages, Skipped, read_images
+from lipt_stream.train.loop import Batches
+from lipt_stream.train.pairs import Pair, make_pairs
+from lipt_stream.train.recipe import Degradation
+from lipt_stream.train.spec import TrainSpec
+from lipt_stream.train.surroundings import digest_of_images
+from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
+
+LEAST_VALIDATION_SIDE: Final = 16  # LR pixels
+VALIDATION_SIDE: Final = 160
+"""LR pixels of the middle of each validation image that are looked at while training goes on."""
+HELD_BACK: Final = 20
+"""Each how many-th image is validated by where nobody says which are."""
+MOST_HELD_BACK: Final = 100
+
+Degraded = Callable[[int, int], None]
+"""Told of each image that was degraded: how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """`images` says how many of what there are to learn from. `digests` tell both kinds of images from others, by
+    name."""
+
+    batches: Batches
+    validation: list[ValidationPair]
+    images: str
+    skipped: list[Skipped]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a run's files are. `valid` None: a twentieth of `data` is held back. `pairs` keeps degraded images."""
+
+    data: Sequence[Path]
+    valid: Path | None
+    out: Path
+    pairs: Path
+
+
+def load_materials(
+    spec: TrainSpec, folders: Folders, device: torch.device, degraded: Degraded = lambda _done, _of: None
+) -> Materials:
+    """Read all images onto the device, degrading them first where the spec says so.
+
+    Raises:
+        InputError: a folder is missing or holds no usable image (with `degrade` "video": image or film), or there is no
+            memory for all of them.
+    """
+    found = search(folders.data)
+    films = _films_of_use(spec, found)
+    if not films:
+        require_images(found.images, folders.data)
+    own = {os.path.realpath(folder) for folder in (folders.out, folders.pairs)}  # where a try before has drawn
+    paths = [path for path in found.images if os.path.realpath(path.parent) not in own]
+    valid = find_all_images([folders.valid]) if folders.valid else _held_back(paths, spec.scale)
+    if not valid and films:
+        raise InputError("Among the films is no image to validate by", "Give a folder of images by --valid")
+    held_back = {os.path.realpath(path) for path in valid}
+    paths = [path for path in paths if os.path.realpath(path) not in held_back]
+    if not paths and not films:
+        raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
+    _require_memory(paths, device)
+    if spec.degrade == "bicubic":
+        return _bicubic(spec, paths, valid, device, found.left_out)
+    return _degraded(spec, [*paths, *films], valid, folders.pairs, device, found.left_out, degraded)
+
+
+def _films_of_use(spec: TrainSpec, found: Found) -> list[Path]:
+    if spec.degrade == "video" and spec.task != "denoise":
+        return found.films
+    if found.films:
+        # Denoising would learn to keep some of the films' own noise.
+        reason = "are not used for denoising" if spec.task == "denoise" else "are only used with --degrade video"
+        found.left_out.append(Skipped(found.films[0], f"{len(found.films)} films {reason}"))
+    return []
+
+
+def _held_back(paths: Sequence[Path], scale: int) -> list[Path]:
+    """A twentieth, evenly, of those that open and are large enough, but no more than a validation has time for."""
+    sizes = map(image_size, paths)
+    usable = [path for path, size in zip(paths, sizes, strict=True) if min(size) >= LEAST_VALIDATION_SIDE * scale]
+    held = (usable or list(paths))[::HELD_BACK]
+    few = min(len(held), MOST_HELD_BACK)
+    return [held[number * len(held) // few] for number in range(few)]
+
+
+def _require_memory(paths: Sequence[Path], device: torch.device) -> None:
+    needed = sum(3 * width * height for width, height in map(image_size, paths))
+    free = min(free_host_bytes(), free_bytes(device))
+    if needed > free:
+        raise InputError(
+            f"{len(paths)} images take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
+            "Give fewer or smaller ones",
+        )
+
+
+def _bicubic(
+    spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device, skipped: list[Skipped]
+) -> Materials:
+    least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
+    usable, images, too_bad = read_images(paths, least, _workers())
+    _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
+    skipped += [*too_bad, *not_held_out]
+    _require_some(held_out, len(valid), "images to validate by", skipped)
+    copies = _copies(images, held_out)
+    skipped += [_left_out_copy(usable[number]) for number in sorted(copies)]
+    images = [image for number, image in enumerate(images) if number not in copies]
+    _require_some(images, len(paths), "images", [*too_bad, *skipped])
+    validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
+    digests = _digests(images, [pair.high for pair in validation])
+    told = f"{len(images)} images"
+    return Materials(BicubicBatches(PackedImages(images, device), spec.scale), validation, told, skipped, digests)
+
+
+def _degraded(
+    spec: TrainSpec,
+    sources: list[Path],
+    valid: list[Path],
+    cache: Path,
+    device: torch.device,
+    skipped: list[Skipped],
+    degraded: Degraded,
+) -> Materials:
+    degradation = Degradation(task=spec.task, scale=spec.scale)
+
+    def pairs(of: list[Path], least: int, role: str, per_image: int) -> tuple[list[Path], list[ValidationPair]]:
+        made = make_pairs(
+            of, cache, degradation, per_image=per_image, seed=spec.seed, workers=_workers(), skipped=skipped.append,
+            done=degraded,
+        )  # fmt: skip
+        with ThreadPoolExecutor(_workers()) as pool:
+            read = [ValidationPair(low, high) for high, low in pool.map(Pair.read, made, repeat(spec.scale))]
+        large: list[tuple[Path, ValidationPair]] = []
+        for source, pair in zip((pair.hr_path for pair in made), read, strict=True):
+            if min(pair.low.shape[:2]) >= least:
+                large.append((source, pair))
+            else:
+                height, width = pair.high.shape[:2]
+                reason = f"{source} is {width}x{height}, less than a crop of {least * spec.scale}"
+                skipped.append(Skipped(source, reason))
+        _require_some(large, len(of), role, skipped)
+        return [source for source, _ in large], [pair for _, pair in large]
+
+    _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, "images to validate by", 1)
+    origins, training = pairs(sources, max(spec.patch, spec.tail_patch), "images", spec.variants)
+    copies = _copies([pair.high for pair in training], [pair.high for pair in held_out])
+    skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
+    training = [pair for number, pair in enumerate(training) if number not in copies]
+    origins = [path for number, path in enumerate(origins) if number not in copies]
+    _require_some(training, len(sources), "images", skipped)
+    validation = _middles(held_out, spec.scale)
+    digests = _digests(_both(training), _both(validation))
+    highs, lows = [pair.high for pair in training], [pair.low for pair in training]
+    training.clear()
+    batches = PairedBatches(PackedImages(highs, device), PackedImages(lows, device), spec.scale)
+    return Materials(batches, validation, _told(origins, cache, spec.variants), skipped, digests)
+
+
+def _require_some(usable: Sequence[object], count: int, role: str, skipped: Sequence[Skipped]) -> None:
+    if not usable:
+        why = f": {skipped[-1].reason}" if skipped else ""
+        raise InputError(f"None of {count} {role} can be used{why}", "Give larger, sound images")
+
+
+def _copies(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np.uint8]]) -> set[int]:
+    """Which of `images` show what is validated by, wherever they lie and whatever they are called."""
+    known = {digest_of_images([image]) for image in held_out}
+    return {number for number, image in enumerate(images) if digest_of_images([image]) in known}
+
+
+def _left_out_copy(path: Path) -> Skipped:
+    return Skipped(path, f"{path} is also validated by")
+
+
+def _both(pairs: Sequence[ValidationPair]) -> list[NDArray[np.uint8]]:
+    return [one for pair in pairs for one in (pair.low, pair.high)]
+
+
+def _digests(training: Sequence[NDArray[np.uint8]], validation: Sequence[NDArray[np.uint8]]) -> dict[str, str]:
+    return {
+        "training images": digest_of_images(training),
+        "validation images": digest_of_images(validation),
+    }
+
+
+def _told(origins: Sequence[Path], cache: Path, variants: int) -> str:
+    """Such as "500 images, each degraded 2 times, and 16 moments of films", whose originals lie in the cache."""
+    stills = {path for path in origins if path.parent != cache}
+    moments = len(set(origins) - stills)
+    told = [f"{len(stills)} images" + (f", each degraded {variants} times" if variants > 1 else "")] if stills else []
+    told += [f"{moments} moments of films"] if moments else []
+    return (", and " if variants > 1 else " and ").join(told)
+
+
+def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
+    return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
+
+
+def _workers() -> int:
+    return min(8, os.cpu_count() or 1)

@@ -1,0 +1,247 @@
+"""A run's materials: which images are taken, which are left out and named, where validation comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lipt_stream.errors import InputError
+from lipt_stream.model.weights import load_weights
+from lipt_stream.train import materials as materials_module
+from lipt_stream.train.materials import Folders, Materials, load_materials
+from lipt_stream.train.run import make_trainer, write_weights
+from lipt_stream.train.spec import TrainSpec
+
+CPU = torch.device("cpu")
+SPEC = TrainSpec("nano", minutes=1.0, batch=2, patch=8, tail_patch=16)
+
+
+def materials(spec: TrainSpec, photos: Path, out: Path, valid: Path | None = None) -> Materials:
+    return load_materials(spec, Folders([photos], valid, out, out / "pairs"), CPU)
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+
+
+def av_png(image: np.ndarray) -> bytes:
+    """A PNG of 16 bits in each of three colours, which Pillow cannot write."""
+    frame = av.VideoFrame.from_ndarray(image, format="rgb48le").reformat(format="rgb48be")
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb48be"
+    encoder.time_base = Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+def test_a_twentieth_is_held_back(photos: Path, tmp_path: Path) -> None:
+    found = materials(SPEC, photos, tmp_path)
+    assert (found.images, len(found.validation), found.skipped) == ("3 images", 1, [])
+
+
+def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
+    """Gray, transparent, palette and 16-bit colour are taken as 8-bit RGB; what cannot be used is named."""
+    Image.fromarray(noise(64, 64)).save(photos / "gray.png")
+    Image.fromarray(noise(64, 64, dtype=np.uint16)).save(photos / "gray16.png")
+    Image.fromarray(noise(64, 64, 4)).save(photos / "alpha.png")
+    Image.fromarray(noise(64, 64)).convert("1").save(photos / "bits.png")
+    (photos / "colour48.png").write_bytes(av_png(noise(64, 64, 3, dtype=np.uint16)))
+    Image.fromarray(noise(64, 64, 2), "LA").save(photos / "gray-alpha.png")
+    Image.fromarray(noise(64, 64, 3)).quantize(16).save(photos / "palette.png")
+    before = materials(SPEC, photos, tmp_path).images
+    assert before == "10 images"
+    Image.fromarray(noise(64, 64, dtype=np.uint16).astype(np.float32)).save(photos / "deep.tif")
+    Image.fromarray(noise(39, 200, 3)).save(photos / "small.png")
+    (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    cut = (photos / "a.png").read_bytes()
+    (photos / "cut.png").write_bytes(cut[: len(cut) // 2])
+    (photos / "empty.jpg").touch()
+    (photos / "notes.txt").write_text("no image")
+    valid = tmp_path / "valid"
+    valid.mkdir()
+    Image.fromarray(noise(40, 40, 3)).save(valid / "v.png")
+    Image.fromarray(noise(20, 40, 3)).save(valid / "tiny.png")
+    found = materials(SPEC, photos, tmp_path, valid)
+    assert (found.images, len(found.validation)) == ("11 images", 1)
+    told = {skipped.path.name: skipped.reason for skipped in found.skipped}
+    images = {"deep.tif", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
+    assert told.keys() == images | {photos.name}
+    assert told[photos.name] == "1 files of other kinds (.txt 1)"
+    assert "more than 8 bits" in told["deep.tif"]
+    assert "200x39, less than a crop of 40" in told["small.png"]
+    assert "cannot be read as an image" in told["cut.png"]
+
+
+def test_what_is_validated_by_and_what_a_run_made_is_not_trained_on(photos: Path) -> None:
+    out = photos / "run"
+    out.mkdir()
+    Image.fromarray(noise(64, 64, 3)).save(out / "stills.png")
+    found = materials(SPEC, photos, out, photos / "more")
+    assert (found.images, len(found.validation)) == ("3 images", 1)
+
+
+def test_folders_without_use(photos: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, words in ((empty, "holds no image"), (tmp_path / "none", "is not a folder")):
+        with pytest.raises(InputError, match=words):
+            materials(SPEC, folder, tmp_path)
+        with pytest.raises(InputError, match=words):
+            materials(SPEC, photos, tmp_path, folder)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (photos / "a.png").rename(alone / "a.png")
+    with pytest.raises(InputError, match="No image is left to train on"):
+        materials(SPEC, alone, tmp_path)
+    large = TrainSpec("nano", minutes=1.0, batch=2, patch=64)
+    with pytest.raises(InputError, match=r"None of 2 images can be used: .*less than a crop of 200"):
+        materials(large, photos, tmp_path)
+
+
+@pytest.mark.parametrize(("task", "scale"), [("sr", 2), ("deblock", 1)])
+def test_degraded_pairs_train_too(photos: Path, tmp_path: Path, task: str, scale: int) -> None:
+    spec = TrainSpec("nano", scale=scale, task=task, degrade="video", minutes=1.0, batch=2, patch=8, tail_patch=16)
+    Image.fromarray(noise(17 * scale, 8 * scale, 3)).save(photos / "small.png")
+    found = materials(spec, photos, tmp_path)
+    assert (found.images, len(found.validation)) == ("3 images", 1)
+    assert [skipped.path.name for skipped in found.skipped] == ["small.png"]
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "pairs").iterdir()}
+    assert len(made) == 5
+    materials(spec, photos, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pairs").iterdir()} == made
+    low, high = found.batches.draw(3, 8, torch.Generator().manual_seed(0))
+    assert (low.shape, high.shape) == ((3, 3, 8, 8), (3, 3, 8 * scale, 8 * scale))
+    trainer = make_trainer(spec, found, tmp_path, device=CPU, precision="float32")
+    list(trainer.run(lambda: trainer.step >= 1))
+    write_weights(trainer, tmp_path / "w.safetensors", licence="CC0-1.0", training_data="noise")
+    info = load_weights(tmp_path / "w.safetensors")[1]
+    assert (info.name, info.task) == {"sr": ("nano-x2-video", "sr"), "deblock": ("nano-x1-deblock", "deblock")}[task]
+
+
+CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
+
+
+def test_films_alone_train_where_something_is_there_to_validate_by(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", degrade="video", batch=2, patch=8, tail_patch=16)
+    films = tmp_path / "films"
+    films.mkdir()
+    shutil.copy(CLIP, films)
+    with pytest.raises(InputError, match="Among the films is no image to validate by"):
+        materials(spec, films, tmp_path)
+    found = materials(spec, films, tmp_path, photos / "more")
+    assert (found.images, len(found.validation)) == ("8 moments of films", 1)
+    with pytest.raises(InputError, match="holds no image"):
+        materials(SPEC, films, tmp_path, photos / "more")
+
+
+def test_variants_of_each_image_are_trained_on_and_one_is_validated_by(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", degrade="video", variants=2, batch=2, patch=8, tail_patch=16)
+    found = materials(spec, photos, tmp_path)
+    assert (found.images, len(found.validation)) == ("3 images, each degraded 2 times", 1)
+
+
+def test_folders_that_overlap_give_each_image_once(photos: Path, tmp_path: Path) -> None:
+    found = load_materials(SPEC, Folders([photos, photos / "more"], None, tmp_path, tmp_path / "pairs"), CPU)
+    assert (found.images, len(found.validation)) == ("3 images", 1)
+
+
+def test_a_copy_of_what_is_validated_by_is_not_trained_on(photos: Path, tmp_path: Path) -> None:
+    """Whatever it is called, wherever it lies, in whatever format."""
+    valid = tmp_path / "valid"
+    valid.mkdir()
+    shutil.copy(photos / "a.png", valid / "other.png")
+    Image.open(photos / "b.png").save(valid / "b.webp", lossless=True)
+    found = materials(SPEC, photos, tmp_path, valid)
+    assert (found.images, len(found.validation)) == ("2 images", 2)
+    assert [skipped.reason.rpartition("/")[2] for skipped in found.skipped] == [
+        "a.png is also validated by", "b.png is also validated by",
+    ]  # fmt: skip
+    video = TrainSpec("nano", degrade="video", batch=2, patch=8, tail_patch=16)
+    found = materials(video, photos, tmp_path, valid)
+    assert (found.images, len(found.validation), len(found.skipped)) == ("2 images", 2, 2)
+    shutil.copy(photos / "c.png", valid)
+    shutil.copy(photos / "more" / "d.png", valid)
+    with pytest.raises(InputError, match=r"None of 4 images can be used: .*is also validated by"):
+        materials(SPEC, photos, tmp_path, valid)
+
+
+def test_an_earlier_run_below_the_data_is_passed_by_and_named(photos: Path, tmp_path: Path) -> None:
+    run = photos / "runs" / "one"
+    (run / "pairs").mkdir(parents=True)
+    (run / "checkpoint.pt").touch()
+    shutil.copy(photos / "a.png", run / "stills.png")
+    Image.fromarray(noise(64, 64, 3)).save(run / "pairs" / "degraded.webp")
+    found = materials(SPEC, photos, tmp_path)
+    assert (found.images, [skipped.path for skipped in found.skipped]) == ("3 images", [run])
+
+
+def test_links_are_followed_once_and_lead_nowhere_in_circles(photos: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Image.fromarray(noise(64, 64, 3)).save(elsewhere / "e.png")
+    (photos / "linked").symlink_to(elsewhere)
+    (photos / "again").symlink_to(elsewhere)
+    (photos / "more" / "up").symlink_to(photos)
+    (photos / "circle.png").symlink_to(photos / "circle.png")
+    found = materials(SPEC, photos, tmp_path)
+    assert found.images == "4 images"
+    assert [skipped.path.name for skipped in found.skipped] == ["circle.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> None:
+    (photos / "more").chmod(0)
+    try:
+        found = materials(SPEC, photos, tmp_path)
+    finally:
+        (photos / "more").chmod(0o755)
+    assert [skipped.reason for skipped in found.skipped] == [f"{photos / 'more'} cannot be read: Permission denied"]
+
+
+def test_films_that_are_not_used_are_named(photos: Path, tmp_path: Path) -> None:
+    shutil.copy(CLIP, photos)
+    told = [skipped.reason for skipped in materials(SPEC, photos, tmp_path).skipped]
+    assert told == ["1 films are only used with --degrade video"]
+    denoise = TrainSpec("nano", scale=1, task="denoise", degrade="video", batch=2, patch=8, tail_patch=16)
+    told = [skipped.reason for skipped in materials(denoise, photos, tmp_path).skipped]
+    assert told == ["1 films are not used for denoising"]
+
+
+def test_a_bad_first_image_is_not_what_is_held_back(photos: Path, tmp_path: Path) -> None:
+    (photos / "0.png").write_bytes(b"none")
+    Image.fromarray(noise(20, 20, 3)).save(photos / "1.png")
+    found = materials(SPEC, photos, tmp_path)
+    assert (found.images, len(found.validation)) == ("3 images", 1)
+    assert [skipped.path.name for skipped in found.skipped] == ["0.png", "1.png"]
+
+
+def test_no_more_are_held_back_than_a_validation_has_time_for(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(materials_module, "HELD_BACK", 1)
+    monkeypatch.setattr(materials_module, "MOST_HELD_BACK", 2)
+    found = materials(SPEC, photos, tmp_path)
+    assert (found.images, len(found.validation)) == ("2 images", 2)
+
+
+def test_images_that_no_memory_holds_are_refused_with_figures(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(materials_module, "free_host_bytes", lambda: 30_000)
+    with pytest.raises(InputError, match=r"3 images take 0\.0 GB when decoded, and 0\.0 GB are free"):
+        materials(SPEC, photos, tmp_path)
+
+
+def test_each_degraded_image_is_told_of(photos: Path, tmp_path: Path) -> None:
+    spec = TrainSpec("nano", degrade="video", batch=2, patch=8, tail_patch=16)
+    told: list[tuple[int, int]] = []
+    folders = Folders([photos], None, tmp_path, tmp_path / "pairs")
+    load_materials(spec, folders, CPU, lambda done, of: told.append((done, of)))
+    assert told == [(1, 1), (1, 3), (2, 3), (3, 3)]
