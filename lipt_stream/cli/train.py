@@ -132,7 +132,7 @@ def train_network(
         def write_results() -> None:
             network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)
             if not draw_curves(out / LOG, out / "curves.png"):
-                console.print("no curves were drawn: that takes `pip install 'lipt-stream[plots]'`", markup=False)
+                console.print("no curves were drawn: that takes `.venv/bin/pip install -e '.[plots]'`", markup=False)
             draw_stills(network, materials.validation, out / "stills.png", chosen)
 
         try:

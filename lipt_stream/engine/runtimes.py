@@ -129,7 +129,8 @@ def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openv
         return "openvino"
     if runtime == "auto":
         return "torch"
-    raise SettingsError("OpenVINO is not installed", "pip install 'lipt-stream[openvino]', or use --runtime torch")
+    hint = "In the checkout: .venv/bin/pip install -e '.[openvino]'; or use --runtime torch"
+    raise SettingsError("OpenVINO is not installed", hint)
 
 
 def _cpu_precision(precision: Precision, has_bfloat16: bool) -> _Computed:
