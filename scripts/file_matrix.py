@@ -27,6 +27,7 @@ from typing import Any
 import av
 
 from lipt_stream.media.containers import writable_suffix
+from lipt_stream.observe.process import describe_machine
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "files.md"
 LIMIT_SECONDS = 600
@@ -34,8 +35,8 @@ DAMAGED = re.compile(r"corrupt|truncated|fuzz|invalid|failing|zero_size|out_of_r
 INTRODUCTION = """# What becomes of which file
 
 Made by `scripts/file_matrix.py` on {today} with lipt-stream {lipt}, PyAV {av} (FFmpeg {ffmpeg}), network nano at x2,
-on a CPU. {count} files: {upscaled} upscaled, {refused} refused; {failed} checks failed. The slowest took {slowest:.0f}
-seconds.
+on {cores} cores ({cpu}). {count} files: {upscaled} upscaled, {refused} refused; {failed} checks failed. The slowest
+took {slowest:.0f} seconds.
 
 Each file went through `lipt-stream upscale` in a process of its own. "Plain" is what a loop over PyAV's demuxer and
 decoder reads, going on behind errors, up to the same end; "out" is what the same loop reads from the result. They must
@@ -193,11 +194,14 @@ def pictures(container: Any, stream: Any) -> Iterator[Any]:
 def document(rows: list[Row]) -> Iterator[str]:
     upscaled = [row for row in rows if row.result]
     refused = [row for row in rows if not row.result]
+    machine = describe_machine()
     yield INTRODUCTION.format(
         today=date.today().isoformat(),
         lipt=version("lipt-stream"),
         av=version("av"),
         ffmpeg=av.ffmpeg_version_info,
+        cores=machine["cores"],
+        cpu=machine["cpu"],
         count=len(rows),
         upscaled=len(upscaled),
         refused=len(refused),

@@ -18,7 +18,7 @@ SUFFIXES: Final = (".png", ".svg", ".pdf")
 def check_chart(path: Path) -> None:
     """Raises SettingsError or OutputError where no chart can be written to `path`: before minutes of measuring."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise SettingsError("--chart needs matplotlib", "pip install 'lipt-stream[plots]'")
+        raise SettingsError("--chart needs matplotlib", "In the checkout: .venv/bin/pip install -e '.[plots]'")
     if path.suffix.lower() not in SUFFIXES:
         raise SettingsError(f"--chart {path} is no picture that can be drawn", f"End its name in {', '.join(SUFFIXES)}")
     try:

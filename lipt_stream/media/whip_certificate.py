@@ -16,7 +16,7 @@ from lipt_stream.errors import SettingsError
 def require_cryptography() -> None:
     """Raises SettingsError where the package that makes certificates is not installed."""
     if importlib.util.find_spec("cryptography") is None:
-        raise SettingsError("WHIP needs the package cryptography", "Install it: pip install 'lipt-stream[whip]'.")
+        raise SettingsError("WHIP needs cryptography", "In the checkout: .venv/bin/pip install -e '.[whip]'")
 
 
 def certificate_options() -> dict[str, str]:

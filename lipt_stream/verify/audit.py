@@ -1,4 +1,4 @@
-"""verify(): an audit of a result against its source. It trusts nothing of the pipeline and reads both files afresh."""
+"""verify(): an audit of a result against its source. It reads both afresh, by a loop of its own."""
 
 from __future__ import annotations
 
