@@ -13,6 +13,7 @@ import re
 import struct
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -120,7 +121,8 @@ def save_weights(path: str | Path, model: LIPT, info: WeightsInfo) -> None:
         part.write_bytes(save(tensors, metadata))
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # of a file system that became read-only this fails too
+            part.unlink(missing_ok=True)
         raise OutputError(
             f"Cannot write weights to {path}: {error.strerror}", "Check the folder and its space"
         ) from error
