@@ -69,7 +69,7 @@ class Lane:
             self._offset, self._jumps = clock.offset, clock.jumps
         elif self.has_jumped_first(packet, clock):
             self._offset += self._end - seconds
-        elif abs(seconds - self._end) > _GOES_ON_SECONDS:
+        elif self._jumps > clock.jumps or abs(seconds - self._end) > _GOES_ON_SECONDS:  # a jump was taken back
             self._offset, self._jumps = clock.offset, clock.jumps
         self._end = seconds + (packet.duration or 0) * packet.time_base
         ticks = round(self._offset / packet.time_base)
@@ -148,7 +148,7 @@ def on_one_clock(
             waiting.append(packet)
         elif lanes[packet.stream_index].set_clock(packet, clock):
             yield packet, lanes[packet.stream_index]
-        if clock.jumps > jumps or len(waiting) > _LONGEST_WAIT:
+        if clock.jumps != jumps or len(waiting) > _LONGEST_WAIT:
             jumps = clock.jumps
             yield from released()
     yield from released()

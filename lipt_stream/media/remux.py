@@ -189,7 +189,7 @@ class StreamCopy:
         met_at: dict[int, Fraction] = {}  # by stream: where the picture was when its last packet came
         for packet in packets:
             yield packet  # which `clock` and its lane have seen when the next one is asked for
-            shown_to = clock.last
+            shown_to = clock.reached
             if shown_to is None:
                 continue
             met_at[packet.stream_index] = shown_to

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
 from hypothesis import given
@@ -13,10 +13,14 @@ from lipt_stream.media.timeline import Cut, PtsClock, decoding_times
 TIMES = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), max_size=40)
 
 
-@given(pts=TIMES, duration=st.integers(0, 10_000), nominal=st.integers(-5, 10_000))
-def test_time_strictly_increases_whatever_comes(pts: list[int | None], duration: int, nominal: int) -> None:
+@given(pts=TIMES, duration=st.integers(0, 10_000), nominal=st.integers(-5, 10_000), dts=TIMES, ahead=st.booleans())
+def test_time_strictly_increases_whatever_comes(
+    pts: list[int | None], duration: int, nominal: int, dts: list[int | None], ahead: bool
+) -> None:
     clock = PtsClock(nominal)
-    times = [clock.next(time, None, duration) for time in pts]
+    behind = [*pts[1:], None] if ahead else []
+    pictures = zip_longest(pts, dts[: len(pts)], behind)
+    times = [clock.next(time, decoded, duration, following) for time, decoded, following in pictures]
     assert all(a < b for a, b in pairwise(times))
 
 
