@@ -49,6 +49,10 @@ class JoinedTimes:
             return False
         return self._is_jump(latest, seconds) or (seconds >= following and seconds > latest + self._step)
 
+    def leaps(self, seconds: float) -> bool:
+        """Whether a time is half a second or more from where the last one ended."""
+        return self._latest is not None and abs(seconds - self._latest - self._step) > _BACK_SECONDS
+
     def _is_jump(self, latest: float, seconds: float) -> bool:
         ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
         return ahead or seconds < latest - _BACK_SECONDS

@@ -12,18 +12,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from lipt_stream.frame import END, Frame
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.media.timeline import FileClock, OneAhead, PtsClock
 from lipt_stream.verify.audit import verify
 
 RATE = 48_000
-FRAME = Fraction(1, 25)
 ODD = 30  # of 50: the picture, in the order of the file, whose time is wrong
 NOTE = "1 timestamps were missing or not increasing and were filled in"
 
@@ -62,13 +58,14 @@ def write_film(path: Path, codec: str, begin_seconds: Fraction = Fraction(0), la
         target.mux(track.encode(None))
 
 
-def with_wrong_time(film: Path, changed: Path, seconds: float) -> None:
-    """A copy of a Matroska file, the ODD-th picture of which is to be shown `seconds` later: only the 16 bits of its
-    block that tell its milliseconds change, which lie before its flags and its payload (RFC 9559, section 10.2)."""
+def with_wrong_time(film: Path, changed: Path, seconds: float, kind: str = "video") -> None:
+    """A copy of a Matroska file, the ODD-th picture or sound of which is to come `seconds` later: only the 16 bits of
+    its block that tell its milliseconds change, which lie before its flags and its payload (RFC 9559, section 10.2)."""
     with av.open(str(film)) as container:
-        payload = [bytes(packet) for packet in container.demux(video=0) if packet.size][ODD]
+        stream = container.streams.get({kind: 0})[0]
+        packet = [packet for packet in container.demux(stream) if packet.size][ODD]
     data = bytearray(film.read_bytes())
-    place = data.index(payload) - 3
+    place = data.index(bytes(packet), packet.pos) - 3
     time = int.from_bytes(data[place : place + 2], "big", signed=True) + round(1000 * seconds)
     data[place : place + 2] = time.to_bytes(2, "big", signed=True)
     changed.write_bytes(data)
@@ -201,100 +198,12 @@ def test_a_wrong_time_ends_no_cut(tmp_path: Path) -> None:
         assert times(tmp_path / "wrong_out.mkv", kind) == pytest.approx(right, abs=0.0011)
 
 
-def is_alone(times: list[int], place: int, wrong: int) -> bool:
-    """Whether it cannot be its predecessor that is wrong, after a pause, and this one goes on before it."""
-    return place < 2 or not times[place - 2] < wrong <= times[place - 1]
-
-
-@given(
-    times=st.lists(st.integers(1, 250), min_size=3, max_size=30).map(lambda steps: list(itertools.accumulate(steps))),
-    place=st.integers(1, 28),
-    wrong=st.integers(-(10**6), 10**6),
-    container=st.sampled_from(["mpegts", "matroska,webm"]),
-)
-def test_the_clock_of_a_file_is_not_moved_by_one_wrong_time(
-    times: list[int], place: int, wrong: int, container: str
-) -> None:
-    """Times in frames of 40 ms, pauses up to ten seconds between them."""
-    clock, place = FileClock(container), min(place, len(times) - 2)
-    assume(is_alone(times, place, wrong))
-    assume(container != "mpegts" or times[place + 1] - times[place - 1] <= 250)
-    for time in [*times[:place], wrong, *times[place + 1 :]]:
-        clock.saw(time * FRAME, time * FRAME, FRAME)
-    assert (clock.offset, clock.jumps) == (0, 0)
-
-
-@given(st.sampled_from(["mpegts", "matroska,webm"]), st.integers(13, 10**6), st.integers(2, 40), st.integers(1, 25))
-def test_a_joint_stays_one(container: str, back: int, count: int, frames_apart: int) -> None:
-    """Of parts of any rate down to one picture a second, whose second part begins any time before the first's end."""
-    clock, step = FileClock(container), frames_apart * FRAME
-    for time in (n * step for n in range(count)):
-        clock.saw(time, time, step)
-    begin = time - max(back * FRAME, step)
-    for time in (begin + n * step for n in range(count)):
-        clock.saw(time, time, step)
-    assert clock.jumps == 1
-    assert clock.reached == (2 * count - 2) * step
-
-
-def clocked(stated: list[int], duration: int, step: int = 1) -> tuple[list[int], int]:
-    """As a film whose packets are decoded one after the other would have it; and how many were repaired."""
-    clock, pictures = PtsClock(duration, step), OneAhead(enumerate(stated))
-    got = []
-    for dts, pts in pictures:
-        following = pictures.peek() if clock.doubts(pts) else None
-        got.append(clock.next(pts, dts, duration, following[1] if following else None))
-    return got, clock.repaired
-
-
-@given(
-    times=st.lists(st.integers(10, 10_000), min_size=3, max_size=30).map(
-        lambda steps: list(itertools.accumulate(steps))
-    ),
-    place=st.integers(1, 28),
-    wrong=st.integers(-(2**40), 2**40),
-    step=st.integers(1, 5),
-)
-def test_all_but_a_wrong_time_are_left_alone(times: list[int], place: int, wrong: int, step: int) -> None:
-    place = min(place, len(times) - 2)
-    assume(is_alone(times, place, wrong))
-    before, behind = times[place - 1], times[place + 1]
-    got, repaired = clocked([*times[:place], wrong, *times[place + 1 :]], 10, step)
-    assert got[:place] + got[place + 1 :] == times[:place] + times[place + 1 :]
-    assert before < got[place] < behind
-    assert repaired == (not before < wrong < behind)
-
-
-@given(st.lists(st.integers(1, 10**6), min_size=2, max_size=30), st.integers(1, 1000))
-def test_a_film_of_any_rates_has_no_wrong_time(steps: list[int], duration: int) -> None:
-    times = list(itertools.accumulate(steps))
-    assert clocked(times, duration) == (times, 0)
-
-
-@given(frames_back=st.integers(2, 40), count=st.integers(50, 60))
-def test_time_that_steps_back_for_good_is_caught_up_with(frames_back: int, count: int) -> None:
-    first = [40 * n for n in range(count)]
-    second = [first[-1] + 40 * (n - frames_back) for n in range(count)]
-    got, repaired = clocked(first + second, 40)
-    assert all(earlier < later for earlier, later in pairwise(got))
-    assert got[:count] == first
-    assert got[count + frames_back + 2 :] == second[frames_back + 2 :]
-    assert repaired <= frames_back + 2
-
-
-@pytest.mark.parametrize(("dts", "third"), [([23] * 5, 1040), (range(5), 1001)])
-def test_a_time_that_stands_still_is_never_caught_up_with(dts: list[int], third: int) -> None:
-    """As behind the joint of two MXF files, where the decoder's does too."""
-    clock, pictures = PtsClock(40), zip((960, 1000, 900, 900, 900), dts, strict=True)
-    times = [clock.next(pts, at, 40, 900) for pts, at in pictures]
-    assert times == [960, 1000, third, third + 40, third + 80]
-
-
-@given(st.lists(st.integers(), max_size=10), st.lists(st.booleans(), max_size=10))
-def test_what_is_looked_at_ahead_comes_all_the_same(items: list[int], looks: list[bool]) -> None:
-    ahead, got = OneAhead(iter(items)), []
-    for item, look in zip(ahead, [*looks, *itertools.repeat(False, len(items))], strict=False):
-        got.append(item)
-        if look:
-            assert ahead.peek() == (items[len(got)] if len(got) < len(items) else None)
-    assert got == items
+@pytest.mark.parametrize("seconds", [20, 0.9, -0.9])
+def test_one_wrong_time_moves_no_other_sound(tmp_path: Path, seconds: float) -> None:
+    write_film(tmp_path / "film.mkv", "mjpeg")
+    with_wrong_time(tmp_path / "film.mkv", tmp_path / "wrong.mkv", seconds, "audio")
+    notes = through(tmp_path / "wrong.mkv", tmp_path / "out.mkv")
+    for kind in ("video", "audio"):
+        assert times(tmp_path / "out.mkv", kind) == times(tmp_path / "film.mkv", kind)
+    assert "1 timestamps of the audio of codec pcm_s16le were wrong and were filled in" in notes
+    assert failed(tmp_path / "wrong.mkv", tmp_path / "out.mkv") == {}
