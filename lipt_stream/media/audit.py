@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf, nan
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -190,6 +190,7 @@ class _TrackBuilder:
     def __init__(self, stream: Stream, clock: JoinedTimes) -> None:
         self._codec = codec_name(stream)
         self._clock = clock
+        self._is_sound = stream.type == "audio"
         context = stream.codec_context
         has_header = context is not None and bool(context.extradata)  # pyright: ignore[reportUnnecessaryComparison]
         self._may_be_adts = self._codec == "aac" and not has_header
@@ -197,7 +198,6 @@ class _TrackBuilder:
         self._digests: list[bytes] = []
         self._seconds = array("d")
         self._durations = array("d")
-        self._end = nan
 
     def add(self, packet: Packet[Stream]) -> None:
         data = self._payload(bytes(packet))
@@ -207,10 +207,8 @@ class _TrackBuilder:
         self._digests.append(hashlib.blake2b(data, digest_size=8).digest())
         time = packet.pts if packet.pts is not None else packet.dts
         duration = float((packet.duration or 0) * packet.time_base)
-        self._seconds.append(nan if time is None else self._clock.follow(float(time * packet.time_base), duration))
+        self._seconds.append(nan if time is None else float(time * packet.time_base))
         self._durations.append(duration)
-        if time is not None:
-            self._end = self._seconds[-1] + duration
 
     def _payload(self, data: bytes) -> bytes:
         if self._may_be_adts and len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
@@ -220,7 +218,19 @@ class _TrackBuilder:
         return _plain_text(data) if self._codec in _TEXT_SUBTITLES else data
 
     def finished(self) -> PacketTrack:
-        return PacketTrack(tuple(self._digests), self._whole.digest(), self._seconds, self._durations, self._end)
+        times = self._on_one_clock()
+        ends = (time + duration for time, duration in zip(reversed(times), reversed(self._durations), strict=True))
+        end = next((end for end in ends if not isnan(end)), nan)
+        return PacketTrack(tuple(self._digests), self._whole.digest(), times, self._durations, end)
+
+    def _on_one_clock(self) -> array[float]:
+        """Sound whose time is wrong, by the packet behind it, has none. Subtitles may come in any order."""
+        times = array("d")
+        behind = self._seconds[1:] + array("d", [nan])
+        for seconds, duration, following in zip(self._seconds, self._durations, behind, strict=False):
+            is_wrong = self._is_sound and self._clock.leaps(seconds) and self._clock.is_wrong(seconds, following)
+            times.append(nan if is_wrong else self._clock.follow(seconds, duration))
+        return times
 
 
 def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequence[float]) -> dict[int, PacketTrack]:

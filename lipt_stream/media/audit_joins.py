@@ -32,8 +32,7 @@ class JoinedTimes:
             return seconds
         latest, self._latest = self._latest, seconds
         if latest is not None:
-            ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
-            if ahead or seconds < latest - _BACK_SECONDS:
+            if self._is_jump(latest, seconds):
                 place = len(self.offsets)
                 own = self.offsets[-1] + latest + self._step - seconds
                 self.offsets.append(self._known[place] if place < len(self._known) else own)
@@ -41,3 +40,19 @@ class JoinedTimes:
                 self._latest = max(latest, seconds)
         self._step = duration_seconds
         return seconds + self.offsets[-1]
+
+    def is_wrong(self, seconds: float, following: float) -> bool:
+        """Whether a time leaves the line on which the next one, `following`, goes on. One that slips back a little, or
+        is late by less than a frame, does not."""
+        latest = self._latest
+        if latest is None or not latest < following or self._is_jump(latest, following):
+            return False
+        return self._is_jump(latest, seconds) or (seconds >= following and seconds > latest + self._step)
+
+    def leaps(self, seconds: float) -> bool:
+        """Whether a time is half a second or more from where the last one ended."""
+        return self._latest is not None and abs(seconds - self._latest - self._step) > _BACK_SECONDS
+
+    def _is_jump(self, latest: float, seconds: float) -> bool:
+        ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
+        return ahead or seconds < latest - _BACK_SECONDS

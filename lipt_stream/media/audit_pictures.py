@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import cast
 
@@ -128,20 +128,33 @@ class PictureReader:
                 self.damaged += 1
 
     def pictures(self, columns: int, rows: int) -> Iterator[AuditPicture]:
-        """Every picture in the decoder's order, reduced to `columns` x `rows`. Once only."""
-        reducer = Reducer(columns, rows)
+        """Every picture in the decoder's order, reduced to `columns` x `rows`. Once only.
+
+        One whose time is wrong, by the picture behind it, has none.
+        """
         clock = JoinedTimes(self._container.format.name)
         self.offsets = clock.offsets
+        for picture, behind in pairwise(chain(self._as_stated(columns, rows), [None])):
+            assert picture is not None
+            seconds, following = picture.seconds, behind.seconds if behind else None
+            if seconds is not None and following is not None and clock.is_wrong(seconds, following):
+                seconds = None
+            elif seconds is not None:
+                seconds = clock.follow(seconds, picture.duration_seconds)
+            yield replace(picture, seconds=seconds)
+
+    def _as_stated(self, columns: int, rows: int) -> Iterator[AuditPicture]:
+        """On the file's own clock."""
+        reducer = Reducer(columns, rows)
         unit = float(self._stream.time_base or Fraction(1, 1000))
         for index, frame in enumerate(self._frames):
             self.damaged += frame.is_corrupt
             self.sizes.add((frame.width, frame.height))
             with reading(self.path):
                 thumbnail = reducer.reduce(frame)
-            duration = (frame.duration or 0) * unit
             shown = self._shown(frame)
-            seconds = None if shown is None else clock.follow(shown * unit, duration)
-            yield AuditPicture(index, seconds, duration, thumbnail)
+            seconds = None if shown is None else shown * unit
+            yield AuditPicture(index, seconds, (frame.duration or 0) * unit, thumbnail)
 
     def _shown(self, frame: VideoFrame) -> int | None:
         """In AVI, which only says when a picture is decoded, as far from the first as that."""

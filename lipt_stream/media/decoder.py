@@ -62,7 +62,7 @@ class VideoDecoder:
     def pictures(self) -> Iterator[VideoFrame]:
         """Every picture that the decoder yields, the ones it still holds at the end of the file included."""
         context = self.stream.codec_context
-        for packet in self._packets():
+        for packet in self._packets_on_one_clock():
             try:
                 yield from context.decode(packet)
             except DAMAGE as error:
@@ -107,7 +107,6 @@ class VideoDecoder:
                     if packet.size:  # an empty one would tell the decoder that the film is over
                         errors_in_a_row = 0
                         self._note_place(packet)
-                        self._set_clock(packet)
                         yield packet
                 return
             except DAMAGE as error:
@@ -121,14 +120,18 @@ class VideoDecoder:
         self._before_keyframe += not self._has_keyframe
         self.read_to = None if packet.pos is None else packet.pos + packet.size
 
-    def _set_clock(self, packet: Packet[VideoStream]) -> None:
-        """Moves the packet's times to where they are after the jumps of the file's clock."""
-        show(self.clock, packet)
-        if self.clock.jumps:
-            unit = packet.time_base
-            ticks = round(self.clock.offset / unit)
-            packet.dts = None if packet.dts is None else packet.dts + ticks
-            packet.pts = None if packet.pts is None else packet.pts + ticks
+    def _packets_on_one_clock(self) -> Iterator[Packet[VideoStream]]:
+        """Packets with their times where they are after the jumps of the file's clock. Each waits for the next one,
+        which tells whether there was a jump."""
+        held, offset = None, Fraction(0)
+        for packet in self._packets():
+            if show(self.clock, packet):
+                offset = self.clock.offset
+            if held is not None:
+                yield _moved(held, offset)
+            held, offset = packet, self.clock.offset
+        if held is not None:
+            yield _moved(held, offset)
 
     def _count_damage(self, error: BaseException) -> None:
         self.damaged += 1
@@ -138,11 +141,21 @@ class VideoDecoder:
         self._container.close()
 
 
-def show(clock: FileClock, packet: Packet[VideoStream] | Packet[Stream]) -> None:
-    """Lets `clock` see the next packet of the picture. One that an edit list hides has a time of its own."""
-    if packet.dts is not None and not packet.is_discard:
-        pts, unit = packet.dts if packet.pts is None else packet.pts, packet.time_base
-        clock.saw(packet.dts * unit, pts * unit, (packet.duration or 0) * unit)
+def _moved(packet: Packet[VideoStream], seconds: Fraction) -> Packet[VideoStream]:
+    if seconds:
+        ticks = round(seconds / packet.time_base)
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+    return packet
+
+
+def show(clock: FileClock, packet: Packet[VideoStream] | Packet[Stream]) -> bool:
+    """Lets `clock` see the next packet of the picture, and returns what its `saw` does. One that an edit list hides has
+    a time of its own."""
+    if packet.dts is None or packet.is_discard:
+        return False
+    pts, unit = packet.dts if packet.pts is None else packet.pts, packet.time_base
+    return clock.saw(packet.dts * unit, pts * unit, (packet.duration or 0) * unit)
 
 
 def has_jumps(path: Path) -> bool:

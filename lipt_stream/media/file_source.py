@@ -23,7 +23,7 @@ from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.picture_format import believable_rate, picture_format
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
-from lipt_stream.media.timeline import Cut, PtsClock
+from lipt_stream.media.timeline import Cut, OneAhead, PtsClock
 
 # Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
 # by which a player turns or mirrors the picture, which it writes into the container.
@@ -112,8 +112,10 @@ class FileSource:
     def _timed_pictures(self) -> Iterator[TimedPicture]:
         """Pictures inside the cut with their pts on the file's own clock, complete and strictly increasing."""
         self._clock_has_run = False
-        for picture in self._decoded():
-            pts = self._clock.next(self._stated_pts(picture), picture.dts, picture.duration)
+        stated = OneAhead((picture, self._stated_pts(picture)) for picture in self._decoded())
+        for picture, stated_pts in stated:
+            following = stated.peek() if self._clock.doubts(stated_pts) else None
+            pts = self._clock.next(stated_pts, picture.dts, picture.duration, following[1] if following else None)
             self._clock_has_run = True
             seconds = pts * self._time_base - self._origin
             if self._cut.is_after(seconds):

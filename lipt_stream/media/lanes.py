@@ -30,7 +30,8 @@ _PAUSE: Final = bytes(2)  # mov_text of no length, between one line and the next
 @dataclass(slots=True)
 class Lane:
     """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written;
-    `changes` those from which on the stream's codec has another header than at its beginning."""
+    `changes` those from which on the stream's codec has another header than at its beginning; `mended` those whose time
+    was wrong."""
 
     target: Stream
     header: bytes = b""
@@ -38,6 +39,7 @@ class Lane:
     header_remover: BitStreamFilterContext | None = None
     damaged: int = 0
     changes: int = 0
+    mended: int = 0
     _last_dts: int | None = None
     _offset: Fraction = Fraction(0)
     _jumps: int = 0  # of the file's clock, when the offset was taken from it
@@ -69,7 +71,7 @@ class Lane:
             self._offset, self._jumps = clock.offset, clock.jumps
         elif self.has_jumped_first(packet, clock):
             self._offset += self._end - seconds
-        elif abs(seconds - self._end) > _GOES_ON_SECONDS:
+        elif self._jumps > clock.jumps or abs(seconds - self._end) > _GOES_ON_SECONDS:  # a jump was taken back
             self._offset, self._jumps = clock.offset, clock.jumps
         self._end = seconds + (packet.duration or 0) * packet.time_base
         ticks = round(self._offset / packet.time_base)
@@ -141,17 +143,49 @@ def on_one_clock(
         waiting.clear()
 
     jumps = clock.jumps
-    for packet in packets:
+    for packet in _without_wrong_times(packets, lanes):
         if packet.stream_index == picture:
             show(clock, packet)
         elif waiting or lanes[packet.stream_index].has_jumped_first(packet, clock):
             waiting.append(packet)
         elif lanes[packet.stream_index].set_clock(packet, clock):
             yield packet, lanes[packet.stream_index]
-        if clock.jumps > jumps or len(waiting) > _LONGEST_WAIT:
+        if clock.jumps != jumps or len(waiting) > _LONGEST_WAIT:
             jumps = clock.jumps
             yield from released()
     yield from released()
+
+
+def _without_wrong_times(packets: Iterator[Packet[Stream]], lanes: Mapping[int, Lane]) -> Iterator[Packet[Stream]]:
+    """Sound that does not go on where its last packet ended waits for the next one. Where that does go on, the time of
+    the one between them was wrong, and it is put there. All else passes."""
+    ends: dict[int, Fraction] = {}  # of each sound, in seconds
+    odd: dict[int, Packet[Stream]] = {}
+    for packet in packets:
+        index, time = packet.stream_index, packet.dts if packet.dts is not None else packet.pts
+        if time is None or index not in lanes or lanes[index].target.type != "audio":
+            yield packet
+            continue
+        seconds, end = time * packet.time_base, ends.get(index)
+        waited = odd.pop(index, None)
+        if waited is not None and end is not None:
+            lasts = (waited.duration or 0) * waited.time_base
+            if abs(seconds - end - lasts) <= _GOES_ON_SECONDS:
+                _put_at(waited, end)
+                lanes[index].mended += 1
+            yield waited
+        elif end is not None and abs(seconds - end) > _GOES_ON_SECONDS:
+            odd[index] = packet
+            continue
+        ends[index] = seconds + (packet.duration or 0) * packet.time_base
+        yield packet
+    yield from odd.values()
+
+
+def _put_at(packet: Packet[Stream], seconds: Fraction) -> None:
+    time = round(seconds / packet.time_base)
+    packet.pts = None if packet.pts is None else time  # sound is never reordered
+    packet.dts = None if packet.dts is None else time
 
 
 def _bare(header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> list[Packet[Stream]]:

@@ -189,7 +189,7 @@ class StreamCopy:
         met_at: dict[int, Fraction] = {}  # by stream: where the picture was when its last packet came
         for packet in packets:
             yield packet  # which `clock` and its lane have seen when the next one is asked for
-            shown_to = clock.last
+            shown_to = clock.reached
             if shown_to is None:
                 continue
             met_at[packet.stream_index] = shown_to
@@ -210,6 +210,8 @@ class StreamCopy:
             lane, what = self._lanes.get(stream.index), f"{stream.type} of codec {codec_name(stream)}"
             if lane and lane.damaged:
                 self._plan.note(f"{lane.damaged} damaged packets of the {what} are left out")
+            if lane and lane.mended:
+                self._plan.note(f"{lane.mended} timestamps of the {what} were wrong and were filled in")
             if lane and lane.changes:
                 self._plan.note(f"the {what} changes within the film; players may not play on from there")
         self._source.close()

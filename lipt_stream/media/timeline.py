@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from lipt_stream.errors import SettingsError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,17 @@ _JUMP_BACK_SECONDS: Final = Fraction(1, 2)
 _JUMP_AHEAD_SECONDS: Final = Fraction(10)  # FFmpeg's own threshold
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The times of a picture's packets up to one of them, in seconds."""
+
+    offset: Fraction = Fraction(0)
+    jumps: int = 0
+    last: Fraction | None = None  # when the last packet is decoded, `offset` included
+    end: Fraction = Fraction(0)  # of the picture shown last
+    step: Fraction = Fraction(1, 25)
+
+
 class FileClock:
     """Lets time go on where a file's own clock jumps: recordings joined end to end, the cells of a DVD.
 
@@ -57,31 +72,63 @@ class FileClock:
     what follows in the file, in every stream alike, so that sound stays with the picture. A decoding time half a second
     before its predecessor is a jump; in MPEG's transport and program streams, which count from anywhere, also one ten
     seconds after it. What comes behind a jump is decoded after what was before it, and shown after it too.
+
+    Where the packet behind the odd one goes on where the one before it was, the odd one's time was wrong and there is
+    no jump: one that was made for it is taken back.
     """
 
     def __init__(self, container_name: str) -> None:
         """`container_name`: FFmpeg's name of the format."""
-        self.offset = Fraction(0)
-        self.jumps = 0
         self._counts_from_anywhere = may_be_joined(container_name)
-        self.last: Fraction | None = None  # when the last packet is decoded, `offset` included
-        self._end = Fraction(0)  # of the picture shown last
-        self._step = Fraction(1, 25)
+        self._now = self._before = _Line()
 
-    def saw(self, dts_seconds: Fraction, pts_seconds: Fraction, duration_seconds: Fraction) -> None:
-        """The next packet of the picture; its duration 0 where unknown."""
-        time, last = dts_seconds + self.offset, self.last
-        if last is not None:
-            ahead = self._counts_from_anywhere and time > last + _JUMP_AHEAD_SECONDS
-            if ahead or time <= last - _JUMP_BACK_SECONDS:
-                self.jumps += 1
-                self.offset = max(last + self._step - dts_seconds, self._end - pts_seconds)
-                time = dts_seconds + self.offset
-        if duration_seconds > 0:
-            self._step = duration_seconds
-        shown_until = pts_seconds + self.offset + self._step
-        self._end = shown_until if last is None else max(self._end, shown_until)
-        self.last = time
+    @property
+    def offset(self) -> Fraction:
+        return self._now.offset
+
+    @property
+    def jumps(self) -> int:
+        """How many there were. One less than before where one is taken back."""
+        return self._now.jumps
+
+    @property
+    def reached(self) -> Fraction | None:
+        """Up to where packets are decoded, whatever the last one says, for that may be wrong."""
+        before, now = self._before.last, self._now.last
+        return None if before is None or now is None else min(before, now)
+
+    def saw(self, dts_seconds: Fraction, pts_seconds: Fraction, duration_seconds: Fraction) -> bool:
+        """The next packet of the picture; its duration 0 where unknown. Returns whether it takes back the jump that
+        was made for the packet before it."""
+        takes_back = self._shows_that_last_was_wrong(dts_seconds)
+        line = self._before if takes_back else self._now
+        self._before, self._now = line, self._continued(line, dts_seconds, pts_seconds, duration_seconds)
+        return takes_back
+
+    def _shows_that_last_was_wrong(self, dts_seconds: Fraction) -> bool:
+        before, now = self._before, self._now
+        if before.last is None or now.last is None or self._is_jump(before, dts_seconds):
+            return False
+        since_before, since_now = dts_seconds + before.offset - before.last, dts_seconds + now.offset - now.last
+        if since_before <= 0:
+            return False
+        is_nearer = abs(since_before - 2 * before.step) < abs(since_now - now.step)
+        return self._is_jump(now, dts_seconds) or (now.jumps > before.jumps and is_nearer)
+
+    def _is_jump(self, line: _Line, dts_seconds: Fraction) -> bool:
+        if line.last is None:
+            return False
+        since_last = dts_seconds + line.offset - line.last
+        return since_last <= -_JUMP_BACK_SECONDS or (self._counts_from_anywhere and since_last > _JUMP_AHEAD_SECONDS)
+
+    def _continued(self, line: _Line, dts: Fraction, pts: Fraction, duration: Fraction) -> _Line:
+        offset, jumps = line.offset, line.jumps
+        if line.last is not None and self._is_jump(line, dts):
+            offset, jumps = max(line.last + line.step - dts, line.end - pts), jumps + 1
+        step = duration if duration > 0 else line.step
+        shown_until = pts + offset + step
+        end = shown_until if line.last is None else max(line.end, shown_until)
+        return _Line(offset, jumps, dts + offset, end, step)
 
 
 def may_be_joined(container_name: str) -> bool:
@@ -106,8 +153,10 @@ def decoding_times(pts: list[int]) -> list[int]:
 class PtsClock:
     """Makes timestamps complete and strictly increasing, touching those that are already so not at all.
 
-    A missing pts, or one that jumps back by more than a frame, is put one frame after its predecessor; one that
-    merely repeats or slips back within a frame is put one step after it. `repaired` counts both.
+    A missing pts is put one frame after its predecessor, and so is a wrong one: one that is not between its neighbours
+    though they follow each other, or that jumps back while nothing goes on. One that merely repeats or slips back
+    within a frame is put one step after its predecessor. So are those that go on further back, until the film has
+    caught up with its sound. `repaired` counts all of them.
     """
 
     def __init__(self, nominal_duration: int, step: int = 1) -> None:
@@ -116,23 +165,64 @@ class PtsClock:
         self._nominal = max(1, nominal_duration)
         self._step = max(1, step)
         self._last_pts: int | None = None
+        self._last_stated: tuple[int | None, int | None] = None, None  # pts and dts
         self._last_duration = self._nominal
         self.repaired = 0
 
-    def next(self, pts: int | None, dts: int | None, duration: int) -> int:
-        """The timestamp of the next picture, given its own pts, its packet's dts and its duration (0 unknown)."""
+    def doubts(self, pts: int | None) -> bool:
+        """Whether `next` can do better with the pts of the picture behind this one."""
+        last = self._last_pts
+        return pts is not None and last is not None and not last < pts <= last + self._last_duration
+
+    def next(self, pts: int | None, dts: int | None, duration: int, following: int | None = None) -> int:
+        """The timestamp of the next picture, given its own pts, its packet's dts and its duration (0 unknown), and
+        the pts of the picture behind it (None: not known)."""
         last = self._last_pts
         if last is None:
             time = pts if pts is not None else dts if dts is not None else 0
             self.repaired += pts is None
-        elif pts is None or pts <= last - self._last_duration:
-            time = last + self._last_duration
-            self.repaired += 1
-        elif pts <= last:
-            time = last + self._step
-            self.repaired += 1
-        else:
+        elif pts is not None and pts > last and not self._is_too_late(last, pts, following):
             time = pts
+        else:
+            time = last + self._distance(last, pts, dts, following)
+            self.repaired += 1
         self._last_pts = time
+        self._last_stated = pts, dts
         self._last_duration = duration if duration > 0 else self._nominal
         return time
+
+    def _distance(self, last: int, pts: int | None, dts: int | None, following: int | None) -> int:
+        """From the picture shown last to one whose pts is not after it, or wrong."""
+        last_pts, last_dts = self._last_stated
+        goes_on = pts != last_pts and dts is not None and last_dts is not None and dts > last_dts
+        is_alone = pts is None or (following is not None and following > last)
+        is_slip = pts is not None and last - self._last_duration < pts <= last
+        if is_slip or (goes_on and not is_alone):
+            return self._step
+        room = self._last_duration if following is None or following <= last else following - last - self._step
+        return max(self._step, min(self._last_duration, room))
+
+    def _is_too_late(self, last: int, pts: int, following: int | None) -> bool:
+        """By more than a frame, and not before the picture behind it, which goes on."""
+        return following is not None and last < following <= pts and pts > last + self._last_duration
+
+
+class OneAhead(Generic[T]):
+    """Iterates over `items`, and can tell the one that comes next: it then holds it."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._held: list[T] = []
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            self.peek()
+            if not self._held:
+                return
+            yield self._held.pop()
+
+    def peek(self) -> T | None:
+        """None: there is none."""
+        if not self._held:
+            self._held.extend(itertools.islice(self._items, 1))
+        return self._held[0] if self._held else None

@@ -195,10 +195,10 @@ def _length(track: PacketTrack) -> float:
 
 
 def _worst_spacing(source: Sequence[float], result: Sequence[float]) -> tuple[float, int]:
-    """(ms, packet) of the time, counted from the first packet's, that differs most; times that go back do not count."""
+    """(ms, packet) of the time, counted from the first packet's, that differs most. Those that go back do not count."""
     worst, latest = (0.0, 0), -inf
     for number, (one, other) in enumerate(zip(source, result, strict=True)):
-        if one <= latest:
+        if isnan(one) or one <= latest:
             continue
         latest = one
         off_ms = 1000 * abs((other - result[0]) - (one - source[0]))

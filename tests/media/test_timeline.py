@@ -1,22 +1,27 @@
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lipt_stream.errors import SettingsError
-from lipt_stream.media.timeline import Cut, PtsClock, decoding_times
+from lipt_stream.media.timeline import Cut, FileClock, OneAhead, PtsClock, decoding_times
 
 TIMES = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), max_size=40)
 
 
-@given(pts=TIMES, duration=st.integers(0, 10_000), nominal=st.integers(-5, 10_000))
-def test_time_strictly_increases_whatever_comes(pts: list[int | None], duration: int, nominal: int) -> None:
+@given(pts=TIMES, duration=st.integers(0, 10_000), nominal=st.integers(-5, 10_000), dts=TIMES, ahead=st.booleans())
+def test_time_strictly_increases_whatever_comes(
+    pts: list[int | None], duration: int, nominal: int, dts: list[int | None], ahead: bool
+) -> None:
     clock = PtsClock(nominal)
-    times = [clock.next(time, None, duration) for time in pts]
+    behind = [*pts[1:], None] if ahead else []
+    pictures = zip_longest(pts, dts[: len(pts)], behind)
+    times = [clock.next(time, decoded, duration, following) for time, decoded, following in pictures]
     assert all(a < b for a, b in pairwise(times))
 
 
@@ -66,3 +71,105 @@ def test_an_impossible_cut_is_refused(start: float | None, end: float | None) ->
     with pytest.raises(SettingsError) as caught:
         Cut.of_seconds(start, end)
     assert caught.value.hint, "no way out is told"
+
+
+FRAME = Fraction(1, 25)
+
+
+def is_alone(times: list[int], place: int, wrong: int) -> bool:
+    """Whether it cannot be its predecessor that is wrong, after a pause, and this one goes on before it."""
+    return place < 2 or not times[place - 2] < wrong <= times[place - 1]
+
+
+@given(
+    times=st.lists(st.integers(1, 250), min_size=3, max_size=30).map(lambda steps: list(itertools.accumulate(steps))),
+    place=st.integers(1, 28),
+    wrong=st.integers(-(10**6), 10**6),
+    container=st.sampled_from(["mpegts", "matroska,webm"]),
+)
+def test_the_clock_of_a_file_is_not_moved_by_one_wrong_time(
+    times: list[int], place: int, wrong: int, container: str
+) -> None:
+    """Times in frames of 40 ms, pauses up to ten seconds between them."""
+    clock, place = FileClock(container), min(place, len(times) - 2)
+    assume(is_alone(times, place, wrong))
+    assume(container != "mpegts" or times[place + 1] - times[place - 1] <= 250)
+    for time in [*times[:place], wrong, *times[place + 1 :]]:
+        clock.saw(time * FRAME, time * FRAME, FRAME)
+    assert (clock.offset, clock.jumps) == (0, 0)
+
+
+@given(st.sampled_from(["mpegts", "matroska,webm"]), st.integers(13, 10**6), st.integers(2, 40), st.integers(1, 25))
+def test_a_joint_stays_one(container: str, back: int, count: int, frames_apart: int) -> None:
+    """Of parts of any rate down to one picture a second, whose second part begins any time before the first's end."""
+    clock, step = FileClock(container), frames_apart * FRAME
+    for time in (n * step for n in range(count)):
+        clock.saw(time, time, step)
+    begin = time - max(back * FRAME, step)
+    for time in (begin + n * step for n in range(count)):
+        clock.saw(time, time, step)
+    assert clock.jumps == 1
+    assert clock.reached == (2 * count - 2) * step
+
+
+def clocked(stated: list[int], duration: int, step: int = 1) -> tuple[list[int], int]:
+    """As a film whose packets are decoded one after the other would have it; and how many were repaired."""
+    clock, pictures = PtsClock(duration, step), OneAhead(enumerate(stated))
+    got = []
+    for dts, pts in pictures:
+        following = pictures.peek() if clock.doubts(pts) else None
+        got.append(clock.next(pts, dts, duration, following[1] if following else None))
+    return got, clock.repaired
+
+
+@given(
+    times=st.lists(st.integers(10, 10_000), min_size=3, max_size=30).map(
+        lambda steps: list(itertools.accumulate(steps))
+    ),
+    place=st.integers(1, 28),
+    wrong=st.integers(-(2**40), 2**40),
+    step=st.integers(1, 5),
+)
+def test_all_but_a_wrong_time_are_left_alone(times: list[int], place: int, wrong: int, step: int) -> None:
+    place = min(place, len(times) - 2)
+    assume(is_alone(times, place, wrong))
+    before, behind = times[place - 1], times[place + 1]
+    got, repaired = clocked([*times[:place], wrong, *times[place + 1 :]], 10, step)
+    assert got[:place] + got[place + 1 :] == times[:place] + times[place + 1 :]
+    assert before < got[place] < behind
+    assert repaired == (not before < wrong < behind)
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=2, max_size=30), st.integers(1, 1000))
+def test_a_film_of_any_rates_has_no_wrong_time(steps: list[int], duration: int) -> None:
+    times = list(itertools.accumulate(steps))
+    assert clocked(times, duration) == (times, 0)
+
+
+@given(frames_back=st.integers(2, 40), count=st.integers(50, 60))
+def test_time_that_steps_back_for_good_is_caught_up_with(frames_back: int, count: int) -> None:
+    first = [40 * n for n in range(count)]
+    second = [first[-1] + 40 * (n - frames_back) for n in range(count)]
+    got, repaired = clocked(first + second, 40)
+    assert all(earlier < later for earlier, later in pairwise(got))
+    assert got[:count] == first
+    assert got[count + frames_back + 2 :] == second[frames_back + 2 :]
+    assert repaired <= frames_back + 2
+
+
+@pytest.mark.parametrize(("dts", "third"), [([23] * 5, 1040), (range(5), 1001)])
+def test_a_time_that_stands_still_is_never_caught_up_with(dts: list[int], third: int) -> None:
+    """As behind the joint of two MXF files, where the decoder's does too."""
+    clock, pictures = PtsClock(40), zip((960, 1000, 900, 900, 900), dts, strict=True)
+    times = [clock.next(pts, at, 40, 900) for pts, at in pictures]
+    assert times == [960, 1000, third, third + 40, third + 80]
+
+
+@given(st.lists(st.integers(), max_size=10), st.lists(st.booleans(), max_size=10))
+def test_what_is_looked_at_ahead_comes_all_the_same(items: list[int], looks: list[bool]) -> None:
+    ahead, got = OneAhead(iter(items)), []
+    for item, look in zip(ahead, [*looks, *itertools.repeat(False, len(items))], strict=False):
+        got.append(item)
+        if look:
+            assert ahead.peek() == (items[len(got)] if len(got) < len(items) else None)
+    assert got == items
