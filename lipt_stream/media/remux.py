@@ -96,8 +96,8 @@ class StreamCopy:
 
     def _add(self, container: OutputContainer, stream: Stream) -> None:
         if isinstance(stream, AttachmentStream):
-            name = stream.metadata.get("filename", f"attachment-{stream.index}")
-            container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+            name = readable(stream.metadata.get("filename", f"attachment-{stream.index}"))
+            container.add_attachment(name, readable(stream.mimetype or "application/octet-stream"), stream.data)
             return
         converter: SubtitleConverter | PcmConverter | None = None
         if stream.index in self._plan.as_text:
