@@ -174,7 +174,9 @@ def main_video(container: InputContainer, path: Path | str) -> VideoStream:
                 f"Cannot read {path}: there is no decoder for its video", "Convert it first, to H.264 for instance."
             )
         return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+    kinds = ", ".join(sorted({stream.type for stream in container.streams if stream.type != "video"}))  # but covers
+    if container.streams.video and not kinds:
+        kinds = "a cover picture"
     held = f"it holds no video, only {kinds}" if kinds else "it holds nothing that can be read"
     raise InputError(f"Cannot read {path}: {held}", "Name a file with pictures.")
 

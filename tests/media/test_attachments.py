@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
+from lipt_stream.errors import InputError
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
 
 SMALL = VideoFormat(width=64, height=48)
 
@@ -58,3 +62,22 @@ def test_the_name_of_an_attachment_that_is_left_out_can_be_printed(tmp_path: Pat
     sink = FileSink(tmp_path / "new.mp4", SMALL, encoder=choose_encoder("libx264"), copy_from=film)
     sink.abort()
     assert "the attachment Kafé.ttf is left out: only .mkv holds attachments" in sink.notes
+
+
+@pytest.mark.parametrize(("has_sound", "held"), [(True, "audio"), (False, "a cover picture")])
+def test_a_cover_is_no_video(clip: Path, tmp_path: Path, has_sound: bool, held: str) -> None:
+    song = tmp_path / "song.m4a"
+    with av.open(str(clip)) as source, av.open(str(song), "w", format="mp4") as target:
+        sound = target.add_stream_from_template(source.streams.audio[0]) if has_sound else None
+        cover = target.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = 8, 8, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        packet = av.Packet(png())
+        packet.pts, packet.dts, packet.time_base, packet.stream = 0, 0, Fraction(1, 25), cover
+        target.mux(packet)
+        for packet in source.demux(audio=0) if sound else []:
+            if packet.size:
+                packet.stream = sound
+                target.mux(packet)
+    with pytest.raises(InputError, match=rf"song\.m4a: it holds no video, only {held}\. Name a file with pictures"):
+        FileSource(song)
