@@ -22,7 +22,7 @@ from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
 from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
-from lipt_stream.media.hdr import hdr_options, loses_hdr
+from lipt_stream.media.hdr import hdr_losses, hdr_options
 from lipt_stream.media.muxer_options import container_losses, muxer_options
 from lipt_stream.media.part_file import PartFile, part_path
 from lipt_stream.media.pixels import PictureWriter
@@ -162,8 +162,7 @@ class FileSink:
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
         self._delay_until_zero(first.pts)
-        if loses_hdr(self._encoder.name, first.side_data):
-            self._own_notes.append(f"{self._encoder.name} cannot write HDR metadata (mastering display, content light)")
+        self._own_notes += hdr_losses(self._encoder.name, first.side_data)
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         self._orient(first.side_data.get("DISPLAYMATRIX", b""))
         with writing(self.path):
