@@ -87,6 +87,9 @@ class FileSink:
             raise
         if self._part.set_aside:
             self._own_notes.append(f"what a run that was killed had written is kept in {self._part.set_aside}")
+        if self._part.unlocked_because:
+            why = self._part.unlocked_because
+            self._own_notes.append(f"a second run on this output is not refused: locking fails here ({why})")
         try:
             self._open()
         except BaseException:
