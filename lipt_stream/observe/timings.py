@@ -54,11 +54,6 @@ class StageTimings:
         summaries = {stage: clock.summary() for stage, clock in self._clocks.items()}
         return {stage: summary for stage, summary in summaries.items() if summary is not None}
 
-    def slowest(self) -> str | None:
-        """The stage that was busy longest in total: the one that bounds a pipeline whose stages overlap."""
-        stages = {stage: summary.total_seconds for stage, summary in self.summary().items() if stage != FRAME}
-        return max(stages, key=lambda stage: stages[stage]) if stages else None
-
 
 class _Clock:
     """Durations of one stage: exact sums, and a uniform sample (Vitter's algorithm R) for percentiles."""
