@@ -142,7 +142,7 @@ def _frames(update: Update, total: int | None) -> str:
 
 
 def _rates(update: Update) -> str:
-    realtime = update.media_seconds / update.elapsed_seconds if update.elapsed_seconds > 0 else 0.0
+    realtime = update.fps_average * update.media_seconds / update.frames if update.frames else 0.0
     return f"{update.fps_now:.1f} fps (avg {update.fps_average:.1f})  {realtime:.2f}x"
 
 

@@ -110,7 +110,6 @@ class RateMeter:
     def __init__(self, window_seconds: float = 3.0, clock: Callable[[], float] = time.perf_counter) -> None:
         self._window_seconds = window_seconds
         self._clock = clock
-        self._created = clock()
         self._count = 0
         self._first = 0.0
         self._recent: deque[float] = deque()
@@ -152,5 +151,5 @@ class RateMeter:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since this meter was made."""
-        return self._clock() - self._created
+        """Since the first tick; 0 before it."""
+        return self._clock() - self._first if self._count else 0.0

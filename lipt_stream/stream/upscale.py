@@ -27,7 +27,8 @@ from lipt_stream.verify.times import quick_check
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is. `frames_total` is an estimate, None where the file states no length."""
+    """Where a run is. `frames_total` is an estimate, None where the file states no length. `elapsed_seconds` and the
+    rates count from the first frame: loading and compiling are not in them."""
 
     frames: int
     frames_total: int | None
