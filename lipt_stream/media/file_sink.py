@@ -62,6 +62,7 @@ class FileSink:
         self.path = Path(path)
         self.format = format
         self.frames_written = 0
+        self._kept: Path | None = None  # what `abort` kept
         self._own_notes: list[str] = []
         self._encoder = encoder
         self._threads = threads or 0
@@ -278,7 +279,7 @@ class FileSink:
         """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays. One that `finish`
         has ended is kept as it is."""
         if self._state == "closed":
-            return None
+            return self._kept
         try:
             if self._state == "open" and self.frames_written:
                 self._state = "failed"  # what is interrupted here is not tried again
@@ -286,20 +287,18 @@ class FileSink:
         except AV_ERRORS as error:
             self._own_notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
         finally:  # a second Ctrl-C ends the draining, and no more
-            kept = self._keep()
-        return kept
+            self._keep()
+        return self._kept
 
-    def _keep(self) -> Path | None:
+    def _keep(self) -> None:
         is_whole = self._state == "whole"
         if not is_whole:
             self._end_partial_file()
-        kept = None
         if is_whole or (self.frames_written and plays(self._part.path)):
-            kept = self._part.keep()
+            self._kept = self._part.keep()
         else:
             self._part.remove()
         self._state = "closed"
-        return kept
 
     def _end_partial_file(self) -> None:
         try:
