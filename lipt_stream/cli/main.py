@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, cast
 import typer
 from typer.core import TyperGroup
 
-from lipt_stream.cli.screen import say_error
+from lipt_stream.cli.screen import defect, say_error, with_notes
 from lipt_stream.errors import LiptError
 from lipt_stream.media.redact import redact
 
@@ -103,14 +103,11 @@ def main() -> None:
             raise
         say_error(f"error: {error}")
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        say_error("stopped")
+    except KeyboardInterrupt as interrupt:
+        say_error(with_notes("stopped", interrupt))
         raise SystemExit(130) from None
     except Exception as error:
         if os.environ.get("LIPT_DEBUG"):
             raise
-        say_error(
-            f"error: a defect in lipt-stream, {type(error).__name__}: {error}. "
-            "Please report it with the output of `lipt-stream --debug ...`"
-        )
+        say_error(f"error: {defect(error)}")
         raise SystemExit(1) from None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from math import inf
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.upscale import Progress as Update
 
 PLAIN_INTERVAL_SECONDS = 5.0
+REDRAWN_SECONDS: Final = 0.25
 
 
 class Display(Protocol):
@@ -61,9 +64,9 @@ class Bar:
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=console,
-            refresh_per_second=4,
+            refresh_per_second=1 / REDRAWN_SECONDS,
         )
-        self._gpu = GpuMonitor(torch.device(device) if device.startswith("cuda:") else None)
+        self._gpu_memory = GpuMemory(device)
         self._task: TaskID = self._bar.add_task(name, total=None, figures="starting")
 
     def __call__(self, update: Update) -> None:
@@ -71,11 +74,7 @@ class Bar:
         self._bar.update(self._task, completed=update.frames, total=total, figures=self._figures(update, total))
 
     def _figures(self, update: Update, total: int | None) -> str:
-        parts = [_frames(update, total), _rates(update)]
-        sample = self._gpu.sample()
-        if sample and sample.memory_used_mb is not None:
-            parts.append(f"GPU {sample.memory_used_mb / 1024:.1f} GiB")
-        return "  ".join(parts)
+        return "  ".join(filter(None, [_frames(update, total), _rates(update), self._gpu_memory.text()]))
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -85,6 +84,31 @@ class Bar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+
+
+class GpuMemory:
+    """What the GPU called `device` holds, in words, asked no more often than it is shown; nothing where it is none.
+
+    The device is looked for when it is first asked: a run has one by then, and it is the run that says what is wrong
+    with a name.
+    """
+
+    def __init__(self, device: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._device = device
+        self._clock = clock
+        self._gpu: GpuMonitor | None = None
+        self._asked = -inf
+        self._text = ""
+
+    def text(self) -> str:
+        now = self._clock()
+        if now - self._asked >= REDRAWN_SECONDS:
+            self._asked = now
+            self._gpu = self._gpu or GpuMonitor(pick_device(self._device))
+            sample = self._gpu.sample()
+            held_mb = sample.memory_used_mb if sample else None
+            self._text = "" if held_mb is None else f"GPU {held_mb / 1024:.1f} GiB"
+        return self._text
 
 
 class PlainLines:
@@ -142,7 +166,7 @@ def _frames(update: Update, total: int | None) -> str:
 
 
 def _rates(update: Update) -> str:
-    realtime = update.media_seconds / update.elapsed_seconds if update.elapsed_seconds > 0 else 0.0
+    realtime = update.fps_average * update.media_seconds / update.frames if update.frames else 0.0
     return f"{update.fps_now:.1f} fps (avg {update.fps_average:.1f})  {realtime:.2f}x"
 
 

@@ -21,6 +21,18 @@ def say_error(text: str) -> None:
     listener.flush()
 
 
+def with_notes(text: str, error: BaseException) -> str:
+    """`text`, and behind it what was noted with the error: where the part is that was done."""
+    return ". ".join([text, *getattr(error, "__notes__", ())])
+
+
+def defect(error: Exception) -> str:
+    """An error that nobody raised on purpose, in one line."""
+    said = with_notes(f"a defect in lipt-stream, {type(error).__name__}: {error}", error)
+    line = said.replace("\n", "\\n")
+    return f"{line}. Please report it with the output of `lipt-stream --debug ...`"
+
+
 class _Screen:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

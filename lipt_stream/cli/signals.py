@@ -9,7 +9,7 @@ from types import FrameType
 
 import typer
 
-from lipt_stream.cli.screen import say_error
+from lipt_stream.cli.screen import say_error, with_notes
 from lipt_stream.stream.pipeline import Stop
 
 
@@ -48,8 +48,8 @@ def stopping_on_signals(
     before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
-    except KeyboardInterrupt:
-        say("stopped")
+    except KeyboardInterrupt as interrupt:
+        say(with_notes("stopped", interrupt))
         raise typer.Exit(signals.exit_code) from None
     finally:
         for number, handler in before.items():

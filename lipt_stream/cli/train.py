@@ -153,7 +153,8 @@ def train_network(
 
 
 def _in_one_line() -> AbstractContextManager[None]:
-    return translated("training", "Use a smaller --batch or --tail-patch, a smaller --model, or --device cpu")
+    too_large = "Use a smaller --batch or --tail-patch, a smaller --model, or --device cpu"
+    return translated("training", too_large, if_not_compiled="Use --no-compile")
 
 
 def _past(moment: float | None) -> bool:

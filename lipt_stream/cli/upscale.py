@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.progress import display, print_summary
-from lipt_stream.cli.screen import say_error, screen
+from lipt_stream.cli.screen import defect, say_error, screen
 from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import LiptError, OutputError, SettingsError
@@ -126,7 +127,7 @@ def _refuse_second_film(film: str, second: str) -> None:
 
 
 class _Batch:
-    """Several jobs with one network. A file that fails does not stop the next."""
+    """Several jobs with one network. A file that fails does not stop the next, whatever it fails by."""
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class _Batch:
         self._signals = signals
         self._upscaler: Upscaler | None = None
         self.reports: list[Report] = []
-        self.failures: list[tuple[Job, LiptError]] = []
+        self.failures: list[tuple[Job, str]] = []
 
     def run(self, jobs: list[Job]) -> None:
         if len(jobs) == 1:  # its errors are the command's
@@ -160,8 +161,15 @@ class _Batch:
             try:
                 self._run_one(job)
             except LiptError as error:
-                self.failures.append((job, error))
-                say_error(f"error: {error}")
+                self._note_failure(job, error, str(error))
+            except Exception as error:  # noqa: BLE001  a defect that one film shows is not to cost the night's others
+                self._note_failure(job, error, f"{job.input}: {defect(error)}")
+
+    def _note_failure(self, job: Job, error: Exception, line: str) -> None:
+        if os.environ.get("LIPT_DEBUG"):
+            say_error("".join(traceback.format_exception(error)).rstrip())
+        self.failures.append((job, line))
+        say_error(f"error: {line}")
 
     def _run_one(self, job: Job) -> None:
         with display(job.input.name, self._console, quiet=self._quiet, device=self._spec.device) as show:
@@ -192,7 +200,7 @@ class _Batch:
             return self.reports[0].to_json()
         return {
             "files": [report.to_json() for report in self.reports],
-            "failed": [{"input": str(job.input), "error": str(error)} for job, error in self.failures],
+            "failed": [{"input": str(job.input), "error": line} for job, line in self.failures],
         }
 
     @property

@@ -30,9 +30,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def translated(
-    doing: str, if_too_large: str = "Use a smaller --depth or --tile, a smaller --model, or --device cpu"
+    doing: str,
+    if_too_large: str = "Use a smaller --depth or --tile, a smaller --model, or --device cpu",
+    if_not_compiled: str = "",
 ) -> Generator[None]:
-    """Turn what torch raises on a device into a DeviceError that says what was being done."""
+    """Turn what torch raises on a device into a DeviceError that says what was being done.
+
+    `if_not_compiled`: what to do without torch.compile; where nothing is compiled, its errors stay defects.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -41,8 +46,8 @@ def translated(
                 f"Out of memory while {doing} ({_first_line(error)})",
                 if_too_large,
             ) from error
-        if type(error).__module__.startswith(_COMPILER):
-            raise DeviceError(f"torch.compile does not work here ({_first_line(error)})", "Use --no-compile") from error
+        if if_not_compiled and type(error).__module__.startswith(_COMPILER):
+            raise DeviceError(f"torch.compile does not work here ({_first_line(error)})", if_not_compiled) from error
         if isinstance(error, torch.AcceleratorError):
             raise DeviceError(
                 f"The GPU failed while {doing} ({_first_line(error)})",

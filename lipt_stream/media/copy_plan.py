@@ -20,7 +20,7 @@ from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
 from lipt_stream.media.pcm import pcm_codec
 from lipt_stream.media.subtitles import TEXT_CODEC_OF
-from lipt_stream.media.tags import lost_in_mp4
+from lipt_stream.media.tags import lost_in_mp4, readable
 
 Unfit: TypeAlias = Literal["refuse", "convert", "drop"]
 """What becomes of sound and subtitles that a container cannot hold: the film is refused; sound is decoded to PCM; they
@@ -71,7 +71,7 @@ class _Planner:
                 if is_cover(stream):
                     self._take_cover(stream)
             elif stream != picture and not self._holds_chapters(stream):
-                name = stream.metadata.get("handler_name", "-")
+                name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
         lost = lost_in_mp4(source.metadata) if self._format in ("mp4", "mov") else []
         if lost:
@@ -123,7 +123,7 @@ class _Planner:
         if self._format == "matroska":
             self.plan.streams.append(stream)
             return
-        name = stream.metadata.get("filename", "unnamed")
+        name = readable(stream.metadata.get("filename", "unnamed"))
         self.plan.note(f"the attachment {name} is left out: only .mkv holds attachments")
 
     def _holds_chapters(self, stream: Stream) -> bool:

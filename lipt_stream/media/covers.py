@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
+from lipt_stream.media.tags import readable
 
 _MIME_TYPES: Final = {"mjpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png")}
 
@@ -33,7 +34,8 @@ class Cover:
         """
         mime_type, suffix = _MIME_TYPES[self.stream.codec_context.codec.canonical_name]
         if container.format.name == "matroska":
-            container.add_attachment(self.stream.metadata.get("filename", f"cover.{suffix}"), mime_type, self.data)
+            name = readable(self.stream.metadata.get("filename", f"cover.{suffix}"))
+            container.add_attachment(name, mime_type, self.data)
             return None
         target = container.add_stream_from_template(self.stream, opaque=True)
         target.disposition = Disposition.attached_pic

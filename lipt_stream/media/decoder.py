@@ -22,7 +22,7 @@ from lipt_stream.media.containers import open_film, share_decoding
 from lipt_stream.media.timeline import FileClock, may_be_joined
 
 DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
-_GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
+GIVE_UP_AFTER: Final = 100  # read errors in a row: the demuxer makes no way any more
 _SEEK_BACK_SECONDS: Final = (0, 10, 60)
 
 
@@ -33,6 +33,7 @@ class VideoDecoder:
         self.path = path
         self.damaged = 0
         self.last_damage = ""
+        self.gave_up = False  # amid the film, because no further packet could be read
         self.packets = 0
         self.read_to: int | None = None  # the byte at which the last packet ends, where the format tells
         self._has_keyframe = False
@@ -94,14 +95,14 @@ class VideoDecoder:
                 yield from pictures
                 return
         self.close()
-        self.damaged = 0
+        self.damaged, self.gave_up = 0, False
         self._open()
         yield from self.pictures()
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets with something in them. A read error is counted and reading goes on behind it."""
         errors_in_a_row = 0
-        while errors_in_a_row < _GIVE_UP_AFTER:
+        while errors_in_a_row < GIVE_UP_AFTER:
             try:
                 for packet in self._container.demux(self.stream):
                     if packet.size:  # an empty one would tell the decoder that the film is over
@@ -113,6 +114,7 @@ class VideoDecoder:
                 errors_in_a_row += 1
                 if errors_in_a_row == 1:
                     self._count_damage(error)
+        self.gave_up = True
 
     def _note_place(self, packet: Packet[VideoStream]) -> None:
         self.packets += 1
@@ -185,7 +187,9 @@ def main_video(container: InputContainer, path: Path | str) -> VideoStream:
                 f"Cannot read {path}: there is no decoder for its video", "Convert it first, to H.264 for instance."
             )
         return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+    kinds = ", ".join(sorted({stream.type for stream in container.streams if stream.type != "video"}))  # but covers
+    if container.streams.video and not kinds:
+        kinds = "a cover picture"
     held = f"it holds no video, only {kinds}" if kinds else "it holds nothing that can be read"
     raise InputError(f"Cannot read {path}: {held}", "Name a file with pictures.")
 

@@ -22,7 +22,7 @@ from lipt_stream.media.av_errors import AV_ERRORS, output_error, reason, writing
 from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
-from lipt_stream.media.hdr import hdr_options, loses_hdr
+from lipt_stream.media.hdr import hdr_losses, hdr_options
 from lipt_stream.media.muxer_options import container_losses, muxer_options
 from lipt_stream.media.part_file import PartFile, part_path
 from lipt_stream.media.pixels import PictureWriter
@@ -62,6 +62,7 @@ class FileSink:
         self.path = Path(path)
         self.format = format
         self.frames_written = 0
+        self._kept: Path | None = None  # what `abort` kept
         self._own_notes: list[str] = []
         self._encoder = encoder
         self._threads = threads or 0
@@ -87,6 +88,9 @@ class FileSink:
             raise
         if self._part.set_aside:
             self._own_notes.append(f"what a run that was killed had written is kept in {self._part.set_aside}")
+        if self._part.unlocked_because:
+            why = self._part.unlocked_because
+            self._own_notes.append(f"a second run on this output is not refused: locking fails here ({why})")
         try:
             self._open()
         except BaseException:
@@ -162,8 +166,7 @@ class FileSink:
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
         self._delay_until_zero(first.pts)
-        if loses_hdr(self._encoder.name, first.side_data):
-            self._own_notes.append(f"{self._encoder.name} cannot write HDR metadata (mastering display, content light)")
+        self._own_notes += hdr_losses(self._encoder.name, first.side_data)
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         self._orient(first.side_data.get("DISPLAYMATRIX", b""))
         with writing(self.path):
@@ -276,7 +279,7 @@ class FileSink:
         """Drains what the encoder holds, ends the file, and keeps it as NAME.partial.EXT if it plays. One that `finish`
         has ended is kept as it is."""
         if self._state == "closed":
-            return None
+            return self._kept
         try:
             if self._state == "open" and self.frames_written:
                 self._state = "failed"  # what is interrupted here is not tried again
@@ -284,20 +287,18 @@ class FileSink:
         except AV_ERRORS as error:
             self._own_notes.append(f"pictures that the encoder still held are lost ({reason(error)})")
         finally:  # a second Ctrl-C ends the draining, and no more
-            kept = self._keep()
-        return kept
+            self._keep()
+        return self._kept
 
-    def _keep(self) -> Path | None:
+    def _keep(self) -> None:
         is_whole = self._state == "whole"
         if not is_whole:
             self._end_partial_file()
-        kept = None
         if is_whole or (self.frames_written and plays(self._part.path)):
-            kept = self._part.keep()
+            self._kept = self._part.keep()
         else:
             self._part.remove()
         self._state = "closed"
-        return kept
 
     def _end_partial_file(self) -> None:
         try:

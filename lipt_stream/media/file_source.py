@@ -218,6 +218,8 @@ class FileSource:
     def _describe_damage(self) -> None:
         if self._decoder.damaged:
             self._note(f"{self._decoder.damaged} damaged packets gave no picture ({self._decoder.last_damage})")
+        if self._decoder.gave_up:
+            self._note(f"the picture can be read no further ({self._decoder.last_damage}): it ends early")
         if self._corrupt:
             self._note(f"{self._corrupt} damaged pictures were repaired by the decoder")
         self._describe_fields()

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 _CHROMA_UNIT: Final = Fraction(1, 50_000)  # SMPTE ST 2086: chromaticity in steps of 0.00002
 _LUMA_UNIT: Final = Fraction(1, 10_000)  # luminance in steps of 0.0001 cd/m2
+_DISPLAY_BYTES: Final = 88  # ten rationals, and whether there are primaries and luminance
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class MasteringDisplay:
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """None where the structure says that it is not filled."""
-        if len(data) < 88:
+        """None where the structure says that it is not filled, or not wholly."""
+        if len(data) < _DISPLAY_BYTES:
             return None
         *numbers, has_primaries, has_luminance = struct.unpack_from("=22i", data)
         if not (has_primaries and has_luminance) or not all(numbers[1::2]):
@@ -39,9 +40,24 @@ class MasteringDisplay:
         return cls((v[0], v[1]), (v[2], v[3]), (v[4], v[5]), (v[6], v[7]), v[8], v[9])
 
 
-def loses_hdr(codec_library: str, side_data: Mapping[str, bytes]) -> bool:
-    """Whether `side_data` holds metadata that the encoder has no option for."""
-    return codec_library not in _PARAMETERS and bool(side_data.keys() & _METADATA)
+def hdr_losses(codec_library: str, side_data: Mapping[str, bytes]) -> list[str]:
+    """What the encoder cannot write of the metadata in `side_data`, in words."""
+    if codec_library not in _PARAMETERS:
+        said = f"{codec_library} cannot write HDR metadata (mastering display, content light)"
+        return [said] if side_data.keys() & _METADATA else []
+    obstacle = _obstacle(side_data.get("MASTERING_DISPLAY_METADATA", b""))
+    return [f"the metadata of the mastering display is lost: it {obstacle}"] if obstacle else []
+
+
+def _obstacle(display: bytes) -> str | None:
+    """Why metadata that states something of a mastering display cannot be written; None where it can, or is empty."""
+    if len(display) < _DISPLAY_BYTES or MasteringDisplay.parse(display):
+        return None
+    has_primaries, has_luminance = struct.unpack_from("=2i", display, _DISPLAY_BYTES - 8)
+    if has_primaries and has_luminance:
+        return "is damaged"
+    lacking = "luminance" if has_primaries else "primaries"
+    return f"states no {lacking}, and encoders take no half" if has_primaries or has_luminance else None
 
 
 def hdr_options(codec_library: str, side_data: Mapping[str, bytes], options: Mapping[str, str]) -> dict[str, str]:

@@ -23,19 +23,21 @@ class PartFile:
     """Makes `NAME.part` beside `result`, empty, and holds it for this run alone until it is renamed or removed.
 
     What is there already was left by a run that was killed: it is set aside under a partial name (`set_aside`). Raises
-    OutputError where another run writes it, and OSError.
+    OutputError where another run writes it, and OSError. `unlocked_because`: why it could not be locked, else empty.
     """
 
     def __init__(self, result: Path) -> None:
         self._result = result
         self.path = part_path(result)
         self.set_aside: Path | None = None
-        self._held = _hold(self.path)
+        self._held, self.unlocked_because = _hold(self.path)
         while self.path.stat().st_size:
             self.set_aside = self.keep()
-            self._held = _hold(self.path)
+            self._held, self.unlocked_because = _hold(self.path)
         try:
-            _let_others_write(self.path, self._held)
+            if not _lets_others_write(self.path):
+                _unlock(self._held)
+                self.unlocked_because = "a lock keeps FFmpeg itself from writing"
         except BaseException:
             self.remove()
             raise
@@ -62,23 +64,25 @@ class PartFile:
         self._held.close()
 
 
-def _hold(path: Path) -> BinaryIO:
-    """`path`, made where it is missing, its content untouched; locked until what is returned is closed."""
+def _hold(path: Path) -> tuple[BinaryIO, str]:
+    """`path`, made where it is missing, its content untouched; locked until the file is closed. And, where it could not
+    be locked, why."""
     while True:
         with ExitStack() as stack:
             file = stack.enter_context(path.open("ab"))
             if sys.platform == "win32":
-                return file  # closed: an open file cannot be renamed there, so one that another run writes is safe
+                return file, ""  # closed: an open file cannot be renamed there, so one that another run writes is safe
+            unlocked_because = ""
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 result = path.with_suffix("")
                 raise OutputError(f"Cannot write {result}: another run writes it", "Choose another name.") from None
-            except OSError:
-                pass  # a file system without locks
+            except OSError as error:  # a file system without locks
+                unlocked_because = error.strerror or str(error)
             if _is_called(path, file):  # else the run that held it has just renamed it
                 stack.pop_all()
-                return file
+                return file, unlocked_because
 
 
 def _is_called(path: Path, file: BinaryIO) -> bool:
@@ -88,14 +92,20 @@ def _is_called(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-def _let_others_write(path: Path, held: BinaryIO) -> None:
-    """Gives up a lock that also keeps FFmpeg, which opens the file by itself, from writing: Linux makes such ones on
-    SMB shares (flock(2))."""
+def _lets_others_write(path: Path) -> bool:
+    """Whether FFmpeg, which opens the file by itself, can write to it beside our lock: on SMB shares Linux makes such
+    that keep it from that (flock(2))."""
     if sys.platform == "win32":
-        return
+        return True
     try:
         with path.open("r+b", buffering=0) as other:
             other.write(b"\0")
             other.truncate(0)
     except PermissionError:
+        return False
+    return True
+
+
+def _unlock(held: BinaryIO) -> None:
+    if sys.platform != "win32":
         fcntl.flock(held, fcntl.LOCK_UN)

@@ -4,7 +4,8 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
@@ -61,11 +62,30 @@ class PcmConverter:
         self._decoder = context
         # Planes are woven, and what changes its rate or layout within the film is brought back to its beginning's.
         self._samples = AudioResampler(context.format.packed.name, _layout(context), context.sample_rate)
+        self._unit = source.time_base or Fraction(1, context.sample_rate)
+        self._next: Fraction | None = None  # where the last frame ended, in seconds; None before the first
 
     def convert(self, packet: Packet[Stream] | None) -> list[Packet[Stream]]:
         """None: what the decoder still holds at the end. Raises what av raises for damage."""
         frames: list[AudioFrame] = self._decoder.decode(packet)  # pyright: ignore[reportArgumentType, reportAssignmentType]
+        self._set_times(frames, packet)
         return [self._packet(woven) for frame in frames for woven in self._samples.resample(frame)]
+
+    def _set_times(self, frames: list[AudioFrame], packet: Packet[Stream] | None) -> None:
+        """A frame without a time goes on where the one before it ended: a decoder gives the packet's time to the first
+        in it alone, and none, and no unit either, to what it still held at the end."""
+        if packet is not None:
+            self._unit = packet.time_base
+            if self._next is None:
+                self._next = _begin_of(frames, packet)
+        for frame in frames:
+            frame.time_base = self._unit
+            start = self._next or Fraction(0)
+            if frame.pts is None:
+                frame.pts = round(start / self._unit)
+            else:
+                start = frame.pts * self._unit
+            self._next = start + _seconds([frame])
 
     def _packet(self, frame: AudioFrame) -> Packet[Stream]:
         size = frame.samples * frame.layout.nb_channels * frame.format.bytes
@@ -76,3 +96,17 @@ class PcmConverter:
         packet.time_base, packet.is_keyframe = unit, True
         packet.duration = round(frame.samples / frame.sample_rate / unit)
         return packet
+
+
+def _seconds(frames: Sequence[AudioFrame]) -> Fraction:
+    return sum((Fraction(frame.samples, frame.sample_rate) for frame in frames), Fraction(0))
+
+
+def _begin_of(frames: Sequence[AudioFrame], packet: Packet[Stream]) -> Fraction | None:
+    """Where `frames`, the first that came, begin in `packet`, in seconds. Codecs need some sound to start from, which
+    the decoder keeps to itself: what it gives then are the last ones of the packet."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    if not frames or time is None:
+        return None
+    start, duration = time * packet.time_base, (packet.duration or 0) * packet.time_base
+    return start + max(Fraction(0), duration - _seconds(frames))

@@ -19,7 +19,7 @@ from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.container_fit import codec_name
 from lipt_stream.media.containers import CONTAINERS, open_film
 from lipt_stream.media.copy_plan import Unfit, plan_copies
-from lipt_stream.media.decoder import DAMAGE, has_jumps, main_video, origin_seconds
+from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
@@ -96,8 +96,8 @@ class StreamCopy:
 
     def _add(self, container: OutputContainer, stream: Stream) -> None:
         if isinstance(stream, AttachmentStream):
-            name = stream.metadata.get("filename", f"attachment-{stream.index}")
-            container.add_attachment(name, stream.mimetype or "application/octet-stream", stream.data)
+            name = readable(stream.metadata.get("filename", f"attachment-{stream.index}"))
+            container.add_attachment(name, readable(stream.mimetype or "application/octet-stream"), stream.data)
             return
         converter: SubtitleConverter | PcmConverter | None = None
         if stream.index in self._plan.as_text:
@@ -218,15 +218,17 @@ class StreamCopy:
 
 
 def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) -> Iterator[Packet[Stream]]:
-    """Packets of `streams`; a read error is noted once and reading goes on behind it."""
-    errors = 0
-    while errors < 100:
+    """Packets of `streams`; read errors are noted once and reading goes on behind them, as long as it makes way."""
+    errors_in_a_row, why = 0, ""
+    while errors_in_a_row < GIVE_UP_AFTER:
         try:
             for packet in source.demux(streams):
                 if packet.size:
+                    errors_in_a_row = 0
                     yield packet
             return
         except DAMAGE as error:
-            if errors == 0:
+            if not why:
                 notes.append(f"the copied streams are damaged in places ({reason(error)})")
-            errors += 1
+            errors_in_a_row, why = errors_in_a_row + 1, reason(error)
+    notes.append(f"the copied streams can be read no further ({why}): they end early")

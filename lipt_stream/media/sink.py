@@ -33,5 +33,6 @@ class Sink(Protocol):
         ...
 
     def abort(self) -> Path | None:
-        """Ends early. Returns where the playable part was kept, or None where there is none. May be called twice."""
+        """Ends early. Returns where the playable part was kept, or None where there is none. May be called twice, and
+        then returns the same: a caller who was interrupted can ask again."""
         ...

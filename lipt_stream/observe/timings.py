@@ -54,11 +54,6 @@ class StageTimings:
         summaries = {stage: clock.summary() for stage, clock in self._clocks.items()}
         return {stage: summary for stage, summary in summaries.items() if summary is not None}
 
-    def slowest(self) -> str | None:
-        """The stage that was busy longest in total: the one that bounds a pipeline whose stages overlap."""
-        stages = {stage: summary.total_seconds for stage, summary in self.summary().items() if stage != FRAME}
-        return max(stages, key=lambda stage: stages[stage]) if stages else None
-
 
 class _Clock:
     """Durations of one stage: exact sums, and a uniform sample (Vitter's algorithm R) for percentiles."""
@@ -115,7 +110,6 @@ class RateMeter:
     def __init__(self, window_seconds: float = 3.0, clock: Callable[[], float] = time.perf_counter) -> None:
         self._window_seconds = window_seconds
         self._clock = clock
-        self._created = clock()
         self._count = 0
         self._first = 0.0
         self._recent: deque[float] = deque()
@@ -157,5 +151,5 @@ class RateMeter:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since this meter was made."""
-        return self._clock() - self._created
+        """Since the first tick; 0 before it."""
+        return self._clock() - self._first if self._count else 0.0

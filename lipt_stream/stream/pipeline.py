@@ -158,19 +158,28 @@ class _StageThread:
     def __init__(self, journey: _Journey, name: str, stage: Callable[[], None]) -> None:
         self._journey = journey
         self._stage = stage
+        self._entry = threading.Lock()  # taken once: by the thread when it begins, or by whoever calls it off
+        self._is_started = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
+
+    def start(self) -> None:
         self._thread.start()
+        self._is_started = True
 
     def _run(self) -> None:
-        self._journey.guarded(self._stage)
+        if self._entry.acquire(blocking=False):
+            self._journey.guarded(self._stage)
         self._ended.set()
 
     def wait(self) -> None:
-        """Waits for the end, whatever signals come meanwhile.
+        """Waits for the end, whatever signals come meanwhile. A thread whose start failed is called off: whether it
+        runs cannot be told, and if it does, it ends without having touched anything.
 
         Not by `join` alone: where an exception interrupts it, it takes the thread for dead (python/cpython#90882).
         """
+        if not self._is_started and self._entry.acquire(blocking=False):
+            return
         while not self._ended.is_set():
             self._journey.guarded(self._wait_for_end)
         self._thread.join()
@@ -205,7 +214,13 @@ def run(
         _StageThread(journey, "lipt-decode", journey.decode),
         _StageThread(journey, "lipt-encode", lambda: journey.encode(progress)),
     ]
-    journey.guarded(journey.upscale)
+
+    def work() -> None:
+        for thread in threads:
+            thread.start()
+        journey.upscale()
+
+    journey.guarded(work)
     for thread in threads:
         thread.wait()
     engine.drain()  # after an error frames may be in flight, whose slots would be written into later

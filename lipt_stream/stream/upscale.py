@@ -27,7 +27,8 @@ from lipt_stream.verify.times import quick_check
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is. `frames_total` is an estimate, None where the file states no length."""
+    """Where a run is. `frames_total` is an estimate, None where the file states no length. `elapsed_seconds` and the
+    rates count from the first frame: loading and compiling are not in them."""
 
     frames: int
     frames_total: int | None
@@ -118,13 +119,10 @@ def upscale_file(
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)
             written, checks = _finish(sink, tracker, counts)
-        except LiptError as error:
+        except BaseException as error:
             kept = sink.abort()
             if kept is not None:
-                error.hint = f"{error.hint.rstrip('.')}. What was done until then is in {kept}".lstrip(". ")
-            raise
-        except BaseException:
-            sink.abort()
+                _tell(error, f"What was done until then is in {kept}")
             raise
     finally:
         source.close()
@@ -153,6 +151,14 @@ def upscale_file(
         notes=(*source.notes, *sink.notes),
         checks=checks,
     )
+
+
+def _tell(error: BaseException, where: str) -> None:
+    """Says it with the error itself: after a second Ctrl-C or a defect there is no report to say it in."""
+    if isinstance(error, LiptError):
+        error.hint = f"{error.hint.rstrip('.')}. {where}".lstrip(". ")
+    else:
+        error.add_note(where)
 
 
 def _finish(sink: FileSink, tracker: _Tracker, counts: Counts) -> tuple[Path | None, tuple[Check, ...]]:

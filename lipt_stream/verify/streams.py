@@ -75,12 +75,16 @@ def _streams(
     for number, (one, other) in enumerate(pairs, 1):
         if other is not None:
             yield _stream(f"{kind} {number}", one, other, has_default)
+            delays = (0.0, 0.0)
             if _is_decoded(one, other):
-                yield _heard(f"{kind} {number} heard", hear(source.path, one.index), hear(result.path, other.index))
+                sounds = hear(source.path, one.index), hear(result.path, other.index)
+                yield _heard(f"{kind} {number} heard", *sounds)
+                delays = (sounds[0].delay_seconds, sounds[1].delay_seconds)
             else:
                 yield _packets(f"{kind} {number} packets", one, other)
             if len(one.packets) and len(other.packets):
-                yield _offset(f"{kind} {number} offset", one, other, origins, picture_tolerance)
+                zeros = (origins[0] - delays[0], origins[1] - delays[1])
+                yield _offset(f"{kind} {number} offset", one, other, zeros, picture_tolerance)
 
 
 def pair_streams(

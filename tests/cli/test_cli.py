@@ -15,6 +15,8 @@ import av
 import pytest
 
 from lipt_stream.cli.bench import encoder_for
+from lipt_stream.frame import End, Frame, Planes
+from lipt_stream.media.file_source import FileSource
 from lipt_stream.model.catalog import find, path_of
 from lipt_stream.stream.spec import PipelineSpec
 from tests.program import run_program as lipt
@@ -72,6 +74,32 @@ def test_a_folder_in_and_one_bad_film_does_not_stop_the_rest(clip: Path, tmp_pat
     assert [Path(item["output"]).name for item in report["files"]] == ["b_2x.mp4"]
     assert [Path(item["input"]).name for item in report["failed"]] == ["a.mp4"]
     assert (tmp_path / "out" / "b_2x.mp4").is_file()
+
+
+def with_a_defect() -> None:
+    real = FileSource.read
+
+    def read(source: FileSource, into: Planes) -> Frame | End:
+        if source.path.name == "a.mp4":
+            raise ZeroDivisionError("by nothing")
+        return real(source, into)
+
+    FileSource.read = read  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_defect_at_one_film_does_not_stop_the_rest(clip: Path, tmp_path: Path, debug: bool) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).symlink_to(clip)
+    words = ("upscale", tmp_path / "a.mp4", tmp_path / "b.mp4", "-o", f"{tmp_path}/out/", *CPU, "--end", "0.2")
+    done = lipt(*(["--debug"] if debug else []), *words, "--json", before=with_a_defect)
+    assert done.returncode == 1
+    said = "a defect in lipt-stream, ZeroDivisionError: by nothing. Please report it with the output of `lipt-stream --"
+    assert f"error: {tmp_path / 'a.mp4'}: {said}" in done.stderr
+    assert ("Traceback" in done.stderr) == debug
+    report = json.loads(done.stdout)
+    assert [Path(item["output"]).name for item in report["files"]] == ["b_2x.mp4"]
+    assert [(item["input"], said in item["error"]) for item in report["failed"]] == [(str(tmp_path / "a.mp4"), True)]
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_a_second_signal_while_frames_in_flight_are_finished(
         out, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, errors) == (code, "stopped\n")
+    where = tmp_path / "large.partial.mp4"
+    assert (process.returncode, errors) == (code, f"stopped. What was done until then is in {where}\n")
     assert out.split("\n")[-2:] == ["aborted", ""]
     assert out.count("writing") < 5, "what is in flight is not waited for"
     assert [path.name for path in tmp_path.iterdir()] == ["large.partial.mp4"]

@@ -42,3 +42,15 @@ def test_a_gpu_that_failed_is_said_to_have_failed() -> None:
 def test_a_defect_stays_a_defect() -> None:
     with pytest.raises(RuntimeError, match="sizes do not match"), translated("working"):
         raise RuntimeError("sizes do not match")
+
+
+class Uncompiled(RuntimeError):
+    __module__ = "torch._inductor.exc"
+
+
+def test_a_compiler_that_does_not_work_is_told_where_it_can_be_done_without() -> None:
+    words = r"torch\.compile does not work here \(no compiler\)\. Use --no-compile"
+    with pytest.raises(DeviceError, match=words), translated("training", if_not_compiled="Use --no-compile"):
+        raise Uncompiled("no compiler")
+    with pytest.raises(Uncompiled), translated("upscaling"):
+        raise Uncompiled("no compiler")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 from lipt_stream.frame import END
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 
 # ITU-T T.35: country USA; provider and what follows it.
@@ -81,3 +85,29 @@ def test_real_films(shared: Path, name: str, words: str) -> None:
     with closing(FileSource(shared / "data/video/torture" / name)) as source:
         source.read(source.format.new_planes())
         assert source.notes.count(words) == 1
+
+
+@pytest.mark.parametrize(
+    ("has_primaries", "has_luminance", "unit", "lack"),
+    [
+        (1, 0, 50_000, "states no luminance, and encoders take no half"),
+        (0, 1, 50_000, "states no primaries, and encoders take no half"),
+        (1, 1, 0, "is damaged"),
+        (1, 1, 50_000, None),
+        (0, 0, 50_000, None),
+    ],
+)
+def test_half_of_a_mastering_display_is_told(
+    write_film: Callable[..., FileSink], has_primaries: int, has_luminance: int, unit: int, lack: str | None
+) -> None:
+    """As Matroska may state it. FFmpeg's AVMasteringDisplayMetadata: ten rationals and two flags."""
+    points = [34_000, 16_000, 13_250, 34_500, 7_500, 3_000, 15_635, 16_450]
+    numbers = [number for point in points for number in (point, unit)]
+    display = struct.pack("=22i", *numbers, 50, 10_000, 10_000_000, 10_000, has_primaries, has_luminance)
+    sink = write_film(
+        "a.mkv",
+        encoder=choose_encoder("libx265"),
+        side_data={"MASTERING_DISPLAY_METADATA": display},
+    )
+    told = [note for note in sink.notes if "mastering display" in note]
+    assert told == ([f"the metadata of the mastering display is lost: it {lack}"] if lack else [])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import av
@@ -112,6 +114,20 @@ def test_an_abort_that_is_interrupted_still_gives_the_part_its_partial_name(
     monkeypatch.setattr(sink, "_drain", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sink.abort()
-    assert sink.abort() is None
+    assert sink.abort() == tmp_path / "film.partial.mkv", "whoever was interrupted can still ask"
     assert list(contents(tmp_path)) == ["film.partial.mkv"]
     assert frames_of(tmp_path / "film.partial.mkv") > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file is safe there")
+def test_where_there_are_no_locks_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS without its lock daemon."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    sink = sink_of(tmp_path / "film.mp4")
+    sink.close()
+    assert sink.notes == ["a second run on this output is not refused: locking fails here (No locks available)"]
+    assert frames_of(tmp_path / "film.mp4") == 2

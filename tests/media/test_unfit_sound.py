@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +27,19 @@ SOUNDS = {  # file -> encoder of the picture, of the sound, its rate, the muxer'
     "concert.m2ts": ("libx264", "pcm_bluray", RATE, {"mpegts_m2ts_mode": "1"}),
     "broadcast.ts": ("libx264", "aac", RATE, {"mpegts_flags": "latm"}),
     "telephone.flv": ("flv", "nellymoser", 44_100, {}),
+    "lecture.wmv": ("wmv2", "wmav2", 44_100, {}),  # its packets hold several blocks, of which one has a time
 }
+BLOCKS_A_PACKET = {"lecture.wmv": 3}
+
+
+def joined(blocks: list[av.Packet], count: int) -> Iterator[av.Packet]:
+    """Packets of `count` blocks of sound each, with the time of their first."""
+    for place in range(0, len(blocks), count):
+        together = blocks[place : place + count]
+        packet = av.Packet(b"".join(map(bytes, together)))
+        packet.pts, packet.dts, packet.stream = together[0].pts, together[0].dts, together[0].stream
+        packet.time_base, packet.duration = together[0].time_base, sum(block.duration or 0 for block in together)
+        yield packet
 
 
 def write_film(path: Path, seconds: int = 1) -> None:
@@ -35,6 +48,8 @@ def write_film(path: Path, seconds: int = 1) -> None:
         picture = container.add_stream(picture_codec, 25)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         sound = container.add_stream(sound_codec, rate, layout="mono" if sound_codec == "nellymoser" else "stereo")
+        if sound_codec == "wmav2":
+            sound.bit_rate, sound.format = 128_000, "fltp"
         sound.codec_context.open(strict=False)
         resampler = av.AudioResampler(sound.format, sound.layout, rate, sound.codec_context.frame_size or None)
         for n in range(25 * seconds):
@@ -43,15 +58,17 @@ def write_film(path: Path, seconds: int = 1) -> None:
                 np.frombuffer(plane, np.uint8)[:] = 40 + 4 * n
             frame.pts, frame.time_base = n, Fraction(1, 25)
             container.mux(picture.encode(frame))
+        blocks: list[av.Packet] = []
         for start in range(0, rate * seconds, 1024):
             time = np.arange(start, start + 1024) / rate
             tones = np.stack([0.3 * np.sin(2 * np.pi * hertz * time) for hertz in (440, 660)]).astype(np.float32)
             block = av.AudioFrame.from_ndarray(tones, format="fltp", layout="stereo")
             block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
             for whole in resampler.resample(block):
-                container.mux(sound.encode(whole))
+                blocks += sound.encode(whole)
         container.mux(picture.encode(None))
-        container.mux(sound.encode(None))
+        for packet in joined([*blocks, *sound.encode(None)], BLOCKS_A_PACKET.get(path.name, 1)):
+            container.mux(packet)
 
 
 def through(source_path: Path, target: Path, unfit: Unfit, **cut: float) -> list[str]:
@@ -97,6 +114,16 @@ def test_what_is_heard_stays_sample_by_sample(tmp_path: Path, name: str, suffix:
     assert len(told) == (0 if fits_mov else 1)
     checks = {check.name: check.detail for check in verify(tmp_path / name, tmp_path / f"out{suffix}").failed}
     assert checks == {}
+
+
+def test_blocks_without_a_time_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    write_film(tmp_path / "lecture.wmv")
+    through(tmp_path / "lecture.wmv", tmp_path / "out.mkv", "convert")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        times = [float(packet.pts * packet.time_base) for packet in container.demux(audio=0) if packet.size]
+    assert len(times) > 15
+    assert np.diff(times) == pytest.approx(2048 / 44_100, abs=0.002)
+    assert times[0] == pytest.approx(2 * 2048 / 44_100, abs=0.002), "the decoder keeps the first two to itself"
 
 
 def test_a_cut_cuts_what_is_decoded(tmp_path: Path) -> None:

@@ -67,20 +67,15 @@ def test_a_measured_block_is_timed_and_a_failing_one_is_not_counted():
     assert 20 <= summary.max_ms < 2000
 
 
-def test_stages_keep_the_order_of_the_pipeline_and_the_slowest_is_named():
+def test_stages_keep_the_order_of_the_pipeline():
     timings = StageTimings()
-    assert timings.slowest() is None
     assert timings.summary() == {}
     timings.add("frame", 9.0)
-    assert timings.slowest() is None
     timings.add("encode", 1.0)
     timings.add("decode", 0.4)
     timings.add("decode", 0.5)
     timings.add("network", 0.8)
     assert list(timings.summary()) == ["decode", "network", "encode", "frame"]
-    assert timings.slowest() == "encode"
-    timings.add("decode", 0.2)
-    assert timings.slowest() == "decode"
 
 
 def test_a_mistyped_stage_is_an_error_and_summaries_are_frozen():
@@ -125,6 +120,7 @@ def test_rates_count_whole_intervals():
     meter = RateMeter(window_seconds=2.0, clock=clock)
     assert (meter.windowed, meter.average) == (0.0, 0.0)
     clock.now += 5.0  # loading takes time that is no frame's
+    assert meter.elapsed_seconds == 0.0
     meter.tick()
     assert (meter.windowed, meter.average) == (0.0, 0.0)
     for _ in range(50):
@@ -132,7 +128,7 @@ def test_rates_count_whole_intervals():
         meter.tick()
     assert meter.windowed == pytest.approx(25.0)
     assert meter.average == pytest.approx(25.0)
-    assert meter.elapsed_seconds == pytest.approx(7.0)
+    assert meter.elapsed_seconds == pytest.approx(2.0)
 
 
 def test_the_window_forgets_and_the_average_does_not():

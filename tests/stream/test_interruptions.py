@@ -14,6 +14,7 @@ import av
 import pytest
 
 from lipt_stream import InputError, LiptError, OutputError, PipelineSpec, Upscaler, upscale_file
+from lipt_stream.cli.screen import defect
 from lipt_stream.stream.upscale import Progress
 
 SPEC = PipelineSpec(model="nano", device="cpu", depth=2, encoder_options={"preset": "ultrafast"})
@@ -72,6 +73,19 @@ def test_an_input_cut_while_it_is_read_says_where_the_part_is(
     assert "\n" not in str(error.value)
     assert frames_of(kept) >= 20
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", kept.name]
+
+
+def test_a_defect_tells_where_the_part_is(clip: Path, tmp_path: Path, upscaler: Upscaler) -> None:
+    def fail(update: Progress) -> None:
+        if update.frames == 20:
+            raise ZeroDivisionError("by nothing")
+
+    with pytest.raises(ZeroDivisionError) as error:
+        upscale_file(small_film(clip, tmp_path / "film.mkv"), tmp_path / "large.mkv", upscaler=upscaler, progress=fail)
+    kept = tmp_path / "large.partial.mkv"
+    assert frames_of(kept) >= 20
+    said = f"ZeroDivisionError: by nothing. What was done until then is in {kept}. Please report it"
+    assert said in defect(error.value)
 
 
 def test_an_input_deleted_while_it_is_read_still_becomes_the_whole_film(

@@ -146,6 +146,36 @@ def test_interrupts_while_the_last_frames_are_written_leave_no_thread_at_work(up
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "is_begun", "error"),
+    [
+        ("lipt-decode", False, KeyboardInterrupt()),
+        ("lipt-decode", True, KeyboardInterrupt()),
+        ("lipt-encode", False, KeyboardInterrupt()),
+        ("lipt-encode", True, KeyboardInterrupt()),
+        ("lipt-encode", False, RuntimeError("can't start new thread")),
+    ],
+)
+def test_an_error_while_the_threads_are_started_leaves_none(name: str, is_begun: bool, error: BaseException) -> None:
+    ended = run_apart(_failing_to_start, name, is_begun, error)
+    assert ended.returncode == 0, ended.stderr
+
+
+def _failing_to_start(name: str, is_begun: bool, error: BaseException) -> None:
+    start = threading.Thread.start
+
+    def failing(thread: threading.Thread) -> None:
+        if thread.name != name or is_begun:
+            start(thread)
+        if thread.name == name:
+            raise error
+
+    threading.Thread.start = failing  # type: ignore[method-assign]
+    with pytest.raises(type(error)):
+        run(SyntheticSource(VIDEO, None), engine_of(loaded("torch"), VIDEO, 3), Collecting())
+    assert not threads_of_ours()
+
+
 class Interrupting(Collecting):
     ended = False
 

@@ -1,0 +1,65 @@
+"""The line that shows a run: its figures, and how often a GPU is asked for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lipt_stream.cli import progress
+from lipt_stream.stream.upscale import Progress
+from tests.program import run_program
+
+
+def update(frames: int) -> Progress:
+    """Of a film of 25 frames a second, upscaled at 50."""
+    return Progress(
+        frames=frames,
+        frames_total=100,
+        fps_now=50.0,
+        fps_average=50.0,
+        media_seconds=frames / 25,
+        elapsed_seconds=(frames - 1) / 50,
+    )
+
+
+@pytest.mark.parametrize("frames", [2, 10, 100])
+def test_times_real_time_are_those_of_the_average_rate(
+    frames: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL_SECONDS", 0)
+    with progress.display("film", Console(), quiet=False) as show:
+        show(update(frames))
+    assert "50.0 fps (avg 50.0)  2.00x" in capsys.readouterr().out
+
+
+def with_a_terminal() -> None:
+    os.environ["FORCE_COLOR"] = "1"  # rich then takes anything for one
+
+
+@pytest.mark.parametrize("device", ["cuda:x", "cuda:99999999999", "cuda:01"])
+def test_a_device_that_is_none_is_told_alike_on_a_terminal(clip: Path, tmp_path: Path, device: str) -> None:
+    words = ("upscale", clip, tmp_path / "x.mp4", "--device", device)
+    shown, piped = run_program(*words, before=with_a_terminal), run_program(*words)
+    assert (shown.returncode, shown.stderr) == (piped.returncode, piped.stderr)
+    assert "defect" not in piped.stderr
+
+
+def test_the_gpu_is_asked_as_often_as_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    now = 0.0
+
+    class Monitor:
+        def __init__(self, device: object) -> None: ...
+
+        def sample(self) -> None:
+            asked.append(now)
+
+    monkeypatch.setattr(progress, "GpuMonitor", Monitor)
+    memory = progress.GpuMemory("cpu", clock=lambda: now)
+    for tick in range(101):
+        now = tick / 100
+        assert memory.text() == ""
+    assert asked == pytest.approx([0, 0.25, 0.5, 0.75, 1])
