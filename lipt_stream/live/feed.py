@@ -112,7 +112,7 @@ class Feed:
         self._is_film = address.kind == "file"  # or, as the connection tells, one that comes over HTTP
         self._session_clock = LiveClock(time.monotonic())
         self._status = FeedStatus(shown=address.shown)
-        self._since = clock()
+        self._entered_at_seconds = clock()
         self._thread = threading.Thread(target=self._run, name="lipt-live-feed", daemon=True)
 
     def start(self, began_seconds: float | None = None) -> None:
@@ -125,7 +125,7 @@ class Feed:
         """From any thread, at once."""
         return dataclasses.replace(
             self._counted(),
-            seconds_in_state=max(0.0, self._clock() - self._since),
+            seconds_in_state=max(0.0, self._clock() - self._entered_at_seconds),
             sounds_dropped=self._session_clock.sounds_dropped,
             hanging=sum(connection.is_alive for connection in tuple(self._left)),
         )
@@ -253,6 +253,6 @@ class Feed:
 
     def _enter(self, state: FeedState, **changes: Any) -> None:
         if state != self._status.state:
-            self._since = self._clock()
+            self._entered_at_seconds = self._clock()
         self._status = dataclasses.replace(self._status, state=state, **changes)
         self._on_state(self.status())
