@@ -123,6 +123,13 @@ def test_an_address_in_the_wrong_place_is_refused_without_its_password(words: tu
     assert "cam/" in done.stderr
 
 
+def test_an_option_that_would_do_nothing_is_none() -> None:
+    """Files always play at their own speed."""
+    done = run_program("live", "film.mp4", "--realtime")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
