@@ -15,9 +15,9 @@ WINDOW_SECONDS: Final = 10.0
 """Percentiles of latency and the share of reused tiles are those of the last seconds."""
 
 DropReason: TypeAlias = Literal["starting", "paused", "late", "overtaken", "no_slot", "unreadable"]
-"""`starting`: it came while networks were still being compiled. `paused`: while the user paused.
-`late`: too old to arrive within the latency. `overtaken`: a newer picture came before its turn. `no_slot`: every slot was in use when it came.
-`unreadable`: it could not be converted."""
+"""`starting`: it came while networks were still being compiled. `paused`: while the user paused. `late`: too old to
+arrive within the latency. `overtaken`: a newer picture came before its turn. `no_slot`: every slot was in use when it
+came. `unreadable`: it could not be converted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     )
     assert done.returncode == 0
     assert done.stderr.count("statistics: cannot write /dev/full") == 1
+    assert re.search(r"^statistics: (\d+) of \1 lines did not reach /dev/full$", done.stderr, re.MULTILINE)
     assert json.loads(done.stdout)["frames_out"] > 5
 
 
