@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from lipt_stream.errors import AbsentError, AddressError, InputError, LiptError
+from lipt_stream.errors import AbsentError, AddressError, BusyError, InputError, LiptError
 from lipt_stream.frame import End, VideoFormat
 from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.connection import Connection
@@ -159,7 +159,7 @@ class Feed:
                     self._follow()
                     break
                 except InputError as fault:
-                    if not self._comes_back_after(fault):
+                    if not self._comes_back_after(self._explained(fault)):
                         return
         except BaseException as error:
             known = isinstance(error, LiptError)
@@ -236,6 +236,15 @@ class Feed:
             self._on_sound(
                 EncodedPacket(kind="audio", data=live.data, pts=pts, dts=pts, duration=duration, is_keyframe=True)
             )
+
+    def _explained(self, fault: InputError) -> InputError:
+        """A camera that hangs keeps the thread that reads it, and that the device: no other program is to blame."""
+        if not isinstance(fault, BusyError) or not self.status().hanging:
+            return fault
+        return AbsentError(
+            f"Cannot read {self._address.shown}: it hangs, and holds our own connection of before",
+            "Unplug the camera, and plug it in again.",
+        )
 
     def _comes_back_after(self, fault: InputError) -> bool:
         """Notes the fault, and waits for the next attempt unless there is none."""

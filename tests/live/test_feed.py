@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import socket
@@ -22,6 +23,7 @@ from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.media.encoded import EncodedPacket
 from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, SessionPicture
 from lipt_stream.media.live_address import LiveAddress, live_address
+from lipt_stream.media.live_errors import live_error
 from lipt_stream.media.test_card import TestCard
 
 PATIENCE_SECONDS = 30
@@ -239,6 +241,31 @@ def test_what_hangs_is_let_go_and_few_hang_at_once(watcher: Watcher, feed: Calla
     status = running.status()
     assert (status.faults, status.reconnects, status.hanging) == (3, 3, 0)
     assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize("hangs_at_once", [False, True])
+def test_a_camera_that_hangs_is_busy_by_ourselves_and_waited_for(
+    hangs_at_once: bool, watcher: Watcher, feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipt_stream.live.feed._CONNECT_SECONDS", 0.2)
+    hanging, asked = Hanging(count=3), 0
+
+    def opened(address: LiveAddress, **_: object) -> HangingCard:
+        nonlocal asked
+        asked += 1
+        if asked == 1 and hangs_at_once:
+            hanging.release.wait()
+        if asked > 1 and not hanging.release.is_set():
+            raise live_error(OSError(errno.EBUSY, "busy"), address, is_open=False)
+        return hanging(live_address("test:64x64@100"))
+
+    camera = LiveAddress(kind="webcam", shown="webcam:/dev/video0", url="/dev/video0")
+    running = feed(camera, stall_seconds=0.1, pause=lambda _: time.sleep(0.01), open_source=opened)
+    watcher.wait(lambda: "hangs" in running.status().last_fault)
+    assert running.status().state == "gone"
+    assert not any("another program" in status.last_fault for status in watcher.states)
+    hanging.release.set()
+    watcher.wait_for_more(20)
 
 
 def test_sound_alone_is_a_fault(watcher: Watcher, feed: Callable[..., Feed]) -> None:
