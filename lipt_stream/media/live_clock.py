@@ -109,7 +109,8 @@ class LiveClock:
                 return math.nan
             self._sounds.jumps = self._pictures.jumps
         ahead = self._pictures.until(time_seconds)
-        if ahead is None or abs(ahead) > _FAR_SECONDS:
+        passed = now - self._pictures.went_on_at_seconds  # while a picture stands, its sound goes on
+        if ahead is None or not -_FAR_SECONDS <= ahead <= passed + _FAR_SECONDS:
             return math.nan
         return self._pictures.position + ahead + self._offset
 
@@ -136,26 +137,27 @@ class _Going:
 
 
 class _Track:
-    """One stream's times, unwrapped. `position` counts seconds from its first; `jumps` the breaks in it."""
+    """One stream's times, unwrapped. `position` counts seconds from its first; `jumps` the breaks in it.
+    `went_on_at_seconds`: when the last one came that was after the one before."""
 
     def __init__(self) -> None:
         self.position = 0.0
         self.jumps = 0
         self.has_jumped = False
         self._last: Fraction | None = None
-        self._arrived = 0.0  # when it last went on
+        self.went_on_at_seconds = 0.0
 
     def follow(self, time_seconds: Fraction, now: float) -> float | None:
         """Goes on to `time_seconds`, and returns by how much; None for the first."""
         step = self.until(time_seconds)
         self.has_jumped = step is not None and not (
-            -_JUMP_BACK_SECONDS <= step <= now - self._arrived + _JUMP_AHEAD_SECONDS
+            -_JUMP_BACK_SECONDS <= step <= now - self.went_on_at_seconds + _JUMP_AHEAD_SECONDS
         )
         self.jumps += self.has_jumped
         self.position += step or 0.0
         self._last = time_seconds
         if step is None or step > 0 or self.has_jumped:
-            self._arrived = now
+            self.went_on_at_seconds = now
         return step
 
     def until(self, time_seconds: Fraction) -> float | None:

@@ -158,6 +158,30 @@ def test_a_film_over_http_may_stand_still_and_is_shown_once(
     assert len(watcher.pictures) == 4
 
 
+def test_sound_goes_on_while_a_slide_stands(tmp_path: Path, watcher: Watcher, feed: Callable[..., Feed]) -> None:
+    film = tmp_path / "slides.mkv"
+    with av.open(str(film), "w") as target:
+        picture = target.add_stream("mjpeg", 10)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuvj420p"
+        sound = target.add_stream("pcm_s16le", 8_000, layout="mono")
+        for tenth in range(120):
+            if tenth in (0, 110):
+                slide = av.VideoFrame(96, 64, "yuvj420p")
+                slide.pts, slide.time_base = tenth, Fraction(1, 10)
+                target.mux(picture.encode(slide))
+            tone = av.AudioFrame("s16", "mono", 800)
+            tone.sample_rate, tone.pts, tone.time_base = 8_000, 800 * tenth, Fraction(1, 8_000)
+            tone.planes[0].update(bytes(tone.planes[0].buffer_size))
+            target.mux(sound.encode(tone))
+        target.mux(picture.encode(None))
+    running = feed(str(film))
+    watcher.wait_for_state("ended")
+    assert running.status().sounds_dropped == 0
+    began = watcher.sounds[0].pts
+    assert [each.pts - began for each in watcher.sounds] == pytest.approx([800 * n for n in range(120)], abs=8)
+    assert (watcher.pictures[1].pts - watcher.pictures[0].pts) / 90_000 == pytest.approx(11, abs=0.1)
+
+
 @pytest.mark.parametrize(
     "address",
     ["not/there.mp4", "webcam:63", "http://u:s3cret@no-such-host.invalid/x", "rtsp://u:s3cret@192.168..20/s"],

@@ -264,6 +264,15 @@ def test_a_new_connection_goes_on_behind_the_old_one() -> None:
     assert worst_step(both) <= 0.04
 
 
+def test_sound_goes_on_while_a_picture_stands() -> None:
+    clock = LiveClock(BEGAN)
+    clock.picture(Fraction(5), BEGAN)
+    sounds = [clock.sound(5 + Fraction(n, 4), SOUND_SECONDS, BEGAN + n / 4, SOUND_BASE) for n in range(1, 60)]
+    assert sounds == [12_000 * n for n in range(1, 60)]
+    assert clock.sound(Fraction(25), SOUND_SECONDS, BEGAN + 15, SOUND_BASE) is None, "5 s before its time"
+    assert clock.picture(Fraction(20), BEGAN + 15) == 15 * TICKS_PER_SECOND
+
+
 def test_sound_before_any_picture_and_of_another_clock_has_no_place() -> None:
     clock = LiveClock(BEGAN)
     assert clock.sound(Fraction(3), SOUND_SECONDS, BEGAN + 1, SOUND_BASE) is None
