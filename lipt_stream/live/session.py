@@ -169,9 +169,9 @@ class LiveSession:
         works = formats and lookout.result(lambda: self._new_works(rungs, *formats))
         if works is None:
             return False
+        works.begin(self._targets)
         for note in works.notes:
             self._note(note)
-        works.begin(self._targets)
         self._works = works
         self._on_event(
             f"{self._address.shown}: {works.engine.source} -> {works.engine.target}, by {works.pilot.rung} "

@@ -33,11 +33,17 @@ from lipt_stream.media.live_errors import live_error
 from lipt_stream.media.pace import HeldSound, Pace
 from lipt_stream.media.picture_format import picture_format
 from lipt_stream.media.pixels import plan_delivery
+from lipt_stream.media.side_data import LOST_SIDE_DATA, is_mirrored, side_data_of
 from lipt_stream.media.test_card import TestCard
 from lipt_stream.media.timeline import may_be_joined
 
 _TIME_BASE: Final = Fraction(1, 90_000)
 _FIRST_PICTURE_SECONDS: Final = 10  # cameras send a keyframe every 1 to 10 s
+_LOST: Final = {
+    **LOST_SIDE_DATA,
+    "MASTERING_DISPLAY_METADATA": "HDR10 metadata (mastering display) is not carried over",
+    "CONTENT_LIGHT_LEVEL": "HDR10 metadata (content light) is not carried over",
+}
 _GIVE_UP_AFTER: Final = 100  # read errors of a file in a row
 
 
@@ -157,6 +163,9 @@ class LiveInput:
             format = dataclasses.replace(format, frame_rate=None)
         if delivery.pix_fmt != "yuv420p":
             self._note(f"{picture.format.name} is reduced to 8 bits per sample")
+        if is_mirrored(side_data_of(picture)):
+            format = dataclasses.replace(format, rotation=0)  # FFmpeg's angle is that of pictures not mirrored
+            self._note("how the picture is to be mirrored and turned is not carried over")
         if picture.interlaced_frame:
             self._note("the video is interlaced and stays so")
         return format
@@ -230,6 +239,8 @@ class LiveInput:
 
     def _timed(self, picture: VideoFrame) -> Iterator[LiveItem]:
         """The picture, and before it the sound that was held until then."""
+        for lost in _LOST.keys() & side_data_of(picture).keys():
+            self._note(_LOST[lost])
         time_base = self._video.time_base or _TIME_BASE
         # AVI tells when a picture is decoded, and the decoder gives them in the order in which they are shown.
         is_avi = self._container.format.name == "avi"
