@@ -3,6 +3,7 @@
     LiptError
     ├── InputError        a source cannot be opened, read or decoded
     │   ├── AddressError  and will not be, as it is written: a wrong password, no such camera, no video in it
+    │   │   └── BusyError for another program has the camera
     │   └── AbsentError   for nobody answers: a camera that is off, unplugged or hung
     ├── OutputError       a result cannot be written, or the container or encoder cannot hold it
     ├── WeightsError      a weights file is missing, damaged or of another network
@@ -42,6 +43,10 @@ class InputError(LiptError):
 
 class AddressError(InputError):
     """A live source cannot be opened as it is written: wrong password, no such camera, no video. Waiting is no help."""
+
+
+class BusyError(AddressError):
+    """Somebody has the device of a live source open, and it cannot be opened twice."""
 
 
 class AbsentError(InputError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 _MOST_WAITING: Final = 100
@@ -26,6 +27,12 @@ class Aside:
         if self._waiting.qsize() < _MOST_WAITING:
             self._waiting.put(work)
 
+    def do_last(self, work: Callable[[], object]) -> None:
+        """The one thing for which all others are given up where a hundred wait: nobody has taken those for long."""
+        if self._waiting.qsize() >= _MOST_WAITING:
+            self._give_up()
+        self._waiting.put(work)
+
     def flush(self, timeout_seconds: float) -> bool:
         """Whether all that was asked for is done, or was in time. If not, the thread is held, and only `os._exit` ends
         the program without it. Raises what something of it raised."""
@@ -35,6 +42,11 @@ class Aside:
         if self._error:
             raise self._error
         return in_time
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
 
     def _work(self) -> None:
         while True:

@@ -64,9 +64,6 @@ def live(
     pix_fmt: Annotated[str | None, typer.Option(help="Of a webcam: yuyv422, mjpeg, ...")] = None,
     transport: Annotated[str, typer.Option(help="Of RTSP: tcp or udp.")] = "tcp",
     loop: Annotated[bool, typer.Option("--loop", help="Begin a file again where it ends.")] = False,
-    realtime: Annotated[  # noqa: ARG001  files have no other speed here; whoever asks for it gets it
-        bool, typer.Option("--realtime", help="Play a file at its own speed: always so.")
-    ] = False,
     stall: Annotated[float, typer.Option(help="Seconds without a picture that count as a fault.")] = 3.0,
     retries: Annotated[int | None, typer.Option(help="Connections to try again.", show_default="for ever")] = None,
     device: options.Device = None,

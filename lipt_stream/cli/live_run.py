@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import sys
 import time
@@ -63,11 +64,13 @@ def present(
         said.do(lambda: say_error(text))
 
     file = _open_stats(stats) if stats else None
-    write = _StatsWriter(file, str(stats), say).write if file else _write_nowhere
+    writer = _StatsWriter(file, str(stats), say) if file else None
 
     def tell(line: Line) -> None:
         said.do(lambda: panel.show(line))
-        written.do(lambda: write(line))
+        if writer:
+            writer.asked += 1
+            written.do(functools.partial(writer.write, line))
 
     try:
         said.do(panel.start)
@@ -80,9 +83,9 @@ def present(
                 say(f"page: {server.url}" if has_page else f"metrics: {server.metrics_words}")
             report = session.run(on_stats=tell, on_event=say, stop=lambda: signals.stop.requested)
         if report_as == "json":
-            written.do(lambda: typer.echo(json_line(report.to_json())))
+            written.do_last(lambda: typer.echo(json_line(report.to_json())))
         elif report_as == "words":
-            said.do(lambda: [panel.say(text) for text in summary(report)])
+            said.do_last(lambda: [panel.say(text) for text in summary(report)])
         exit_code = signals.exit_code if signals.received else _exit_code(report, require_fps, complain)
     except typer.Exit as ended:  # a second signal
         exit_code = ended.exit_code
@@ -93,9 +96,13 @@ def present(
         exit_code = error.exit_code
     if file:
         written.do(file.close)
-    until = time.monotonic() + (SAY_SECONDS if exit_code > 128 else SAY_TO_THE_END_SECONDS)
-    done = [aside.flush(max(0.0, until - time.monotonic())) for aside in (said, written)]
-    if session.is_hanging or not all(done):
+    seconds = SAY_SECONDS if exit_code > 128 else SAY_TO_THE_END_SECONDS
+    until = time.monotonic() + seconds
+    is_written = written.flush(seconds / 2)
+    if writer and writer.lost:
+        complain(f"statistics: {writer.lost} of {writer.asked} lines did not reach {stats}")
+    is_said = said.flush(max(0.0, until - time.monotonic()))
+    if session.is_hanging or not (is_said and is_written):
         os._exit(exit_code)
     raise typer.Exit(exit_code)
 
@@ -149,21 +156,25 @@ def _open_stats(path: Path) -> FileIO:
         raise OutputError(f"Cannot write {path}: {os.strerror(error.errno or 0)}", "Check the folder") from error
 
 
-def _write_nowhere(line: Line) -> None:
-    del line
-
-
 class _StatsWriter:
     """Writes each line whole, and at once. A full disk, or a reader that has gone or takes none, costs lines, which is
-    said once, and not the session."""
+    said once, and not the session. `asked` is counted by whoever asks for lines: not all come as far as `write`."""
 
     def __init__(self, file: FileIO, name: str, say: Callable[[str], None]) -> None:
         self._file, self._name, self._say = file, name, say
         self._has_failed = False
+        self._written = 0
+        self.asked = 0
+
+    @property
+    def lost(self) -> int:
+        """Lines that were asked for and are not written, or not yet."""
+        return self.asked - self._written
 
     def write(self, line: Line) -> None:
         try:
             self._append((json_line(line) + "\n").encode())
+            self._written += 1
             self._has_failed = False
         except OSError as error:
             if not self._has_failed:

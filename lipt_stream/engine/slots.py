@@ -88,7 +88,7 @@ class Slot:
     events: Mapping[str, StageEvents]
     work: Work
     frame: Frame | None = None
-    read_at: float = field(default=0.0)  # perf_counter seconds when decoding of this frame began: for its latency
+    read_at_seconds: float = field(default=0.0)  # on the caller's clock, when reading this frame began: for its latency
     running: Future[None] | None = None  # where a worker thread computes it
 
     def wait(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from lipt_stream.errors import AbsentError, AddressError, InputError, LiptError
+from lipt_stream.errors import AbsentError, AddressError, BusyError, InputError, LiptError
 from lipt_stream.frame import End, VideoFormat
 from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.connection import Connection
@@ -112,7 +112,7 @@ class Feed:
         self._is_film = address.kind == "file"  # or, as the connection tells, one that comes over HTTP
         self._session_clock = LiveClock(time.monotonic())
         self._status = FeedStatus(shown=address.shown)
-        self._since = clock()
+        self._entered_at_seconds = clock()
         self._thread = threading.Thread(target=self._run, name="lipt-live-feed", daemon=True)
 
     def start(self, began_seconds: float | None = None) -> None:
@@ -125,7 +125,7 @@ class Feed:
         """From any thread, at once."""
         return dataclasses.replace(
             self._counted(),
-            seconds_in_state=max(0.0, self._clock() - self._since),
+            seconds_in_state=max(0.0, self._clock() - self._entered_at_seconds),
             sounds_dropped=self._session_clock.sounds_dropped,
             hanging=sum(connection.is_alive for connection in tuple(self._left)),
         )
@@ -159,7 +159,7 @@ class Feed:
                     self._follow()
                     break
                 except InputError as fault:
-                    if not self._comes_back_after(fault):
+                    if not self._comes_back_after(self._explained(fault)):
                         return
         except BaseException as error:
             known = isinstance(error, LiptError)
@@ -237,6 +237,15 @@ class Feed:
                 EncodedPacket(kind="audio", data=live.data, pts=pts, dts=pts, duration=duration, is_keyframe=True)
             )
 
+    def _explained(self, fault: InputError) -> InputError:
+        """A camera that hangs keeps the thread that reads it, and that the device: no other program is to blame."""
+        if not isinstance(fault, BusyError) or not self.status().hanging:
+            return fault
+        return AbsentError(
+            f"Cannot read {self._address.shown}: it hangs, and holds our own connection of before",
+            "Unplug the camera, and plug it in again.",
+        )
+
     def _comes_back_after(self, fault: InputError) -> bool:
         """Notes the fault, and waits for the next attempt unless there is none."""
         self._failures_in_a_row += 1
@@ -253,6 +262,6 @@ class Feed:
 
     def _enter(self, state: FeedState, **changes: Any) -> None:
         if state != self._status.state:
-            self._since = self._clock()
+            self._entered_at_seconds = self._clock()
         self._status = dataclasses.replace(self._status, state=state, **changes)
         self._on_state(self.status())

@@ -100,7 +100,7 @@ class Journey:
         self._in_flight = threading.Semaphore(IN_FLIGHT)
         self._last: Slot | None = None
         self._last_lock = threading.Lock()  # whoever copies from the last picture keeps its slot from going back
-        self._last_left = 0.0  # when it went to the sinks
+        self._last_left_at_seconds = 0.0  # when it went to the sinks
         self._encode_seconds = 0.0  # what that takes of late
         self._last_pts = -LEAST_STEP
         self._index = 0
@@ -160,7 +160,7 @@ class Journey:
             self._free.put(slot)
             raise
         slot.frame = Frame(index=self._index, pts=pts, duration=0, planes=slot.host_in)
-        slot.read_at = arrived_seconds
+        slot.read_at_seconds = arrived_seconds
         self._index += 1
         for overtaken in self._waiting.put(slot, WAITING if self._pilot.keeps_up else 1):
             self._drop("overtaken")
@@ -205,7 +205,7 @@ class Journey:
     def _is_late(self, slot: Slot) -> bool:
         """Whether the picture would come too late. One that has only just come is never late: where it takes longer
         than the latency allows, the newest is still better than none."""
-        age = self._clock() - slot.read_at
+        age = self._clock() - slot.read_at_seconds
         expected = self._pilot.expected_seconds + self._encode_seconds
         return age > max(self._latency_seconds - expected, min(expected, self._latency_seconds))
 
@@ -229,9 +229,11 @@ class Journey:
         assert slot.frame is not None
         self._last_pts = max(slot.frame.pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
-        self._last_left = self._clock()
-        self._encode_seconds = _REMEMBER * self._encode_seconds + (1 - _REMEMBER) * (self._last_left - computed)
-        self._meters.went_out(self._last_left - slot.read_at, tiles, reused)
+        self._last_left_at_seconds = self._clock()
+        self._encode_seconds = _REMEMBER * self._encode_seconds + (1 - _REMEMBER) * (
+            self._last_left_at_seconds - computed
+        )
+        self._meters.went_out(self._last_left_at_seconds - slot.read_at_seconds, tiles, reused)
         with self._last_lock:
             before, self._last = self._last, slot
         if before is not None:
@@ -247,7 +249,7 @@ class Journey:
         result = with_notice(slot.host_out, notice, self._target) if notice else slot.host_out
         # As late as that picture was itself, so that the next new one has its place behind this.
         assert slot.frame is not None
-        pts = slot.frame.pts + int((self._clock() - self._last_left) * TICKS_PER_SECOND)
+        pts = slot.frame.pts + int((self._clock() - self._last_left_at_seconds) * TICKS_PER_SECOND)
         self._last_pts = max(pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(result, slot.host_in, self._last_pts)
         self._meters.repeated()

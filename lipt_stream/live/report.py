@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lipt_stream.live.feed import FeedStatus
 from lipt_stream.live.sink import SinkStatus
+from lipt_stream.live.stats import LiveMeters
+from lipt_stream.live.works import Works
+from lipt_stream.observe.process import peak_rss_mb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +48,39 @@ class LiveReport:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"frames_dropped": self.frames_dropped}
+
+
+def live_report(
+    meters: LiveMeters,
+    source: FeedStatus,
+    works: Works | None,
+    *,
+    seconds: float,
+    fps_out: float,
+    notes: Sequence[str],
+) -> LiveReport:
+    """`works` is None where there never was a picture. `seconds` and `fps_out` are those of the time with pictures;
+    `notes` what the session itself has to say, behind what source and works say."""
+    latency = meters.latency_of_the_run
+    return LiveReport(
+        source=source.shown,
+        seconds=seconds,
+        frames_in=meters.frames_in,
+        frames_out=meters.frames_out,
+        frames_repeated=meters.frames_repeated,
+        frames_damaged=source.damaged,
+        sounds_dropped=source.sounds_dropped + (works.broadcast.sounds_lost if works else 0),
+        dropped_by_reason=meters.drops,
+        fps_out=fps_out,
+        latency_p50_ms=latency.p50_ms,
+        latency_p95_ms=latency.p95_ms,
+        latency_p99_ms=latency.p99_ms,
+        faults=source.faults,
+        reconnects=source.reconnects,
+        steps=works.pilot.steps if works else 0,
+        rung=works.pilot.rung if works else "",
+        encoder=works.broadcast.encoder_name if works else "",
+        peak_rss_mb=peak_rss_mb(),
+        notes=(*source.notes, *(works.fit.notes if works else ()), *notes),
+        sinks=tuple(works.broadcast.statuses()) if works else (),
+    )

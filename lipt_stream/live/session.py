@@ -18,7 +18,7 @@ from lipt_stream.live.ladder import Step
 from lipt_stream.live.lookout import Lookout
 from lipt_stream.live.preview import PreviewSink
 from lipt_stream.live.recorder import Recorder
-from lipt_stream.live.report import LiveReport
+from lipt_stream.live.report import LiveReport, live_report
 from lipt_stream.live.rungs import LANCZOS, Rungs
 from lipt_stream.live.sinks_told import SinksTold
 from lipt_stream.live.spec import LiveSpec
@@ -32,7 +32,6 @@ from lipt_stream.media.live import SessionPicture
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
-from lipt_stream.observe.process import peak_rss_mb
 
 FEED_SECONDS: Final = 0.3
 """What the source may take to end; the pictures in flight and the sinks have limits of their own (works.py)."""
@@ -170,9 +169,9 @@ class LiveSession:
         works = formats and lookout.result(lambda: self._new_works(rungs, *formats))
         if works is None:
             return False
+        works.begin(self._targets)
         for note in works.notes:
             self._note(note)
-        works.begin(self._targets)
         self._works = works
         self._on_event(
             f"{self._address.shown}: {works.engine.source} -> {works.engine.target}, by {works.pilot.rung} "
@@ -232,10 +231,10 @@ class LiveSession:
     def _on_picture(self, picture: SessionPicture) -> None:
         self._first_picture.set()
         works = self._works
-        if works is None:
+        if works is None or self._paused:
             self._meters.came_in()
-            self._meters.dropped("starting")
-        elif not self._paused:
+            self._meters.dropped("paused" if works else "starting")
+        else:
             fill = functools.partial(works.fit.copy, picture.picture)
             works.journey.offer(fill, picture.pts, picture.arrived_seconds)
 
@@ -267,29 +266,13 @@ class LiveSession:
         self._on_event(f"ladder: {step.from_rung} -> {step.to_rung}: {step.reason}")
 
     def _report(self) -> LiveReport:
-        meters, works, source = self._meters, self._works, self._feed.status()
-        latency = meters.latency_of_the_run
-        return LiveReport(
-            source=source.shown,
+        return live_report(
+            self._meters,
+            self._feed.status(),
+            self._works,
             seconds=self._seconds,
-            frames_in=meters.frames_in,
-            frames_out=meters.frames_out,
-            frames_repeated=meters.frames_repeated,
-            frames_damaged=source.damaged,
-            sounds_dropped=source.sounds_dropped + (works.broadcast.sounds_lost if works else 0),
-            dropped_by_reason=meters.drops,
             fps_out=self._fps_out,
-            latency_p50_ms=latency.p50_ms,
-            latency_p95_ms=latency.p95_ms,
-            latency_p99_ms=latency.p99_ms,
-            faults=source.faults,
-            reconnects=source.reconnects,
-            steps=works.pilot.steps if works else 0,
-            rung=works.pilot.rung if works else "",
-            encoder=works.broadcast.encoder_name if works else "",
-            peak_rss_mb=peak_rss_mb(),
-            notes=(*source.notes, *(works.fit.notes if works else ()), *self._notes),
-            sinks=tuple(works.broadcast.statuses()) if works else (),
+            notes=self._notes,
         )
 
 

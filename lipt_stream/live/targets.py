@@ -95,6 +95,11 @@ class Target:
         return self.kind == "virtualcam"
 
     @property
+    def tells_rotation(self) -> bool:
+        """Players turn the picture as the source says; of other containers' pictures they know nothing of it."""
+        return self.kind in ("preview", "null") or self.format in ("mp4", "matroska")
+
+    @property
     def wants_baseline(self) -> bool:
         """H.264 of the constrained baseline: some WebRTC servers refuse every other."""
         return self.kind == "whip"

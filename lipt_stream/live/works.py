@@ -97,7 +97,10 @@ class Works:
         return 1 / measured if measured > 0 else 1 / self._stated_fps
 
     def begin(self, targets: Sequence[Target]) -> None:
+        rotation = self.engine.target.rotation
         for target in targets:
+            if rotation and not target.tells_rotation:
+                self.notes.append(f"{target.name} does not tell that the picture is to be turned by {rotation}°")
             self.broadcast.add(make_sink(target), raw=target.takes_raw_pictures)
         self.journey.start()
 

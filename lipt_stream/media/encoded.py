@@ -24,6 +24,7 @@ class EncodedStream:
     width: int = 0
     height: int = 0
     frame_rate: Fraction = Fraction(0)  # a hint; packets tell their time
+    rotation: int = 0  # in degrees, counter-clockwise, for containers that can tell players
     sample_rate: int = 0
     channels: int = 0
 

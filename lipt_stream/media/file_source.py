@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import av
-from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 
 from lipt_stream.errors import InputError
@@ -23,20 +22,12 @@ from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.picture_format import believable_rate, picture_format
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
+from lipt_stream.media.side_data import LOST_SIDE_DATA, side_data_of
 from lipt_stream.media.timeline import Cut, OneAhead, PtsClock
 
 # Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
 # by which a player turns or mirrors the picture, which it writes into the container.
 CARRIED_SIDE_DATA: Final = frozenset({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL", "DISPLAYMATRIX"})
-_LOST_SIDE_DATA: Final = {
-    "A53_CC": "closed captions inside the picture are not carried over",
-    "DYNAMIC_HDR_PLUS": "HDR10+ dynamic metadata is not carried over",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid dynamic metadata is not carried over",
-    "DOVI_METADATA": "Dolby Vision metadata is not carried over",
-    "SPHERICAL": "that the video is spherical (360 degrees) is not carried over",
-    "ICC_PROFILE": "the colour profile (ICC) is not carried over",
-    "FILM_GRAIN_PARAMS": "film grain is part of the decoded picture and is not signalled again",
-}
 _PROGRESSIVE: Final = 1  # FFmpeg's AVFieldOrder; 0 is unknown, those above are interlaced
 
 
@@ -185,9 +176,9 @@ class FileSource:
             self._note_change(picture)
             self._reader.copy(item.shown, into)
         self._corrupt += picture.is_corrupt
-        side_data = _side_data(picture)
-        for lost in _LOST_SIDE_DATA.keys() & side_data.keys():
-            self._note(_LOST_SIDE_DATA[lost])
+        side_data = side_data_of(picture)
+        for lost in LOST_SIDE_DATA.keys() & side_data.keys():
+            self._note(LOST_SIDE_DATA[lost])
         frame = Frame(
             index=self._next_index,
             pts=item.pts - self._shift,
@@ -258,12 +249,3 @@ class FileSource:
         self._is_open = False
         self._pictures = iter(())
         self._opened.close()
-
-
-def _side_data(picture: VideoFrame) -> dict[str, bytes]:
-    """Name -> bytes of everything attached to the picture."""
-    try:
-        entries = cast(Iterable[SideData], picture.side_data)  # the stub says a dict, but it iterates over values
-    except ValueError:
-        return {}  # of a kind newer than PyAV's own list, which then tells of none
-    return {entry.type.name: bytes(entry) for entry in entries}

@@ -87,6 +87,7 @@ class LiveEncoder:
             width=format.width,
             height=format.height,
             frame_rate=format.frame_rate or Fraction(0),
+            rotation=format.rotation,
         )
 
     def force_keyframe(self) -> None:

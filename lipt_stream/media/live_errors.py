@@ -29,7 +29,7 @@ from av.error import (
     TimeoutError,
 )
 
-from lipt_stream.errors import AbsentError, AddressError, InputError
+from lipt_stream.errors import AbsentError, AddressError, BusyError, InputError
 from lipt_stream.media.av_errors import reason
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.redact import redact
@@ -62,7 +62,7 @@ def _explain_device(number: int, address: LiveAddress) -> _Told | None:
         known = sorted(str(path) for path in Path("/dev").glob("video*"))
         return AddressError, "no such camera", f"There is {', '.join(known) or 'none'}."
     if number == errno.EBUSY:
-        return AddressError, "another program uses the camera", "Close it, or choose another camera."
+        return BusyError, "another program uses the camera", "Close it, or choose another camera."
     if number in (errno.EACCES, errno.EPERM):
         return AddressError, "the camera may not be used", "On Linux, add yourself to the group video."
     if number == errno.ENOTTY:

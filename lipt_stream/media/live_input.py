@@ -14,11 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-import av
 from av.audio.stream import AudioStream
 from av.codec.context import Flags as CodecFlags
-from av.container import InputContainer
-from av.device import enumerate_input_devices
 from av.format import Flags as FormatFlags
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -31,14 +28,22 @@ from lipt_stream.media.decoder import DAMAGE, main_video
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
 from lipt_stream.media.live_address import LiveAddress
+from lipt_stream.media.live_connect import connect
 from lipt_stream.media.live_errors import live_error
-from lipt_stream.media.pace import Pace
+from lipt_stream.media.pace import HeldSound, Pace
 from lipt_stream.media.picture_format import picture_format
 from lipt_stream.media.pixels import plan_delivery
+from lipt_stream.media.side_data import LOST_SIDE_DATA, is_mirrored, side_data_of
 from lipt_stream.media.test_card import TestCard
+from lipt_stream.media.timeline import may_be_joined
 
 _TIME_BASE: Final = Fraction(1, 90_000)
 _FIRST_PICTURE_SECONDS: Final = 10  # cameras send a keyframe every 1 to 10 s
+_LOST: Final = {
+    **LOST_SIDE_DATA,
+    "MASTERING_DISPLAY_METADATA": "HDR10 metadata (mastering display) is not carried over",
+    "CONTENT_LIGHT_LEVEL": "HDR10 metadata (content light) is not carried over",
+}
 _GIVE_UP_AFTER: Final = 100  # read errors of a file in a row
 
 
@@ -80,11 +85,13 @@ class LiveInput:
         self._timeouts = (open_timeout_seconds, read_timeout_seconds)
         self.notes: list[str] = []
         self.damaged = 0
-        self._pace = Pace(cancelled)
         with ExitStack() as opened:
             self._open()
             opened.callback(self.close)
-            is_in_pieces = self._container.format.name == "hls"
+            format_name = self._container.format.name
+            is_in_pieces = format_name == "hls"
+            self._pace = Pace(cancelled, may_jump=is_in_pieces or may_be_joined(format_name))
+            self._held_sound = HeldSound(self._pace)
             has_end = bool(self._container.duration) if is_in_pieces else self._container.size > 0
             self.is_finite = address.kind == "file" or (address.kind == "http" and has_end)
             self._is_paced = self.is_finite or is_in_pieces
@@ -100,7 +107,7 @@ class LiveInput:
         address = self._address
         try:
             is_file = address.kind == "file"
-            self._container = open_film(Path(address.url)) if is_file else _connect(address, self._timeouts)
+            self._container = open_film(Path(address.url)) if is_file else connect(address, self._timeouts)
         except InputError as error:
             raise AddressError(error.message, error.hint) from error
         except AV_ERRORS as error:
@@ -156,6 +163,9 @@ class LiveInput:
             format = dataclasses.replace(format, frame_rate=None)
         if delivery.pix_fmt != "yuv420p":
             self._note(f"{picture.format.name} is reduced to 8 bits per sample")
+        if is_mirrored(side_data_of(picture)):
+            format = dataclasses.replace(format, rotation=0)  # FFmpeg's angle is that of pictures not mirrored
+            self._note("how the picture is to be mirrored and turned is not carried over")
         if picture.interlaced_frame:
             self._note("the video is interlaced and stays so")
         return format
@@ -175,11 +185,13 @@ class LiveInput:
                 seconds = f"{_FIRST_PICTURE_SECONDS} s"
                 raise AbsentError(f"Cannot read {self._address.shown}: it sends, but no picture in {seconds}")
             if isinstance(packet.stream, AudioStream):
-                yield self._sound_of(packet)
+                sound = self._sound_of(packet)
+                yield from self._held_sound.put(sound) if self._is_paced else (sound,)
                 continue
             for picture in self._decoded(packet):
                 has_begun = True
-                yield self._timed(picture)
+                yield from self._timed(picture)
+        yield from self._held_sound.rest()
 
     def _looped_packets(self) -> Iterator[Packet[Any]]:
         """Packets, the decoder's draining at the end of a file, and the file again where it loops."""
@@ -225,17 +237,22 @@ class LiveInput:
             self.damaged += picture.is_corrupt
             yield picture
 
-    def _timed(self, picture: VideoFrame) -> LivePicture:
+    def _timed(self, picture: VideoFrame) -> Iterator[LiveItem]:
+        """The picture, and before it the sound that was held until then."""
+        for lost in _LOST.keys() & side_data_of(picture).keys():
+            self._note(_LOST[lost])
         time_base = self._video.time_base or _TIME_BASE
         # AVI tells when a picture is decoded, and the decoder gives them in the order in which they are shown.
         is_avi = self._container.format.name == "avi"
         ticks = picture.dts if is_avi or picture.pts is None else picture.pts
         seconds = None if ticks is None else ticks * time_base
         if self._is_paced:
-            seconds = self._pace.wait(seconds, picture.duration * time_base)
+            seconds = self._pace.place(seconds, picture.duration * time_base)
+            yield from self._held_sound.before(seconds)
+            self._pace.hold(seconds)
         elif self._is_timeless:
             seconds = None
-        return LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=time.monotonic())
+        yield LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=time.monotonic())
 
     def _sound_of(self, packet: Packet[Any]) -> LiveSound:
         ticks = packet.pts if packet.pts is not None else packet.dts
@@ -249,29 +266,6 @@ class LiveInput:
 
     def close(self) -> None:
         self._container.close()
-
-
-def _connect(address: LiveAddress, timeouts: tuple[float, float]) -> InputContainer:
-    url, options = address.url, dict(address.options)
-    if address.format == "dshow":
-        url = f"video={_dshow_name(address)}"
-    microseconds = str(round(timeouts[1] * 1_000_000))
-    if address.kind in ("rtsp", "udp"):
-        options["timeout"] = microseconds
-    elif address.kind in ("http", "rtmp"):
-        options["rw_timeout"] = microseconds
-    return av.open(url, format=address.format, options=options, timeout=timeouts, metadata_errors="surrogateescape")
-
-
-def _dshow_name(address: LiveAddress) -> str:
-    """DirectShow knows its cameras by name alone."""
-    if not address.url.isdecimal():
-        return address.url
-    cameras = [device.name for device in enumerate_input_devices("dshow") if "video" in device.media_types]
-    if int(address.url) >= len(cameras):
-        known = ", ".join(cameras) or "none"
-        raise AddressError(f"Cannot read {address.shown}: no such camera", f"There is {known}.")
-    return cameras[int(address.url)]
 
 
 def _is_known(stream: AudioStream) -> bool:

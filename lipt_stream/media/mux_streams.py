@@ -34,6 +34,8 @@ def add_stream(container: OutputContainer, stream: EncodedStream) -> Stream:
         context.framerate = stream.frame_rate or Fraction(25)
         context.thread_count = 1
         context.max_b_frames = 0  # live streams have none, and muxers ask
+        if stream.rotation:
+            target.set_display_rotation(stream.rotation)
     elif isinstance(target, AudioStream):
         context = target.codec_context
         context.sample_rate, context.layout = stream.sample_rate, f"{stream.channels}c"

@@ -105,7 +105,7 @@ class _Journey:
     def decode(self) -> None:
         while not self.cut_short:
             slot = self.free.get()
-            slot.read_at = time.perf_counter()
+            slot.read_at_seconds = time.perf_counter()
             with self.timings.measure("decode"):
                 frame = self.source.read(slot.host_in)
             if frame is END:
@@ -137,7 +137,7 @@ class _Journey:
     def _note_times(self, slot: Slot) -> None:
         for stage in STAGES:
             self.timings.add(stage, slot.events[stage].seconds)
-        self.timings.add("frame", time.perf_counter() - slot.read_at)
+        self.timings.add("frame", time.perf_counter() - slot.read_at_seconds)
 
     def guarded(self, stage: Callable[[], None]) -> None:
         """Run a stage; on an error remember the first and let every other stage go."""

@@ -17,7 +17,8 @@ _DRAWN: Final = ("latency_p50_ms", "latency_p95_ms", "fps_out", "fps_target")
 
 
 class Statistics:
-    """Texts for the WebSocket. Used in the server's thread alone."""
+    """Texts for the WebSocket. Used in the server's thread alone; the session is asked in another, so that nobody waits
+    for its answer."""
 
     def __init__(self, controls: Controls, preview: Preview) -> None:
         self._controls = controls
@@ -33,7 +34,7 @@ class Statistics:
     async def run(self) -> None:
         """Asks and tells, for ever."""
         while True:
-            stats = self._controls.stats()
+            stats = await anyio.to_thread.run_sync(self._controls.stats)  # which asks `ps` where there is no /proc
             self._history.append({field: stats[field] for field in _DRAWN})
             self._newest = json.dumps({"type": "stats", "models": list(self._controls.models), **stats})
             for viewer in self._preview.viewers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     )
     assert done.returncode == 0
     assert done.stderr.count("statistics: cannot write /dev/full") == 1
+    assert re.search(r"^statistics: (\d+) of \1 lines did not reach /dev/full$", done.stderr, re.MULTILINE)
     assert json.loads(done.stdout)["frames_out"] > 5
 
 
@@ -121,6 +123,13 @@ def test_an_address_in_the_wrong_place_is_refused_without_its_password(words: tu
     assert done.stderr.startswith("Usage: ")
     assert "hunter2" not in done.stdout + done.stderr
     assert "cam/" in done.stderr
+
+
+def test_an_option_that_would_do_nothing_is_none() -> None:
+    """Files always play at their own speed."""
+    done = run_program("live", "film.mp4", "--realtime")
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -137,6 +138,40 @@ def test_a_terminal_that_is_held_holds_no_session(tmp_path: Path) -> None:
             assert time.monotonic() - told < 10  # 3 s, of a machine that has other work
         finally:
             process.kill()
+
+
+# Three lines may wait, and ten come a second.
+HASTY = """
+from lipt_stream.cli import aside, live_run, main
+from lipt_stream.live import lookout
+aside._MOST_WAITING, lookout.TELL_SECONDS, live_run.SAY_TO_THE_END_SECONDS = 3, 0.1, 120
+main.main()
+"""
+
+
+def test_the_report_comes_though_nobody_read_the_statistics_before_it_and_says_how_many_are_lost() -> None:
+    words = ("live", "test:64x64@10", "--to", "null", "--model", "lanczos", "--runtime", "torch", "--duration", "3")
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b" " * 4095 + b"\n")
+    os.set_blocking(write, True)
+    command = [sys.executable, "-c", HASTY, *words, "--stats", "-", "--json", "--require-fps", "500"]
+    process = subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert process.stderr is not None
+    with os.fdopen(read) as out, process:
+        while not process.stderr.readline().startswith("missed: "):
+            assert process.poll() is None, "it waits for its reader"
+        lines = [json.loads(line) for line in out if line.strip()]
+        errors = process.stderr.read()
+    assert process.returncode == 4
+    assert "sinks" in lines[-1]
+    assert "peak_rss_mb" in lines[-1]
+    lost = re.search(r"^statistics: (\d+) of (\d+) lines did not reach -$", errors, re.MULTILINE)
+    assert lost is not None, errors
+    assert int(lost[2]) - int(lost[1]) == len(lines) - 1
 
 
 def test_a_session_that_fails_ends_though_the_terminal_is_held() -> None:

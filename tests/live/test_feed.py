@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import socket
@@ -22,6 +23,7 @@ from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.media.encoded import EncodedPacket
 from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, SessionPicture
 from lipt_stream.media.live_address import LiveAddress, live_address
+from lipt_stream.media.live_errors import live_error
 from lipt_stream.media.test_card import TestCard
 
 PATIENCE_SECONDS = 30
@@ -156,6 +158,30 @@ def test_a_film_over_http_may_stand_still_and_is_shown_once(
     assert len(watcher.pictures) == 4
 
 
+def test_sound_goes_on_while_a_slide_stands(tmp_path: Path, watcher: Watcher, feed: Callable[..., Feed]) -> None:
+    film = tmp_path / "slides.mkv"
+    with av.open(str(film), "w") as target:
+        picture = target.add_stream("mjpeg", 10)
+        picture.width, picture.height, picture.pix_fmt = 96, 64, "yuvj420p"
+        sound = target.add_stream("pcm_s16le", 8_000, layout="mono")
+        for tenth in range(120):
+            if tenth in (0, 110):
+                slide = av.VideoFrame(96, 64, "yuvj420p")
+                slide.pts, slide.time_base = tenth, Fraction(1, 10)
+                target.mux(picture.encode(slide))
+            tone = av.AudioFrame("s16", "mono", 800)
+            tone.sample_rate, tone.pts, tone.time_base = 8_000, 800 * tenth, Fraction(1, 8_000)
+            tone.planes[0].update(bytes(tone.planes[0].buffer_size))
+            target.mux(sound.encode(tone))
+        target.mux(picture.encode(None))
+    running = feed(str(film))
+    watcher.wait_for_state("ended")
+    assert running.status().sounds_dropped == 0
+    began = watcher.sounds[0].pts
+    assert [each.pts - began for each in watcher.sounds] == pytest.approx([800 * n for n in range(120)], abs=8)
+    assert (watcher.pictures[1].pts - watcher.pictures[0].pts) / 90_000 == pytest.approx(11, abs=0.1)
+
+
 @pytest.mark.parametrize(
     "address",
     ["not/there.mp4", "webcam:63", "http://u:s3cret@no-such-host.invalid/x", "rtsp://u:s3cret@192.168..20/s"],
@@ -239,6 +265,31 @@ def test_what_hangs_is_let_go_and_few_hang_at_once(watcher: Watcher, feed: Calla
     status = running.status()
     assert (status.faults, status.reconnects, status.hanging) == (3, 3, 0)
     assert threading.active_count() < 10
+
+
+@pytest.mark.parametrize("hangs_at_once", [False, True])
+def test_a_camera_that_hangs_is_busy_by_ourselves_and_waited_for(
+    hangs_at_once: bool, watcher: Watcher, feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lipt_stream.live.feed._CONNECT_SECONDS", 0.2)
+    hanging, asked = Hanging(count=3), 0
+
+    def opened(address: LiveAddress, **_: object) -> HangingCard:
+        nonlocal asked
+        asked += 1
+        if asked == 1 and hangs_at_once:
+            hanging.release.wait()
+        if asked > 1 and not hanging.release.is_set():
+            raise live_error(OSError(errno.EBUSY, "busy"), address, is_open=False)
+        return hanging(live_address("test:64x64@100"))
+
+    camera = LiveAddress(kind="webcam", shown="webcam:/dev/video0", url="/dev/video0")
+    running = feed(camera, stall_seconds=0.1, pause=lambda _: time.sleep(0.01), open_source=opened)
+    watcher.wait(lambda: "hangs" in running.status().last_fault)
+    assert running.status().state == "gone"
+    assert not any("another program" in status.last_fault for status in watcher.states)
+    hanging.release.set()
+    watcher.wait_for_more(20)
 
 
 def test_sound_alone_is_a_fault(watcher: Watcher, feed: Callable[..., Feed]) -> None:

@@ -34,6 +34,7 @@ def watch(
     clock: LiveClock,
     states: States,
     *,
+    states_of_sound: States | None = None,
     seconds: float,
     start: float = 0.0,
     rate: int = 25,
@@ -54,7 +55,8 @@ def watch(
             pts = clock.picture(states(captured), BEGAN + arrived)
             watched.pictures.append((float(captured), arrived, pts / TICKS_PER_SECOND))
         else:
-            ticks = clock.sound(states(captured), SOUND_SECONDS, BEGAN + arrived, SOUND_BASE)
+            stated = (states_of_sound or states)(captured)
+            ticks = clock.sound(stated, SOUND_SECONDS, BEGAN + arrived, SOUND_BASE)
             if ticks is not None:
                 watched.sounds.append((float(captured), float(ticks * SOUND_BASE)))
     return watched
@@ -180,6 +182,60 @@ def test_a_source_that_pauses_its_clock_is_followed_after_a_second() -> None:
     assert max(late[12:]) <= 0.01
 
 
+@settings(max_examples=15)
+@given(
+    rate=st.integers(4, 60),
+    speed=st.floats(-2, 0),
+    base=st.integers(0, 90_000),
+    jitter=st.floats(0, 0.01),
+    lag=st.floats(-0.3, 0.3),
+)
+def test_pictures_whose_clock_stands_still_or_runs_back_are_timed_as_they_arrive_and_sound_stays(
+    rate: int, speed: float, base: int, jitter: float, lag: float
+) -> None:
+    """From its third second on; sound is of a clock that goes on."""
+
+    def runs_back(t: Fraction) -> Fraction:
+        return base + min(t, Fraction(3)) + Fraction(speed) * max(t - 3, Fraction(0))
+
+    watched = watch(
+        LiveClock(BEGAN),
+        runs_back,
+        states_of_sound=lambda t: base + t,
+        seconds=12,
+        rate=rate,
+        jitter=jitter,
+        sound_lag=lag,
+    )
+    settled = [picture for picture in watched.pictures if picture[0] > 3 + 4 / rate]
+    for _, arrived, timed in settled:
+        assert -0.001 <= arrived - timed <= jitter + 0.02
+    for before, after in pairwise(settled):
+        assert after[2] - before[2] == pytest.approx(after[0] - before[0], abs=jitter + 0.01)
+    later = [sound for sound in watched.sounds if sound[0] > 6]
+    assert worst_step(Watched(settled, later)) <= jitter + 0.04
+    assert len(later) >= 270, "sound goes on"
+
+
+@settings(max_examples=10)
+@given(rate=st.integers(4, 60), jitter=st.floats(0, 0.01))
+def test_a_clock_of_whole_seconds_gives_no_bursts_but_of_a_few(rate: int, jitter: float) -> None:
+    watched = watch(
+        LiveClock(BEGAN), lambda t: Fraction(int(t)), states_of_sound=lambda t: t, seconds=8, rate=rate, jitter=jitter
+    )
+    late = [arrived - timed for captured, arrived, timed in watched.pictures if captured > 1]
+    assert min(late) >= -0.001
+    assert max(late) <= 3 / rate + jitter + 0.02
+    assert sum(captured > 2 for captured, _ in watched.sounds) >= 270
+
+
+def test_a_clock_that_goes_on_after_it_stood_still_is_followed_again() -> None:
+    clock = LiveClock(BEGAN)
+    stands = [clock.picture(Fraction(7), BEGAN + n / 25) for n in range(100)]
+    goes_on = [clock.picture(7 + Fraction(n - 99, 25), BEGAN + n / 25) for n in range(100, 150)]
+    assert all(b - a == pytest.approx(3600, abs=1) for a, b in pairwise((*stands[4:], *goes_on)))
+
+
 def test_a_burst_at_the_start_is_not_timed_into_the_future() -> None:
     clock = LiveClock(BEGAN)
     backlog = [clock.picture(Fraction(n, 25), BEGAN + 0.5 + n / 1000) for n in range(25)]
@@ -206,6 +262,15 @@ def test_a_new_connection_goes_on_behind_the_old_one() -> None:
     assert all(a[2] < b[2] for a, b in pairwise(both.pictures))
     assert all(a[1] < b[1] for a, b in pairwise(both.sounds))
     assert worst_step(both) <= 0.04
+
+
+def test_sound_goes_on_while_a_picture_stands() -> None:
+    clock = LiveClock(BEGAN)
+    clock.picture(Fraction(5), BEGAN)
+    sounds = [clock.sound(5 + Fraction(n, 4), SOUND_SECONDS, BEGAN + n / 4, SOUND_BASE) for n in range(1, 60)]
+    assert sounds == [12_000 * n for n in range(1, 60)]
+    assert clock.sound(Fraction(25), SOUND_SECONDS, BEGAN + 15, SOUND_BASE) is None, "5 s before its time"
+    assert clock.picture(Fraction(20), BEGAN + 15) == 15 * TICKS_PER_SECOND
 
 
 def test_sound_before_any_picture_and_of_another_clock_has_no_place() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,6 +18,9 @@ from lipt_stream.frame import END
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.live import LivePicture
+from lipt_stream.media.live_address import live_address
+from lipt_stream.media.live_input import open_live
 
 # ITU-T T.35: country USA; provider and what follows it.
 CAPTIONS = bytes.fromhex("b50031") + b"GA94\x03" + bytes([0x40 | 1, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])  # ATSC A/53, part 4
@@ -69,6 +74,39 @@ def test_it_is_told_once_wherever_it_comes(tmp_path: Path, codec: str, message: 
         planes = source.format.new_planes()
         assert sum(1 for _ in iter(lambda: source.read(planes), END)) == 12
         assert source.notes.count(words) == 1
+
+
+def live_notes(path: Path, count: int) -> list[str]:
+    """Of the first pictures of a file, played live."""
+    source = open_live(
+        live_address(str(path)), open_timeout_seconds=5, read_timeout_seconds=5, cancelled=threading.Event()
+    )
+    with closing(source):
+        pictures = (item for item in source if isinstance(item, LivePicture))
+        assert sum(1 for _ in islice(pictures, count)) == count
+    return source.notes
+
+
+@pytest.mark.parametrize("at", [0, 7])
+def test_it_is_told_of_live_pictures_too(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "film.h264"
+    write(path, "h264", CAPTIONS, at)
+    assert live_notes(path, 12).count("closed captions inside the picture are not carried over") == 1
+
+
+def test_hdr10_is_told_of_live_pictures(tmp_path: Path) -> None:
+    mastering = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+    options = {"x265-params": f"log-level=none:master-display={mastering}:max-cll=1000,400"}
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx265", 25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        for _ in range(3):
+            target.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p10le")))
+        target.mux(stream.encode(None))
+    notes = live_notes(path, 1)
+    assert "HDR10 metadata (mastering display) is not carried over" in notes
+    assert "HDR10 metadata (content light) is not carried over" in notes
 
 
 @pytest.mark.parametrize(

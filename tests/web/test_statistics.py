@@ -1,0 +1,37 @@
+"""The session is asked beside the event loop: its answer may take long, and viewers are not to wait for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import anyio
+from clock_session import ClockSession
+
+from lipt_stream.web.preview import Preview
+from lipt_stream.web.statistics import Statistics
+
+
+def test_the_loop_goes_on_while_the_session_is_asked() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    class Slow(ClockSession):
+        def stats(self) -> Mapping[str, object]:
+            asked.set()
+            assert may_answer.wait(20), "the loop stands still"
+            return super().stats()
+
+    async def ask() -> list[str]:
+        preview = Preview()
+        statistics = Statistics(Slow(preview), preview)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(statistics.run)
+            while not asked.is_set():
+                await anyio.sleep(0.01)
+            may_answer.set()
+            while len(statistics.greeting()) < 2:
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+        return statistics.greeting()
+
+    assert '"rss_mb": 611.5' in anyio.run(ask)[1]
