@@ -40,9 +40,11 @@ class PackedImages:
         sizes = torch.tensor([image.shape[:2] for image in images])
         ends = (3 * sizes.prod(dim=1)).cumsum(0)
         flat = np.empty(int(ends[-1]), np.uint8)
-        for end in reversed(ends.tolist()):
+        end = len(flat)
+        while images:
             image = images.pop().reshape(-1)
             flat[end - image.size : end] = image
+            end -= image.size
         self.pixels = torch.as_tensor(flat, device=device)
         self.offsets = torch.cat((torch.zeros(1, dtype=torch.int64), ends[:-1])).to(device)
         self.heights, self.widths = sizes.to(device).unbind(1)

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -76,7 +76,7 @@ def _packed(target: Path, paths: Sequence[Path]) -> Path:
 
 
 @contextmanager
-def unpacked(folder: Path) -> Iterator[Path]:
+def unpacked(folder: Path) -> Generator[Path]:
     """The images of a folder of shards, in train, valid and perhaps pairs. Only the names of pairs are unique.
 
     InputError where there are no shards, or one is damaged.
