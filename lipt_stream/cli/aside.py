@@ -18,7 +18,7 @@ class Aside:
     """
 
     def __init__(self, name: str) -> None:
-        self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._error: BaseException | None = None
         # A daemon: one that is held inside a write must not keep the program from ending.
         threading.Thread(target=self._work, name=f"lipt-{name}", daemon=True).start()
@@ -33,11 +33,12 @@ class Aside:
             self._give_up()
         self._waiting.put(work)
 
-    def flush(self, timeout_seconds: float) -> bool:
-        """Whether all that was asked for is done, or was in time. If not, the thread is held, and only `os._exit` ends
-        the program without it. Raises what something of it raised."""
+    def finish(self, timeout_seconds: float) -> bool:
+        """Whether all that was asked for is done, or was in time; nothing more may be asked for. If not, the thread is
+        held, and only `os._exit` ends the program without it. Raises what something of it raised."""
         is_done = threading.Event()
         self._waiting.put(is_done.set)
+        self._waiting.put(None)
         in_time = is_done.wait(timeout_seconds)
         if self._error:
             raise self._error
@@ -49,9 +50,8 @@ class Aside:
                 self._waiting.get_nowait()
 
     def _work(self) -> None:
-        while True:
-            work = self._waiting.get()
+        while work := self._waiting.get():
             try:
                 work()
-            except BaseException as error:  # noqa: BLE001  `flush` raises it, in the thread that waits for it
+            except BaseException as error:  # noqa: BLE001  `finish` raises it, in the thread that waits for it
                 self._error = self._error or error

@@ -98,10 +98,10 @@ def present(
         written.do(file.close)
     seconds = SAY_SECONDS if exit_code > 128 else SAY_TO_THE_END_SECONDS
     until = time.monotonic() + seconds
-    is_written = written.flush(seconds / 2)
+    is_written = written.finish(seconds / 2)
     if writer and writer.lost:
         complain(f"statistics: {writer.lost} of {writer.asked} lines did not reach {stats}")
-    is_said = said.flush(max(0.0, until - time.monotonic()))
+    is_said = said.finish(max(0.0, until - time.monotonic()))
     if session.is_hanging or not (is_said and is_written):
         os._exit(exit_code)
     raise typer.Exit(exit_code)

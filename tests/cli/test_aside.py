@@ -21,7 +21,7 @@ def test_the_last_thing_is_done_whoever_waits_before_it() -> None:
         aside.do(lambda number=number: done.append(number))
     aside.do_last(lambda: done.append("report"))
     may_go_on.set()
-    assert aside.flush(20)
+    assert aside.finish(20)
     assert done == ["report"]
 
 
@@ -31,5 +31,5 @@ def test_those_before_the_last_are_done_where_there_is_room() -> None:
     for number in range(20):
         aside.do(lambda number=number: done.append(number))
     aside.do_last(lambda: done.append("report"))
-    assert aside.flush(20)
+    assert aside.finish(20)
     assert done == [*range(20), "report"]
