@@ -68,7 +68,7 @@ def test_a_webcam() -> None:
     assert "format 320x180 yuv420p 15 fps" in done.stdout, done.stdout + done.stderr
     assert "increasing True" in done.stdout
     assert "picture yuyv422 320" in done.stdout
-    assert "refused AddressError Cannot read webcam:/dev/video0: another program uses the camera" in done.stdout
+    assert "refused BusyError Cannot read webcam:/dev/video0: another program uses the camera" in done.stdout
     assert "refused AddressError Cannot read webcam:/dev/video7: no such camera. There is /dev/video0" in done.stdout
     assert "refused AddressError Cannot read webcam:/dev/null: it is no camera" in done.stdout
 
