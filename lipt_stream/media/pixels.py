@@ -26,6 +26,7 @@ _SWSCALE_MATRICES: Final[dict[int, Colorspace]] = {
 _SCALER: Final = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
+_FEW_LINES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +130,24 @@ class PlaneReader:
         source_range = ColorRange.JPEG if range == "full" else ColorRange.MPEG
         if delivery.is_rgb:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
-        return self._scaler.reformat(
+        # Of 7 and 8 lines swscale leaves some unwritten where matrix, range and depth change at once (FFmpeg 8.1).
+        depth_apart = picture.height <= _FEW_LINES and picture.format.components[0].bits == 8 < format.bit_depth
+        converted = self._scaler.reformat(
             picture,
             format.width,
             format.height,
-            format.pix_fmt,
+            "yuv420p" if depth_apart else format.pix_fmt,
             src_colorspace=None if delivery.is_rgb else _swscale_matrix(matrix),
             dst_colorspace=_swscale_matrix(format.color_space),
             interpolation=_SCALER,
             src_color_range=source_range,
             dst_color_range=target_range,
             threads=1,  # several now and then leave lines unwritten, RGB to 10 bits (FFmpeg 8.1)
+        )
+        if not depth_apart:
+            return converted
+        return VideoReformatter().reformat(
+            converted, format=format.pix_fmt, src_color_range=target_range, dst_color_range=target_range
         )
 
 
