@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
 from lipt_stream.errors import InputError
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.evaluate import image_size
-from lipt_stream.train.folders import Found, find_all_images, require_images, search
+from lipt_stream.train.folders import Found, require_images, search
 from lipt_stream.train.images import PackedImages, Skipped, read_images
 from lipt_stream.train.loop import Batches
 from lipt_stream.train.pairs import Pair, make_pairs
@@ -26,6 +27,8 @@ from lipt_stream.train.recipe import Degradation
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.surroundings import digest_of_images
 from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
+
+T = TypeVar("T")
 
 LEAST_VALIDATION_SIDE: Final = 16  # LR pixels
 VALIDATION_SIDE: Final = 160
@@ -75,14 +78,15 @@ def load_materials(
         require_images(found.images, folders.data)
     own = {os.path.realpath(folder) for folder in (folders.out, folders.pairs)}  # where a try before has drawn
     paths = [path for path in found.images if os.path.realpath(path.parent) not in own]
-    valid = find_all_images([folders.valid]) if folders.valid else _held_back(paths, spec.scale)
+    sizes = dict(zip(paths, map(image_size, paths), strict=True))
+    valid = _given(folders.valid, found.left_out) if folders.valid else _held_back(sizes, spec.scale)
     if not valid and films:
         raise InputError("Among the films is no image to validate by", "Give a folder of images by --valid")
     held_back = {os.path.realpath(path) for path in valid}
     paths = [path for path in paths if os.path.realpath(path) not in held_back]
     if not paths and not films:
         raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
-    _require_memory(paths, device)
+    _require_memory([sizes[path] for path in paths], spec, device)
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device, found.left_out)
     return _degraded(spec, [*paths, *films], valid, folders.pairs, device, found.left_out, degraded)
@@ -98,21 +102,31 @@ def _films_of_use(spec: TrainSpec, found: Found) -> list[Path]:
     return []
 
 
-def _held_back(paths: Sequence[Path], scale: int) -> list[Path]:
+def _given(folder: Path, left_out: list[Skipped]) -> list[Path]:
+    """The images to validate by in a folder of their own."""
+    found = search([folder])
+    require_images(found.images, [folder])
+    left_out += found.left_out
+    return found.images
+
+
+def _held_back(sizes: Mapping[Path, tuple[int, int]], scale: int) -> list[Path]:
     """A twentieth, evenly, of those that open and are large enough, but no more than a validation has time for."""
-    sizes = map(image_size, paths)
-    usable = [path for path, size in zip(paths, sizes, strict=True) if min(size) >= LEAST_VALIDATION_SIDE * scale]
-    held = (usable or list(paths))[::HELD_BACK]
+    usable = [path for path, size in sizes.items() if min(size) >= LEAST_VALIDATION_SIDE * scale]
+    held = (usable or list(sizes))[::HELD_BACK]
     few = min(len(held), MOST_HELD_BACK)
     return [held[number * len(held) // few] for number in range(few)]
 
 
-def _require_memory(paths: Sequence[Path], device: torch.device) -> None:
-    needed = sum(3 * width * height for width, height in map(image_size, paths))
+def _require_memory(sizes: Sequence[tuple[int, int]], spec: TrainSpec, device: torch.device) -> None:
+    """For all images, and where real encoders make the LR, for that too; films come on top."""
+    needed = sum(3 * width * height for width, height in sizes)
+    if spec.degrade == "video":
+        needed = round(needed * spec.variants * (1 + 1 / spec.scale**2))
     free = min(free_host_bytes(), free_bytes(device))
     if needed > free:
         raise InputError(
-            f"{len(paths)} images take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
+            f"{len(sizes)} images take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
             "Give fewer or smaller ones",
         )
 
@@ -121,16 +135,17 @@ def _bicubic(
     spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device, skipped: list[Skipped]
 ) -> Materials:
     least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
-    usable, images, too_bad = read_images(paths, least, _workers())
     _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
-    skipped += [*too_bad, *not_held_out]
+    skipped += not_held_out
     _require_some(held_out, len(valid), "images to validate by", skipped)
-    copies = _copies(images, held_out)
-    skipped += [_left_out_copy(usable[number]) for number in sorted(copies)]
-    images = [image for number, image in enumerate(images) if number not in copies]
-    _require_some(images, len(paths), "images", [*too_bad, *skipped])
+    usable, images, too_bad = read_images(paths, least, _workers())
+    skipped += too_bad
+    copies, digest = _compared(images, held_out)
+    skipped += [_left_out_copy(usable[number]) for number in copies]
+    images = _without(copies, images)
+    _require_some(images, len(paths), "images", skipped)
     validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
-    digests = _digests(images, [pair.high for pair in validation])
+    digests = {"training images": digest, "validation images": digest_of_images([pair.high for pair in validation])}
     told = f"{len(images)} images"
     return Materials(BicubicBatches(PackedImages(images, device), spec.scale), validation, told, skipped, digests)
 
@@ -166,15 +181,17 @@ def _degraded(
 
     _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, "images to validate by", 1)
     origins, training = pairs(sources, max(spec.patch, spec.tail_patch), "images", spec.variants)
-    copies = _copies([pair.high for pair in training], [pair.high for pair in held_out])
+    copies, digest = _compared([pair.high for pair in training], [pair.high for pair in held_out])
     skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
-    training = [pair for number, pair in enumerate(training) if number not in copies]
-    origins = [path for number, path in enumerate(origins) if number not in copies]
+    training, origins = _without(copies, training), _without(copies, origins)
     _require_some(training, len(sources), "images", skipped)
     validation = _middles(held_out, spec.scale)
-    digests = _digests(_both(training), _both(validation))
-    highs, lows = [pair.high for pair in training], [pair.low for pair in training]
+    lows, highs = [pair.low for pair in training], [pair.high for pair in training]
     training.clear()
+    digests = {
+        "training images": digest + digest_of_images(lows),
+        "validation images": digest_of_images([one for pair in validation for one in (pair.low, pair.high)]),
+    }
     batches = PairedBatches(PackedImages(highs, device), PackedImages(lows, device), spec.scale)
     return Materials(batches, validation, _told(origins, cache, spec.variants), skipped, digests)
 
@@ -185,25 +202,22 @@ def _require_some(usable: Sequence[object], count: int, role: str, skipped: Sequ
         raise InputError(f"None of {count} {role} can be used{why}", "Give larger, sound images")
 
 
-def _copies(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np.uint8]]) -> set[int]:
-    """Which of `images` show what is validated by, wherever they lie and whatever they are called."""
+def _compared(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np.uint8]]) -> tuple[list[int], str]:
+    """Which of `images` show what is validated by, wherever they lie and whatever they are called; and a digest of the
+    others."""
     known = {digest_of_images([image]) for image in held_out}
-    return {number for number, image in enumerate(images) if digest_of_images([image]) in known}
+    digests = [digest_of_images([image]) for image in images]
+    copies = [number for number, digest in enumerate(digests) if digest in known]
+    return copies, hashlib.blake2b("".join(_without(copies, digests)).encode(), digest_size=16).hexdigest()
+
+
+def _without(numbers: Sequence[int], items: Sequence[T]) -> list[T]:
+    left_out = set(numbers)
+    return [item for number, item in enumerate(items) if number not in left_out]
 
 
 def _left_out_copy(path: Path) -> Skipped:
     return Skipped(path, f"{path} is also validated by")
-
-
-def _both(pairs: Sequence[ValidationPair]) -> list[NDArray[np.uint8]]:
-    return [one for pair in pairs for one in (pair.low, pair.high)]
-
-
-def _digests(training: Sequence[NDArray[np.uint8]], validation: Sequence[NDArray[np.uint8]]) -> dict[str, str]:
-    return {
-        "training images": digest_of_images(training),
-        "validation images": digest_of_images(validation),
-    }
 
 
 def _told(origins: Sequence[Path], cache: Path, variants: int) -> str:
