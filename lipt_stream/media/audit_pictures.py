@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import cast
 
-from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -30,6 +28,7 @@ from lipt_stream.media.audit_thumbnails import (
 )
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film, share_decoding
+from lipt_stream.media.side_data import is_mirrored, side_data_of
 from lipt_stream.media.siting import stated_siting
 
 
@@ -184,7 +183,7 @@ class PictureReader:
 
 def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
     pixel_format = frame.format
-    side_data = _side_data(frame)
+    side_data = side_data_of(frame)
     ratio = stream.sample_aspect_ratio
     return PictureFacts(
         width=frame.width,
@@ -202,19 +201,11 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         chroma_location=stated_siting(stream) or "unspecified",
         sample_aspect_ratio=ratio if ratio and ratio > 0 else Fraction(1),
         rotation=frame.rotation,
-        mirrored=_is_mirrored(side_data.get("DISPLAYMATRIX", b"")),
+        mirrored=is_mirrored(side_data),
         mastering_display=_mastering_display(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
         content_light=_content_light(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
         tick_seconds=float(stream.time_base or Fraction(1, 1000)),
     )
-
-
-def _side_data(frame: VideoFrame) -> dict[str, bytes]:
-    try:
-        entries = cast(Iterable[SideData], frame.side_data)  # the stub says a dict, but it iterates over values
-    except ValueError:
-        return {}  # of a kind newer than PyAV's own list, which then tells of none
-    return {entry.type.name: bytes(entry) for entry in entries}
 
 
 def _mastering_display(data: bytes) -> tuple[float, ...]:
@@ -227,11 +218,3 @@ def _mastering_display(data: bytes) -> tuple[float, ...]:
 
 def _content_light(data: bytes) -> tuple[int, ...]:
     return struct.unpack_from("=2I", data) if len(data) >= 8 else ()
-
-
-def _is_mirrored(matrix: bytes) -> bool:
-    """Whether the display matrix flips: its upper left 2 x 2 has a negative determinant."""
-    if len(matrix) < 36:
-        return False
-    a, b, _, c, d = struct.unpack_from("=5i", matrix)
-    return a * d - b * c < 0

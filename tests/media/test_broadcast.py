@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,12 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.frame import END, Frame
-from lipt_stream.media.encoders import choose_encoder
-from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.timeline import FileClock
 from lipt_stream.verify.audit import verify
+from tests.film import through, times
 
 PACKET = 188
 RATE = 48_000
@@ -58,23 +54,6 @@ def record(tmp_path: Path) -> Record:
         return (tmp_path / "recording.ts").read_bytes()
 
     return write
-
-
-def through(source_path: Path, target: Path, **cut: float) -> list[str]:
-    with closing(FileSource(source_path, **cut)) as source:
-        sink = FileSink(target, source.format, encoder=choose_encoder("libx264"), copy_from=source_path, **cut)
-        planes = source.format.new_planes()
-        while (frame := source.read(planes)) is not END:
-            assert isinstance(frame, Frame)
-            sink.write(frame)
-        sink.close()
-        return source.notes + sink.notes
-
-
-def times(path: Path, kind: str) -> list[float]:
-    with av.open(str(path)) as container:
-        stream = container.streams.get({kind: 0})[0]
-        return sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
 
 
 def pictures(path: Path) -> int:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from lipt_stream.frame import END, Frame
-from lipt_stream.media.encoders import choose_encoder
-from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.file_source import FileSource
+from tests.film import through
 
 SECONDS = 10
 TO_BE_SPOILT = b"?"
@@ -73,17 +69,6 @@ def emptied(page: bytes) -> bytes:
         for _ in range(8):
             checksum = (checksum << 1) ^ (0x1_04C1_1DB7 if checksum >> 31 else 0)
     return blank[:22] + checksum.to_bytes(4, "little") + blank[26:]
-
-
-def through(source_path: Path, target: Path) -> list[str]:
-    with closing(FileSource(source_path)) as source:
-        sink = FileSink(target, source.format, encoder=choose_encoder("libx264"), copy_from=source_path)
-        planes = source.format.new_planes()
-        while (frame := source.read(planes)) is not END:
-            assert isinstance(frame, Frame)
-            sink.write(frame)
-        sink.close()
-        return source.notes + sink.notes
 
 
 def test_many_errors_far_apart_do_not_end_the_sound(tmp_path: Path) -> None:

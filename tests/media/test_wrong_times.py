@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from lipt_stream.frame import END, Frame
-from lipt_stream.media.encoders import choose_encoder
-from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.file_source import FileSource
 from lipt_stream.verify.audit import verify
+from tests.film import through, times
 
 RATE = 48_000
 ODD = 30  # of 50: the picture, in the order of the file, whose time is wrong
@@ -86,23 +82,6 @@ def with_wrong_clock(film: Path, changed: Path, seconds: float) -> None:
         bits |= (time >> 30 & 7) << 33 | (time >> 15 & 0x7FFF) << 17 | (time & 0x7FFF) << 1
         data[at : at + 5] = bits.to_bytes(5, "big")
     changed.write_bytes(data)
-
-
-def through(source_path: Path, target: Path, **cut: float) -> list[str]:
-    with closing(FileSource(source_path, **cut)) as source:
-        sink = FileSink(target, source.format, encoder=choose_encoder("libx264"), copy_from=source_path, **cut)
-        planes = source.format.new_planes()
-        while (frame := source.read(planes)) is not END:
-            assert isinstance(frame, Frame)
-            sink.write(frame)
-        sink.close()
-        return source.notes + sink.notes
-
-
-def times(path: Path, kind: str) -> list[float]:
-    with av.open(str(path)) as container:
-        stream = container.streams.get({kind: 0})[0]
-        return sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
 
 
 def failed(source: Path, result: Path) -> dict[str, str]:

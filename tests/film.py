@@ -1,0 +1,32 @@
+"""Films as tests look at them: sent from a source to a file, and when what is in it is shown."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import av
+
+from lipt_stream.frame import END, Frame
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
+
+
+def through(source_path: Path, target: Path, **cut: float) -> list[str]:
+    """Each picture as it is, beside all that is copied. Returns the notes."""
+    with closing(FileSource(source_path, **cut)) as source:
+        sink = FileSink(target, source.format, encoder=choose_encoder("libx264"), copy_from=source_path, **cut)
+        planes = source.format.new_planes()
+        while (frame := source.read(planes)) is not END:
+            assert isinstance(frame, Frame)
+            sink.write(frame)
+        sink.close()
+        return source.notes + sink.notes
+
+
+def times(path: Path, kind: str) -> list[float]:
+    """Of the packets of the first stream of that kind, in order, in seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.get({kind: 0})[0]
+        return sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
