@@ -13,11 +13,13 @@ from av.audio.codeccontext import AudioCodecContext
 from lipt_stream.media.audit import DAMAGE, undamaged_packets
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
+from lipt_stream.media.pcm import SteadySound
 
 
 @dataclass(frozen=True, slots=True)
 class HeardSound:
-    """`digest`: BLAKE2b of all samples, channel beside channel, as the decoder gives them. `delay_seconds`: how much
+    """`digest`: BLAKE2b of all samples, channel beside channel, as the decoder gives them, and where it changes their
+    layout or rate, in those of the beginning. `delay_seconds`: how much
     later than the first packet the sound begins, where a decoder keeps some of it to itself to start from."""
 
     samples: int
@@ -34,6 +36,7 @@ def hear(path: Path, index: int) -> HeardSound:
         stream = container.streams[index]
         context = stream.codec_context
         assert isinstance(context, AudioCodecContext)
+        sound = SteadySound(context)
         for packet in chain(undamaged_packets(container, [stream]), [None]):
             if first_packet is None and packet is not None and packet.pts is not None:
                 first_packet = float(packet.pts * packet.time_base)
@@ -42,10 +45,13 @@ def hear(path: Path, index: int) -> HeardSound:
             except (*DAMAGE, EOFError):
                 continue
             for frame in frames:
-                samples = frame.to_ndarray()
                 if start is None and frame.time is not None:
                     start = frame.time - count / frame.sample_rate
-                whole.update((samples.T if frame.format.is_planar else samples).tobytes())
-                count += frame.samples
+                for woven in sound.bring(frame):
+                    whole.update(woven.to_ndarray().tobytes())
+                    count += woven.samples
+        for woven in sound.rest():
+            whole.update(woven.to_ndarray().tobytes())
+            count += woven.samples
     delay = 0.0 if first_packet is None or start is None else start - first_packet
     return HeardSound(count, whole.digest(), delay)

@@ -51,6 +51,33 @@ def _layout(context: AudioCodecContext) -> str:
     return {"1 channels": "mono", "2 channels": "stereo"}.get(name, name)
 
 
+class SteadySound:
+    """Frames of sound, woven (packed) and all in one format, layout and rate, into which FFmpeg brings those that have
+    others. Broadcasts change between stereo and surround."""
+
+    def __init__(self, decoder: AudioCodecContext) -> None:
+        """The form is what `decoder` gives now: before it has decoded anything, that of the stream's beginning."""
+        self._form = (decoder.format.packed.name, _layout(decoder), decoder.sample_rate)
+        self._resampler: AudioResampler | None = None
+        self._taken: tuple[str, str, int] | None = None  # format, layout and rate that the resampler is for
+        self.changes = 0
+        """How often one frame had another layout or rate than the one before."""
+
+    def bring(self, frame: AudioFrame) -> list[AudioFrame]:
+        """The frame in the one form. None or several frames where the rate is converted. Raises what av raises."""
+        given = (frame.format.name, frame.layout.name, frame.sample_rate)
+        held: list[AudioFrame] = []
+        if self._resampler is None or given != self._taken:  # PyAV's takes one form only
+            held = self.rest()
+            self.changes += self._taken is not None and given[1:] != self._taken[1:]
+            self._resampler, self._taken = AudioResampler(*self._form), given
+        return held + self._resampler.resample(frame)
+
+    def rest(self) -> list[AudioFrame]:
+        """What is still held at the end."""
+        return self._resampler.resample(None) if self._resampler else []
+
+
 class PcmConverter:
     """One stream's packets through FFmpeg's decoder. Times stay; a packet becomes as many as it holds frames."""
 
@@ -60,16 +87,21 @@ class PcmConverter:
         assert isinstance(context, AudioCodecContext)
         self.target = add_pcm_stream(container, source)
         self._decoder = context
-        # Planes are woven, and what changes its rate or layout within the film is brought back to its beginning's.
-        self._samples = AudioResampler(context.format.packed.name, _layout(context), context.sample_rate)
+        self._sound = SteadySound(context)
         self._unit = source.time_base or Fraction(1, context.sample_rate)
         self._next: Fraction | None = None  # where the last frame ended, in seconds; None before the first
+
+    @property
+    def changes(self) -> int:
+        """How often the sound changed its layout or rate, which the result does not."""
+        return self._sound.changes
 
     def convert(self, packet: Packet[Stream] | None) -> list[Packet[Stream]]:
         """None: what the decoder still holds at the end. Raises what av raises for damage."""
         frames: list[AudioFrame] = self._decoder.decode(packet)  # pyright: ignore[reportArgumentType, reportAssignmentType]
         self._set_times(frames, packet)
-        return [self._packet(woven) for frame in frames for woven in self._samples.resample(frame)]
+        woven = [part for frame in frames for part in self._sound.bring(frame)]
+        return [self._packet(frame) for frame in (woven if packet else woven + self._sound.rest())]
 
     def _set_times(self, frames: list[AudioFrame], packet: Packet[Stream] | None) -> None:
         """A frame without a time goes on where the one before it ended: a decoder gives the packet's time to the first
@@ -90,11 +122,11 @@ class PcmConverter:
     def _packet(self, frame: AudioFrame) -> Packet[Stream]:
         size = frame.samples * frame.layout.nb_channels * frame.format.bytes
         packet: Packet[Stream] = Packet(bytes(frame.planes[0])[:size])
-        unit = frame.time_base
-        assert unit is not None
-        packet.pts = packet.dts = frame.pts
-        packet.time_base, packet.is_keyframe = unit, True
-        packet.duration = round(frame.samples / frame.sample_rate / unit)
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        packet.pts = packet.dts = round(frame.pts * frame.time_base / self._unit)  # resampled, it has a unit of its own
+        packet.time_base, packet.is_keyframe = self._unit, True
+        packet.duration = round(Fraction(frame.samples, frame.sample_rate) / self._unit)
         return packet
 
 

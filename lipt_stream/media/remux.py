@@ -214,6 +214,8 @@ class StreamCopy:
                 self._plan.note(f"{lane.mended} timestamps of the {what} were wrong and were filled in")
             if lane and lane.changes:
                 self._plan.note(f"the {what} changes within the film; players may not play on from there")
+            if lane and isinstance(lane.converter, PcmConverter) and lane.converter.changes:
+                self._plan.note(f"the {what} changes its channels or rate within the film: all is brought to its first")
         self._source.close()
 
 

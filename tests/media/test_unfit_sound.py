@@ -42,12 +42,15 @@ def joined(blocks: list[av.Packet], count: int) -> Iterator[av.Packet]:
         yield packet
 
 
-def write_film(path: Path, seconds: int = 1) -> None:
-    picture_codec, sound_codec, rate, options = SOUNDS[path.name]
-    with av.open(str(path), "w", options=options) as container:
+def write_film(
+    path: Path, seconds: int = 1, *, layout: str = "stereo", rate: int | None = None, **options: str
+) -> None:
+    picture_codec, sound_codec, usual_rate, usual_options = SOUNDS[path.name]
+    rate = rate or usual_rate
+    with av.open(str(path), "w", options={**usual_options, **options}) as container:
         picture = container.add_stream(picture_codec, 25)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        sound = container.add_stream(sound_codec, rate, layout="mono" if sound_codec == "nellymoser" else "stereo")
+        sound = container.add_stream(sound_codec, rate, layout="mono" if sound_codec == "nellymoser" else layout)
         if sound_codec == "wmav2":
             sound.bit_rate, sound.format = 128_000, "fltp"
         sound.codec_context.open(strict=False)
@@ -114,6 +117,24 @@ def test_what_is_heard_stays_sample_by_sample(tmp_path: Path, name: str, suffix:
     assert len(told) == (0 if fits_mov else 1)
     checks = {check.name: check.detail for check in verify(tmp_path / name, tmp_path / f"out{suffix}").failed}
     assert checks == {}
+
+
+@pytest.mark.parametrize("name", ["broadcast.ts", "concert.m2ts"])
+@pytest.mark.parametrize(("later", "rate"), [("mono", RATE), ("5.1(side)", RATE), ("stereo", 96_000)])
+def test_sound_that_changes_within_a_film_stays_whole(tmp_path: Path, name: str, later: str, rate: int) -> None:
+    film, out = tmp_path / name, tmp_path / "out.mkv"
+    write_film(film)
+    first = film.read_bytes()
+    write_film(film, layout=later, rate=rate, output_ts_offset="1.2")
+    film.write_bytes(first + film.read_bytes())
+    notes = through(film, out, "convert")
+    assert [note for note in notes if note.endswith("channels or rate within the film: all is brought to its first")]
+    assert not [note for note in notes if "damaged" in note]
+    with av.open(str(out)) as container:
+        blocks = [(block.time, block.samples / RATE) for block in container.decode(audio=0)]
+    assert sum(seconds for _, seconds in blocks) == pytest.approx(2, abs=0.1)
+    assert blocks[-1][0] + blocks[-1][1] == pytest.approx(2.2, abs=0.15)
+    assert verify(film, out).failed == ()
 
 
 def test_blocks_without_a_time_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
