@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
-from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.engine.upscaler import Upscaler, find_weights
 from lipt_stream.errors import SettingsError
 from lipt_stream.model import catalog
+from lipt_stream.model.weights import load_weights
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
 from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate
@@ -23,7 +27,7 @@ from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate
 
 def evaluate_weights(
     data: Annotated[Path, typer.Option(help="A folder of full-size images; with --all, or a folder of such folders.")],
-    scale: options.Scale = None,
+    scale: Annotated[int | None, typer.Option(help="Enlargement: 2, 3 or 4.", show_default="2")] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="A name or a weights file; may be repeated.", show_default="all that ship for this scale"),
@@ -41,6 +45,7 @@ def evaluate_weights(
     """PSNR and SSIM on Y beside bicubic and Lanczos: MATLAB's bicubic down, rounded to 8 bits, borders cut."""
     settings = {"scale": scale, "device": device, "precision": precision, "runtime": runtime, "threads": threads}
     spec = options.build_spec(None, settings)
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # as `train`: they are the user's own
     if everything:
         if scale or model or per_image:
             raise SettingsError("--all goes with neither --scale, --model nor --per-image", "Leave them out")
@@ -52,13 +57,22 @@ def evaluate_weights(
     names = model or [entry.name for entry in catalog.entries() if entry.scale == spec.scale and entry.task == "sr"]
     scores = baselines(data, spec.scale)
     for name in names:
-        upscaler = load_upscaler(spec.but({"model": name}))
-        label = upscaler.info.name
-        scores[f"{label} ({name})" if label in scores else label] = evaluate(as_function(upscaler), data, spec.scale)
+        upscaler = _load(name, spec)
+        scores[upscaler.info.name] = evaluate(as_function(upscaler), data, spec.scale)
     if as_json:
         typer.echo(json_line(_as_json(data, spec, scores)))
     else:
         _print_table(data, spec, scores, per_image)
+
+
+def _load(name: str, spec: PipelineSpec) -> Upscaler:
+    """SettingsError where its scale is another: that of the weights for artefacts and noise is no enlargement."""
+    info = load_weights(find_weights(name, spec.scale))[1]
+    if info.scale == 1:
+        raise SettingsError(
+            f"{name} is for --task {info.task}, and eval measures enlargement", "Give weights of x2 to x4"
+        )
+    return load_upscaler(spec.but({"model": name}))
 
 
 def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
@@ -119,19 +133,25 @@ def _as_json(data: Path, spec: PipelineSpec, scores: dict[str, Scores]) -> dict[
 
 def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_image: bool) -> None:
     console = Console()
-    console.print(f"{data.name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut", highlight=False)
+    told = f"{data.name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut"
+    console.print(told, highlight=False, markup=False)
     table = Table()
     table.add_column("")
     if per_image:
         for name in scores:
-            table.add_column(name, justify="right")
+            table.add_column(_shown(name), justify="right")
         for row in zip(*(score.images for score in scores.values()), strict=True):
-            table.add_row(row[0].name, *(f"{image.psnr_y:.2f} / {image.ssim_y:.4f}" for image in row))
+            table.add_row(_shown(row[0].name), *(f"{image.psnr_y:.2f} / {image.ssim_y:.4f}" for image in row))
         table.add_section()
         table.add_row("mean", *(f"{score.psnr_y:.2f} / {score.ssim_y:.4f}" for score in scores.values()))
     else:
         table.add_column("PSNR dB", justify="right")
         table.add_column("SSIM", justify="right")
         for name, score in scores.items():
-            table.add_row(name, f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}")
+            table.add_row(_shown(name), f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}")
     console.print(table)
+
+
+def _shown(name: str) -> str:
+    """A file's name as it is: neither markup nor control codes."""
+    return escape("".join(letter if letter.isprintable() else "?" for letter in name))

@@ -41,8 +41,16 @@ class _Commands(TyperGroup):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with _hiding_secrets():
-            return super().invoke(ctx)
+        try:
+            with _hiding_secrets():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:  # of which Typer would say nothing
+            raise _stopped(interrupt) from None
+
+
+def _stopped(interrupt: KeyboardInterrupt) -> SystemExit:
+    say_error(with_notes("stopped", interrupt))
+    return SystemExit(130)
 
 
 @contextmanager
@@ -104,8 +112,7 @@ def main() -> None:
         say_error(f"error: {error}")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt as interrupt:
-        say_error(with_notes("stopped", interrupt))
-        raise SystemExit(130) from None
+        raise _stopped(interrupt) from None
     except Exception as error:
         if os.environ.get("LIPT_DEBUG"):
             raise

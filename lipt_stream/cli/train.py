@@ -21,6 +21,7 @@ from lipt_stream.cli.train_progress import show_degrading, show_training
 from lipt_stream.engine.device_errors import translated
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import SettingsError, TrainingError
+from lipt_stream.observe.process import MAX_THREADS
 from lipt_stream.train.loop import Trainer
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights
@@ -78,8 +79,8 @@ def train_network(
         raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
     if stop_after is not None and not stop_after > 0:
         raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
-    if threads is not None and threads < 1:
-        raise SettingsError(f"--threads {threads} leaves none", "Leave it out for all cores")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise SettingsError(f"--threads {threads} is not from 1 to {MAX_THREADS}", "Leave it out for all cores")
     if distill_weight is not None and (not distill or distill_weight == 0):
         raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
     until = time.monotonic() + 60 * stop_after if stop_after else None
@@ -112,7 +113,7 @@ def train_network(
             with show_degrading(console) as degraded:
                 materials = load_materials(spec, folders, chosen, degraded)
             for skipped in materials.skipped:
-                console.print(f"left out: {skipped.reason}", markup=False)
+                console.print(f"left out: {skipped.reason}", soft_wrap=True, markup=False)
         with _in_one_line():
             trainer = make_trainer(
                 spec,

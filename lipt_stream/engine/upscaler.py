@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -62,11 +63,14 @@ class Upscaler:
         """Load weights by name ("nano-x2", or "nano" for the given scale) or from a file.
 
         A file is one of our safetensors or a reference checkpoint in training or deployed form; `scale` is then the
-        file's own. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N". `threads`: for the network
-        on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory allows.
+        file's own, and `info.name` its path. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N".
+        `threads`: for the network on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory
+        allows.
         """
         target = pick_device(str(device))
         network, info = load_weights(find_weights(name_or_path, scale))
+        if Path(name_or_path).is_file():  # trained anew, it would be called as what ships
+            info = dataclasses.replace(info, name=str(name_or_path))
         run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
         return cls(network, info, device=target, runtime=run, tile=tile)
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from lipt_stream.errors import OutputError, WeightsError
@@ -87,6 +87,8 @@ def load_weights(path: str | Path, *, window: int | None = None) -> tuple[LIPT, 
         WeightsError: no such file, damaged, not weights, of another network, or with NaN or infinity in it.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a named pipe would be waited for, for ever
+        raise WeightsError(f"Cannot read weights from {path}: it is not a regular file", "Check the path")
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -130,10 +132,10 @@ def save_weights(path: str | Path, model: LIPT, info: WeightsInfo) -> None:
 
 def _load_ours(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
     try:
-        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
-            opened = cast(Any, file)
-            metadata: dict[str, str] = opened.metadata() or {}
-            state: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        content = path.read_bytes()  # its own reader takes no path that is not UTF-8
+        state = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata: dict[str, str] = header.get("__metadata__", {})
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors ({_first_line(error)})", DAMAGED) from error
     if metadata.get("format") != FORMAT:

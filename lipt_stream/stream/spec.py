@@ -15,6 +15,7 @@ from lipt_stream.engine.upscaler import Tile
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.deinterlace import Deinterlace
+from lipt_stream.observe.process import MAX_THREADS
 
 NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -52,7 +53,7 @@ class PipelineSpec:
         _check(self.tile == "auto" or self.tile > 0, f"tile is {self.tile!r}", "Use auto or a side in pixels")
         for name in ("threads", "encoder_threads", "decoder_threads"):
             count = getattr(self, name)
-            _check(count is None or count > 0, f"{name} is {count!r}", "Use 1 or more")
+            _check(count is None or 0 < count <= MAX_THREADS, f"{name} is {count!r}", f"Use 1 to {MAX_THREADS}")
 
     def but(self, changes: Mapping[str, object]) -> PipelineSpec:
         """This spec with some fields changed. Unknown names and wrong types raise SettingsError."""

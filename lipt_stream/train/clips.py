@@ -21,13 +21,17 @@ from lipt_stream.train.imresize import imresize
 _HALF: Final = Fraction(1, 2)
 
 
+def planned(path: Path, count: int) -> int:
+    """How many `moments` gives of a film that is whole. Raises InputError where it cannot be read."""
+    return max(1, min(count, _length(path)[0] // PICTURES))
+
+
 def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
     """Up to `count` times PICTURES consecutive pictures, evenly over the film: (H/2, W/2, 3) uint8 RGB each.
 
     Fewer where it is shorter, or ends earlier than it says. Raises InputError where it cannot be read.
     """
-    total, latest_seconds = _length(path)
-    taken = max(1, min(count, total // PICTURES))
+    taken, latest_seconds = planned(path, count), _length(path)[1]
     for number in range(taken):
         try:
             pictures = _pictures_from(path, (number + 0.5) * latest_seconds / taken)

@@ -8,7 +8,8 @@ pixels are cut from each border.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,8 +29,6 @@ Upscale: TypeAlias = Callable[[Uint8Image], Uint8Image]
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 SSIM_WINDOW: Final = 11
-_NO_IMAGE: Final = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises of a file that is none, or damaged, or too large to be decoded safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +86,20 @@ def find_images(images_dir: Path) -> list[Path]:
     return found
 
 
+def is_special(path: Path) -> bool:
+    """Whether it is there and no file with a content, but a named pipe, say, which would be waited for, for ever."""
+    try:
+        return path.exists() and not path.is_file()
+    except OSError:  # a link that may not be followed; whoever reads it is told why
+        return False
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height by the head of the file; (0, 0) where it is none of an image, as `read_image` will say."""
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             return image.size
-    except _NO_IMAGE:
+    except InputError:
         return 0, 0
 
 
@@ -104,18 +111,36 @@ def read_image(path: Path) -> Uint8Image:
         InputError: not an image, damaged, too large to be decoded safely, or gray of more than 8 bits in another format
             than PNG: Pillow does not tell what is white there.
     """
+    with _opened(path) as image:
+        if image.mode.startswith("I;16") and image.format == "PNG":
+            return np.rint(np.asarray(image) / 257.0).astype(np.uint8)
+        if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255 instead of scaling them
+            raise InputError(f"{path} has more than 8 bits a sample", "Convert it to 8 bits, or to PNG")
+        if image.mode == "P" and "transparency" in image.info:  # as Pillow warns that it wants it
+            return np.asarray(image.convert("RGBA").convert("RGB"))
+        gray = image.mode in ("1", "L", "LA")
+        return np.asarray(image.convert("L" if gray else "RGB"))
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Image.Image]:
+    """The image, its first picture where it holds several. InputError for what goes wrong with it within."""
+    if is_special(path):
+        raise InputError(f"{path} is not a regular file", "Remove or replace it.")
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I;16") and image.format == "PNG":
-                return np.rint(np.asarray(image) / 257.0).astype(np.uint8)
-            if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255 instead of scaling them
-                raise InputError(f"{path} has more than 8 bits a sample", "Convert it to 8 bits, or to PNG")
-            if image.mode == "P" and "transparency" in image.info:  # as Pillow warns that it wants it
-                return np.asarray(image.convert("RGBA").convert("RGB"))
-            gray = image.mode in ("1", "L", "LA")
-            return np.asarray(image.convert("L" if gray else "RGB"))
-    except _NO_IMAGE as error:
-        raise InputError(f"{path} cannot be read as an image: {error}", "Remove or replace it.") from error
+            yield image
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # the format is told by the content, and plug-ins of rare ones raise what they like
+        raise InputError(f"{path} cannot be read as an image: {_why(error)}", "Remove or replace it.") from error
+
+
+def _why(error: Exception) -> str:
+    """Without the path, which Python and Pillow repeat."""
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is of no kind that is known"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def as_rgb(image: Uint8Image) -> Uint8Image:
@@ -162,7 +187,7 @@ def luma(rgb: Uint8Image) -> Plane:
 def _score(upscale: Upscale, path: Path, scale: int) -> ImageScore:
     original = _crop_to_multiple(read_image(path), scale)
     if min(original.shape[:2]) < SSIM_WINDOW + 2 * scale:
-        least = SSIM_WINDOW + 2 * scale
+        least = math.ceil((SSIM_WINDOW + 2 * scale) / scale) * scale
         raise InputError(f"{path} is too small to be compared at x{scale}", f"It takes {least}x{least} pixels.")
     small = imresize(original, Fraction(1, scale))
     result = upscale(as_rgb(small))

@@ -85,24 +85,25 @@ class Skipped:
 
 
 def read_images(
-    paths: Sequence[Path], least_side: int, threads: int
+    paths: Sequence[Path], least_side: int, threads: int, least_told: str
 ) -> tuple[list[Path], list[NDArray[np.uint8]], list[Skipped]]:
-    """Read images as (H, W, 3) uint8; those that cannot be read or have a side below `least_side` are named.
+    """Read images as (H, W, 3) uint8; those that cannot be read or have a side below `least_side`, which
+    `least_told` puts into words, are named.
 
     Gray images become three equal channels; transparency is ignored. Returns the paths and images that can be used.
     """
     with ThreadPoolExecutor(threads) as pool:
-        read = list(pool.map(_read, paths, repeat(least_side)))
+        read = list(pool.map(_read, paths, repeat(least_side), repeat(least_told)))
     skipped = [result for result in read if isinstance(result, Skipped)]
     usable = [(path, result) for path, result in zip(paths, read, strict=True) if not isinstance(result, Skipped)]
     return [path for path, _ in usable], [image for _, image in usable], skipped
 
 
-def _read(path: Path, least_side: int) -> NDArray[np.uint8] | Skipped:
+def _read(path: Path, least_side: int, least_told: str) -> NDArray[np.uint8] | Skipped:
     try:
         image = read_image(path)
     except InputError as error:
         return Skipped(path, str(error))
     if min(image.shape[:2]) < least_side:
-        return Skipped(path, f"{path} is {image.shape[1]}x{image.shape[0]}, less than a crop of {least_side}")
+        return Skipped(path, f"{path} is {image.shape[1]}x{image.shape[0]}, less than {least_told}")
     return as_rgb(image)

@@ -19,7 +19,7 @@ from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
 from lipt_stream.errors import InputError
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.evaluate import image_size
-from lipt_stream.train.folders import Found, require_images, search
+from lipt_stream.train.folders import Found, counted, require_images, search
 from lipt_stream.train.images import PackedImages, Skipped, read_images
 from lipt_stream.train.loop import Batches
 from lipt_stream.train.pairs import Pair, make_pairs
@@ -33,6 +33,7 @@ T = TypeVar("T")
 LEAST_VALIDATION_SIDE: Final = 16  # LR pixels
 VALIDATION_SIDE: Final = 160
 """LR pixels of the middle of each validation image that are looked at while training goes on."""
+VALIDATION_ROLE: Final = "images to validate by"
 HELD_BACK: Final = 20
 """Each how many-th image is validated by where nobody says which are."""
 MOST_HELD_BACK: Final = 100
@@ -97,8 +98,8 @@ def _films_of_use(spec: TrainSpec, found: Found) -> list[Path]:
         return found.films
     if found.films:
         # Denoising would learn to keep some of the films' own noise.
-        reason = "are not used for denoising" if spec.task == "denoise" else "are only used with --degrade video"
-        found.left_out.append(Skipped(found.films[0], f"{len(found.films)} films {reason}"))
+        reason = "left aside by --task denoise" if spec.task == "denoise" else "of use only with --degrade video"
+        found.left_out.append(Skipped(found.films[0], f"{counted(len(found.films), 'film')} {reason}"))
     return []
 
 
@@ -126,7 +127,7 @@ def _require_memory(sizes: Sequence[tuple[int, int]], spec: TrainSpec, device: t
     free = min(free_host_bytes(), free_bytes(device))
     if needed > free:
         raise InputError(
-            f"{len(sizes)} images take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
+            f"{counted(len(sizes), 'image')} take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
             "Give fewer or smaller ones",
         )
 
@@ -135,10 +136,11 @@ def _bicubic(
     spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device, skipped: list[Skipped]
 ) -> Materials:
     least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
-    _, held_out, not_held_out = read_images(valid, LEAST_VALIDATION_SIDE * spec.scale, _workers())
+    side = LEAST_VALIDATION_SIDE * spec.scale
+    _, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
     skipped += not_held_out
-    _require_some(held_out, len(valid), "images to validate by", skipped)
-    usable, images, too_bad = read_images(paths, least, _workers())
+    _require_some(held_out, len(valid), VALIDATION_ROLE, skipped)
+    usable, images, too_bad = read_images(paths, least, _workers(), _least_side(least, "images"))
     skipped += too_bad
     copies, digest = _compared(images, held_out)
     skipped += [_left_out_copy(usable[number]) for number in copies]
@@ -146,7 +148,7 @@ def _bicubic(
     _require_some(images, len(paths), "images", skipped)
     validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
     digests = {"training images": digest, "validation images": digest_of_images([pair.high for pair in validation])}
-    told = f"{len(images)} images"
+    told = counted(len(images), "image")
     return Materials(BicubicBatches(PackedImages(images, device), spec.scale), validation, told, skipped, digests)
 
 
@@ -174,12 +176,12 @@ def _degraded(
                 large.append((source, pair))
             else:
                 height, width = pair.high.shape[:2]
-                reason = f"{source} is {width}x{height}, less than a crop of {least * spec.scale}"
+                reason = f"{source} is {width}x{height}, less than {_least_side(least * spec.scale, role)}"
                 skipped.append(Skipped(source, reason))
         _require_some(large, len(of), role, skipped)
         return [source for source, _ in large], [pair for _, pair in large]
 
-    _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, "images to validate by", 1)
+    _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
     origins, training = pairs(sources, max(spec.patch, spec.tail_patch), "images", spec.variants)
     copies, digest = _compared([pair.high for pair in training], [pair.high for pair in held_out])
     skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
@@ -196,10 +198,16 @@ def _degraded(
     return Materials(batches, validation, _told(origins, cache, spec.variants), skipped, digests)
 
 
+def _least_side(side: int, role: str) -> str:
+    if role == VALIDATION_ROLE:
+        return f"the {side} pixels a side that validating takes"
+    return f"the {side} pixels a side that --patch and --tail-patch take at this scale"
+
+
 def _require_some(usable: Sequence[object], count: int, role: str, skipped: Sequence[Skipped]) -> None:
     if not usable:
         why = f": {skipped[-1].reason}" if skipped else ""
-        raise InputError(f"None of {count} {role} can be used{why}", "Give larger, sound images")
+        raise InputError(f"None of {count} {role} can be used{why}", "Give others")
 
 
 def _compared(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np.uint8]]) -> tuple[list[int], str]:
@@ -224,8 +232,9 @@ def _told(origins: Sequence[Path], cache: Path, variants: int) -> str:
     """Such as "500 images, each degraded 2 times, and 16 moments of films", whose originals lie in the cache."""
     stills = {path for path in origins if path.parent != cache}
     moments = len(set(origins) - stills)
-    told = [f"{len(stills)} images" + (f", each degraded {variants} times" if variants > 1 else "")] if stills else []
-    told += [f"{moments} moments of films"] if moments else []
+    often = f", each degraded {variants} times" if variants > 1 else ""
+    told = [counted(len(stills), "image") + often] if stills else []
+    told += [f"{counted(moments, 'moment')} of films"] if moments else []
     return (", and " if variants > 1 else " and ").join(told)
 
 
@@ -234,4 +243,4 @@ def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
 
 
 def _workers() -> int:
-    return min(8, os.cpu_count() or 1)
+    return min(8, torch.get_num_threads())  # as --threads says

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import threading
 import warnings
@@ -16,13 +17,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 import torch
 from PIL import Image
 
-from lipt_stream.errors import DeviceError, InputError
-from lipt_stream.train.evaluate import Uint8Image, as_rgb, read_image
+from lipt_stream.errors import DeviceError, InputError, OutputError
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES, Uint8Image, as_rgb, read_image
 from lipt_stream.train.files import writing
 from lipt_stream.train.films import MOMENTS, is_film
 from lipt_stream.train.images import Skipped
@@ -30,6 +31,10 @@ from lipt_stream.train.recipe import Degradation
 
 _HEAD: Final = 2**20
 """Bytes of a film that, with its size, tell it from others."""
+CACHE_TAG: Final = "CACHEDIR.TAG"
+"""Says that a folder is a cache (bford.info/cachedir), which backups pass by, and `train` where it looks for images."""
+_TAG_CONTENT: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# Images that lipt-stream train has degraded\n"
+_OWN_NAME: Final = re.compile(r"[0-9a-f]{24}(-original)?\.webp")
 VERSION: Final = 1
 """Part of every cached picture's key: raise it when the same recipe comes out otherwise."""
 
@@ -75,23 +80,38 @@ def make_pairs(
     are done, and of how many.
 
     Returns the pairs in order of `images`. Raises InputError where none of them can be read, OutputError where the
-    cache cannot be written.
+    cache cannot be written or holds other images.
     """
-    with writing(cache_dir):
-        cache_dir.mkdir(parents=True, exist_ok=True)
+    _open_cache(cache_dir)
     tasks = [_Task(path, cache_dir, degradation, per_image, seed) for path in images]
     pairs: list[Pair] = []
     failures: list[Skipped] = []
     for number, result in enumerate(_carried_out(tasks, workers), 1):
         done(number, len(tasks))
-        if isinstance(result, Skipped):
-            failures.append(result)
-            (skipped or _warn)(result)
-        else:
-            pairs += result
+        made, failure = result
+        pairs += made
+        if failure:
+            (skipped or _warn)(failure)
+        if failure and not made:
+            failures.append(failure)
     if failures and not pairs:
-        raise InputError(f"None of {len(images)} images can be used: {failures[0].reason}", "Give larger, sound images")
+        raise InputError(f"None of {len(images)} images can be used: {failures[0].reason}", "Give others")
     return pairs
+
+
+def _open_cache(folder: Path) -> None:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        images = (path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        other = next((name for name in sorted(images) if not _OWN_NAME.fullmatch(name)), None)
+    if other:
+        raise OutputError(f"{folder} holds images that are no pairs, such as {other}", "Give another --pairs")
+    if not (folder / CACHE_TAG).exists():
+        _write_whole(folder / CACHE_TAG, lambda part: part.write(_TAG_CONTENT))
+
+
+_Made: TypeAlias = tuple[list[Pair], Skipped | None]
+"""What became of one image or film, and what is to be said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +125,7 @@ class _Task:
     seed: int
 
 
-def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[list[Pair] | Skipped]:
+def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[_Made]:
     if workers == 1:
         yield from map(_pairs_of, tasks)
         return
@@ -133,7 +153,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _pairs_of(task: _Task) -> list[Pair] | Skipped:
+def _pairs_of(task: _Task) -> _Made:
     try:
         if is_film(task.path):
             return _film_pairs(task)
@@ -146,35 +166,38 @@ def _pairs_of(task: _Task) -> list[Pair] | Skipped:
                 _write(_degrade(image, task.degradation, seed), target)
     except InputError as error:
         about = "" if str(task.path) in str(error) else f"{task.path}: "
-        return Skipped(task.path, f"{about}{error}")
+        return [], Skipped(task.path, f"{about}{error}")
     except OSError as error:
-        return Skipped(task.path, f"{task.path} cannot be read: {error.strerror}")
-    return [Pair(task.path, target) for _, target in targets]
+        return [], Skipped(task.path, f"{task.path} cannot be read: {error.strerror}")
+    return [Pair(task.path, target) for _, target in targets], None
 
 
-def _film_pairs(task: _Task) -> list[Pair]:
+def _film_pairs(task: _Task) -> _Made:
     """As many as the film has moments; which file is whole tells whether one was made before."""
     with task.path.open("rb") as film:
         content = film.read(_HEAD) + str(task.path.stat().st_size).encode()
     targets = [_target(task, content, variant) for variant in range(MOMENTS)]
     pairs = [Pair(low.with_name(f"{low.stem}-original.webp"), low) for _, low in targets]
     done = targets[0][1].with_suffix(".count")
-    count = _count_in(done)
-    if count is None or not all(_is_whole(path) for pair in pairs[:count] for path in (pair.hr_path, pair.lr_path)):
-        count = _make_moments(task, [seed for seed, _ in targets], pairs)
-        _write_whole(done, lambda part: part.write(str(count).encode()))
-    return pairs[:count]
+    count, of = _count_in(done)
+    if not count or not all(_is_whole(path) for pair in pairs[:count] for path in (pair.hr_path, pair.lr_path)):
+        count, of = _make_moments(task, [seed for seed, _ in targets], pairs)
+        _write_whole(done, lambda part: part.write(f"{count} of {of}".encode()))
+    cut_off = f"{task.path} is damaged or cut off: only {count} of its {of} moments could be taken"
+    return pairs[:count], Skipped(task.path, cut_off) if count < of else None
 
 
-def _count_in(done: Path) -> int | None:
-    """What was written there, None where nothing was or it is damaged."""
+def _count_in(done: Path) -> tuple[int, int]:
+    """The moments that were made, and of how many; (0, 0) where nothing was written or it is damaged."""
     text = done.read_text(errors="replace") if done.exists() else ""
-    return int(text) if text.isdecimal() and 0 < int(text) <= MOMENTS else None
+    found = re.fullmatch(r"(\d) of (\d)", text, re.ASCII)
+    count, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    return (count, of) if count <= of <= MOMENTS else (0, 0)
 
 
-def _make_moments(task: _Task, seeds: Sequence[int], pairs: Sequence[Pair]) -> int:
+def _make_moments(task: _Task, seeds: Sequence[int], pairs: Sequence[Pair]) -> tuple[int, int]:
     try:
-        from lipt_stream.train.clips import middle, moments
+        from lipt_stream.train.clips import middle, moments, planned
         from lipt_stream.train.degrade import degrade_film
     except ModuleNotFoundError as error:
         raise InputError(f"It is not among the pairs, and making it needs {error.name}", "pip install av") from error
@@ -184,7 +207,7 @@ def _make_moments(task: _Task, seeds: Sequence[int], pairs: Sequence[Pair]) -> i
         _write(degrade_film(pictures, shown, task.degradation, seed), pair.lr_path)
         _write(pictures[shown], pair.hr_path)
         count += 1
-    return count
+    return count, planned(task.path, MOMENTS)
 
 
 def _degrade(image: Uint8Image, degradation: Degradation, seed: int) -> Uint8Image:

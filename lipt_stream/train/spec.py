@@ -69,7 +69,7 @@ class TrainSpec:
         for name in ("patch", "tail_patch"):
             if getattr(self, name) < window or getattr(self, name) % window:
                 raise SettingsError(
-                    f"{name} {getattr(self, name)} is no multiple of the window, {window}", "64 is usual"
+                    f"{_option(name)} {getattr(self, name)} is no multiple of the window, {window}", "64 is usual"
                 )
         if self.variants < 1 or (self.variants > 1 and self.degrade == "bicubic"):
             raise SettingsError(
@@ -79,12 +79,15 @@ class TrainSpec:
         if self.batch < 1:
             raise SettingsError(f"--batch {self.batch} is no batch", "Give 1 or more")
         if not 0 < self.learning_rate < 1:
-            raise SettingsError(f"--learning-rate {self.learning_rate} is none", "0.0015 is usual")
+            raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.0015 is usual")
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(
-                    f"{name} {getattr(self, name)} is not from 0 to below 1", "Leave it out for the usual value"
+                    f"{_option(name)} {getattr(self, name)} is not from 0 to below 1",
+                    "Leave it out for the usual value",
                 )
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"--seed {self.seed} is none", "Give a whole number from 0 to below 2^63")
 
     @property
     def name(self) -> str:
@@ -112,6 +115,10 @@ class TrainSpec:
         """Each field that differs, as "batch 16 is 8"; empty where the two are one run."""
         mine, others = dataclasses.asdict(self), dataclasses.asdict(other)
         return [f"{name} {mine[name]} is {others[name]}" for name in mine if mine[name] != others[name]]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def spec_from_json(text: str) -> TrainSpec:

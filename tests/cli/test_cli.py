@@ -193,7 +193,18 @@ def test_eval_json_has_every_weights_and_both_baselines(tmp_path: Path) -> None:
     assert "bicubic" in lipt("eval", "--data", folder, "--model", "nano", "--device", "cpu", "--per-image").stdout
     file = path_of(find("nano-x2", 2))
     twice = lipt("eval", "--data", folder, "--model", file, "--model", "nano-x2", "--device", "cpu", "--json")
-    assert json.loads(twice.stdout).keys() >= {"nano-x2", "nano-x2 (nano-x2)"}, "both, though they share a name"
+    assert json.loads(twice.stdout).keys() >= {"nano-x2", str(file)}, "a file is called by its path, as given"
+
+
+def test_eval_shows_names_as_they_are_and_measures_enlargement_alone(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.radial_gradient("L").resize((32, 32)).save(tmp_path / "photo[bold].png")
+    shown = lipt("eval", "--data", tmp_path, "--model", "nano", "--device", "cpu", "--per-image")
+    assert "photo[bold].png" in shown.stdout
+    refused = lipt("eval", "--data", tmp_path, "--model", "nano-x1-deblock", "--device", "cpu")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: nano-x1-deblock is for --task deblock, and eval measures enlargement.")
 
 
 def test_eval_json_says_null_where_an_image_comes_out_exact(tmp_path: Path) -> None:

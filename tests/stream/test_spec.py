@@ -37,7 +37,7 @@ def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:
         ("scale = 5", "Use 1, 2, 3 or 4"),
         ("depth = 1", "Use 2 to 64 slots"),
         ('precision = "int3"', "Use auto, float32"),
-        ("threads = 0", "Use 1 or more"),
+        ("threads = 0", "Use 1 to 1024"),
         ('deinterlace = "maybe"', "Use auto, off, on"),
         ("threads = true", "threads cannot be True"),
         ('tile = "big"', "tile cannot be 'big'"),

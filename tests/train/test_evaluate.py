@@ -1,6 +1,7 @@
 """The evaluation protocol: baselines at their known figures, metrics against independent computations, bad folders."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import correlate
 
 from lipt_stream.errors import InputError
-from lipt_stream.train.evaluate import baselines, evaluate, luma, psnr_y, read_image, ssim_y
+from lipt_stream.train.evaluate import baselines, evaluate, image_size, luma, psnr_y, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
 
 BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "bench"
@@ -184,6 +185,33 @@ def test_an_unusable_image_is_named(tmp_path, damage):
         Image.fromarray(smooth_image(14, 40)).save(path)
     with pytest.raises(InputError, match=r"bad\.(png|tif)"):
         evaluate(bicubic(2), tmp_path, 2)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png is not a regular file"):
+        evaluate(bicubic(2), tmp_path, 2)
+
+
+def test_whatever_a_plug_in_raises_the_file_is_named(tmp_path):
+    path = tmp_path / "texture.png"
+    Image.fromarray(smooth_image()).save(path, "DDS")
+    content = bytearray(path.read_bytes())
+    content[80:84] = bytes(4)  # the flags of its pixels' format: none
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"texture\.png cannot be read as an image: Unknown pixel format flags 0"):
+        read_image(path)
+    assert image_size(path) == (0, 0)
+
+
+@pytest.mark.parametrize(("scale", "least"), [(2, 16), (3, 18), (4, 20)])
+def test_the_least_size_that_is_named_is_enough(tmp_path, scale, least):
+    path = tmp_path / "small.png"
+    Image.fromarray(smooth_image(least - 1, 40)).save(path)
+    with pytest.raises(InputError, match=rf"It takes {least}x{least} pixels"):
+        evaluate(bicubic(scale), tmp_path, scale)
+    Image.fromarray(smooth_image(least, least)).save(path)
+    assert evaluate(bicubic(scale), tmp_path, scale).psnr_y > 20
 
 
 def test_gray_of_16_bits_is_read_as_8(tmp_path):

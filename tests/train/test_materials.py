@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, OutputError
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train import materials as materials_module
 from lipt_stream.train.materials import Folders, Materials, load_materials
@@ -73,9 +73,9 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     told = {skipped.path.name: skipped.reason for skipped in found.skipped}
     images = {"deep.tif", "small.png", "broken.png", "cut.png", "empty.jpg", "tiny.png"}
     assert told.keys() == images | {photos.name}
-    assert told[photos.name] == "1 files of other kinds (.txt 1)"
+    assert told[photos.name] == "1 file of other kinds (.txt 1)"
     assert "more than 8 bits" in told["deep.tif"]
-    assert "200x39, less than a crop of 40" in told["small.png"]
+    assert "200x39, less than the 40 pixels a side that --patch and --tail-patch take" in told["small.png"]
     assert "cannot be read as an image" in told["cut.png"]
 
 
@@ -101,7 +101,7 @@ def test_folders_without_use(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No image is left to train on"):
         materials(SPEC, alone, tmp_path)
     large = TrainSpec("nano", minutes=1.0, batch=2, patch=64)
-    with pytest.raises(InputError, match=r"None of 2 images can be used: .*less than a crop of 200"):
+    with pytest.raises(InputError, match=r"None of 2 images can be used: .*less than the 200 pixels a side"):
         materials(large, photos, tmp_path)
 
 
@@ -113,7 +113,8 @@ def test_degraded_pairs_train_too(photos: Path, tmp_path: Path, task: str, scale
     assert (found.images, len(found.validation)) == ("3 images", 1)
     assert [skipped.path.name for skipped in found.skipped] == ["small.png"]
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "pairs").iterdir()}
-    assert len(made) == 5
+    assert len(made) == 6
+    assert (tmp_path / "pairs" / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55")
     materials(spec, photos, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pairs").iterdir()} == made
     low, high = found.batches.draw(3, 8, torch.Generator().manual_seed(0))
@@ -182,6 +183,36 @@ def test_an_earlier_run_below_the_data_is_passed_by_and_named(photos: Path, tmp_
     assert (found.images, [skipped.path for skipped in found.skipped]) == ("3 images", [run])
 
 
+def test_images_that_another_run_degraded_are_no_material(photos: Path, tmp_path: Path) -> None:
+    video = TrainSpec("nano", degrade="video", minutes=1.0, batch=2, patch=8, tail_patch=16)
+    load_materials(video, Folders([photos], None, tmp_path / "a", photos / "kept"), CPU)
+    for spec in (SPEC, video):
+        found = load_materials(spec, Folders([photos], None, tmp_path / "b", tmp_path / "b" / "pairs"), CPU)
+        assert found.images == "3 images"
+        told = f"{photos / 'kept'} is a cache, such as --pairs (CACHEDIR.TAG lies in it)"
+        assert [skipped.reason for skipped in found.skipped] == [told]
+
+
+def test_pairs_are_not_kept_among_images(photos: Path, tmp_path: Path) -> None:
+    video = TrainSpec("nano", degrade="video", minutes=1.0, batch=2, patch=8, tail_patch=16)
+    other = tmp_path / "other"
+    shutil.copytree(photos, other)
+    before = sorted(other.iterdir())
+    with pytest.raises(OutputError, match=r"no pairs, such as a\.png\. Give another --pairs"):
+        load_materials(video, Folders([photos, other], None, tmp_path / "out", other), CPU)
+    assert sorted(other.iterdir()) == before
+
+
+def test_what_is_no_regular_file_is_named(photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    os.mkfifo(photos / "pipe.mkv")
+    (photos / "zero.png").symlink_to("/dev/zero")
+    found = materials(SPEC, photos, tmp_path)
+    assert found.images == "3 images"
+    names = ("pipe.mkv", "pipe.png", "zero.png")
+    assert [skipped.reason for skipped in found.skipped] == [f"{photos / name} is not a regular file" for name in names]
+
+
 def test_links_are_followed_once_and_lead_nowhere_in_circles(photos: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -208,10 +239,10 @@ def test_a_folder_that_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> 
 def test_films_that_are_not_used_are_named(photos: Path, tmp_path: Path) -> None:
     shutil.copy(CLIP, photos)
     told = [skipped.reason for skipped in materials(SPEC, photos, tmp_path).skipped]
-    assert told == ["1 films are only used with --degrade video"]
+    assert told == ["1 film of use only with --degrade video"]
     denoise = TrainSpec("nano", scale=1, task="denoise", degrade="video", batch=2, patch=8, tail_patch=16)
     told = [skipped.reason for skipped in materials(denoise, photos, tmp_path).skipped]
-    assert told == ["1 films are not used for denoising"]
+    assert told == ["1 film left aside by --task denoise"]
 
 
 def test_a_bad_first_image_is_not_what_is_held_back(photos: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -173,12 +174,30 @@ def test_a_film_that_is_none_is_left_out(tmp_path):
     assert [skipped.path for skipped in told] == [broken]
 
 
+def test_a_film_that_is_cut_off_gives_what_it_has_and_is_named(tmp_path):
+    cut = tmp_path / "cut.mkv"
+    with av.open(str(CLIP)) as film, av.open(str(cut), "w") as copy:
+        copied = copy.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copied
+                copy.mux(packet)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    for _ in range(2):  # the second time from the cache
+        told = []
+        pairs = make_pairs([cut], tmp_path / "cache", Degradation(), skipped=told.append)
+        assert 0 < len(pairs) < 8
+        assert [skipped.reason for skipped in told] == [
+            f"{cut} is damaged or cut off: only {len(pairs)} of its 8 moments could be taken"
+        ]
+
+
 def test_a_count_that_a_kill_left_empty_is_made_again(tmp_path):
     pairs = make_pairs([CLIP], tmp_path / "cache", Degradation())
     (count,) = (tmp_path / "cache").glob("*.count")
     count.write_text("")
     assert make_pairs([CLIP], tmp_path / "cache", Degradation()) == pairs
-    assert count.read_text() == "8"
+    assert count.read_text() == "8 of 8"
 
 
 def test_moments_lie_evenly_over_a_film_and_end_where_it_ends(monkeypatch):
