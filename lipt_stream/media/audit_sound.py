@@ -19,8 +19,8 @@ from lipt_stream.media.pcm import SteadySound
 @dataclass(frozen=True, slots=True)
 class HeardSound:
     """`digest`: BLAKE2b of all samples, channel beside channel, as the decoder gives them, and where it changes their
-    layout or rate, in those of the beginning. `delay_seconds`: how much
-    later than the first packet the sound begins, where a decoder keeps some of it to itself to start from."""
+    layout or rate, in those of the beginning. `delay_seconds`: how much later than the first packet the sound begins,
+    where a decoder keeps some of it to itself to start from."""
 
     samples: int
     digest: bytes

@@ -23,7 +23,7 @@ _HALF: Final = Fraction(1, 2)
 
 def planned(path: Path, count: int) -> int:
     """How many `moments` gives of a film that is whole. Raises InputError where it cannot be read."""
-    return max(1, min(count, _length(path)[0] // PICTURES))
+    return _planned(_length(path)[0], count)
 
 
 def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
@@ -31,7 +31,8 @@ def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
 
     Fewer where it is shorter, or ends earlier than it says. Raises InputError where it cannot be read.
     """
-    taken, latest_seconds = planned(path, count), _length(path)[1]
+    total, latest_seconds = _length(path)
+    taken = _planned(total, count)
     for number in range(taken):
         try:
             pictures = _pictures_from(path, (number + 0.5) * latest_seconds / taken)
@@ -40,6 +41,10 @@ def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
                 yield [_halved(picture) for picture in _pictures_from(path, 0.0)]
             return
         yield [_halved(picture) for picture in pictures]
+
+
+def _planned(total: int, count: int) -> int:
+    return max(1, min(count, total // PICTURES))
 
 
 def _pictures_from(path: Path, start_seconds: float) -> list[Uint8Image]:

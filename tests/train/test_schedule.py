@@ -90,7 +90,7 @@ def test_differences_are_named() -> None:
         ({"learning_rate": 0}, "--learning-rate 0"),
         ({"distill_weight": 1.0}, "--distill-weight 1.0"),
         ({"variants": 2}, "--variants 2 makes no sense with --degrade bicubic"),
-        ({"ema_decay": -0.1}, "--ema-decay -0.1"),
+        ({"ema_decay": -0.1}, "ema_decay -0.1"),
     ],
 )
 def test_specs_that_make_no_run(changes: dict[str, object], words: str) -> None:
