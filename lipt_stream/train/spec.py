@@ -82,7 +82,7 @@ class TrainSpec:
             raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.0015 is usual")
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
             if not 0 <= getattr(self, name) < 1:
-                told = _option(name) if name == "distill_weight" else name  # the others are no options
+                told = _option(name) if name in ("tail_share", "distill_weight") else name  # the others are no options
                 raise SettingsError(
                     f"{told} {getattr(self, name)} is not from 0 to below 1",
                     "Leave it out for the usual value",

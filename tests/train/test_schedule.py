@@ -88,6 +88,7 @@ def test_differences_are_named() -> None:
         ({"tail_patch": 4}, "--tail-patch 4"),
         ({"batch": 0}, "--batch 0"),
         ({"learning_rate": 0}, "--learning-rate 0"),
+        ({"tail_share": 1.0}, "--tail-share 1.0"),
         ({"distill_weight": 1.0}, "--distill-weight 1.0"),
         ({"variants": 2}, "--variants 2 makes no sense with --degrade bicubic"),
         ({"ema_decay": -0.1}, "ema_decay -0.1"),
