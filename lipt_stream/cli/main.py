@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import os
@@ -116,5 +117,12 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("LIPT_DEBUG"):
             raise
-        say_error(f"error: {defect(error)}")
+        say_error(f"error: {_full_output(error) or defect(error)}")
         raise SystemExit(1) from None
+
+
+def _full_output(error: Exception) -> str:
+    """What to say where a result that was printed had no room: every file of ours has its own words for that."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename:
+        return ""
+    return f"Cannot print the result: {error.strerror}. Make room where the output of this command goes"

@@ -303,15 +303,6 @@ def test_bench_says_no_with_its_exit_code() -> None:
     assert "limited by" in done.stdout
 
 
-def test_output_into_a_closed_pipe_is_no_defect() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    process = subprocess.run([*PROGRAM, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(write)
-    assert "Traceback" not in process.stderr
-    assert "defect" not in process.stderr
-
-
 def test_a_name_that_the_terminal_cannot_show_is_no_defect(clip: Path, tmp_path: Path) -> None:
     result = tmp_path / "gro\u00df.mp4"
     command = [*PROGRAM, "upscale", str(clip), str(result), *CPU, "--end", "0.1"]

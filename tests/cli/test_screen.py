@@ -18,6 +18,7 @@ import pytest
 from lipt_stream.cli import live_panel, progress
 from tests.program import run_program
 
+PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
 CPU = ("--device", "cpu", "--model", "nano")
 
 
@@ -180,3 +181,21 @@ def test_a_session_that_fails_ends_though_the_terminal_is_held() -> None:
     with held() as terminal:
         command = [sys.executable, "-c", impatient, *words]
         assert subprocess.run(command, stdout=terminal, stderr=terminal, timeout=60, check=False).returncode == 1
+
+
+def test_output_into_a_closed_pipe_is_no_defect() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run([*PROGRAM, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert "Traceback" not in process.stderr
+    assert "defect" not in process.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_result_that_finds_no_room_is_no_defect() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PROGRAM, "models"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    said = "Cannot print the result: No space left on device. Make room where the output of this command goes"
+    assert done.stderr == f"error: {said}\n"
