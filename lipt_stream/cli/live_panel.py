@@ -35,8 +35,8 @@ class LivePanel:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        if not self._quiet:
+        """A line that stays; of a quiet session, an error."""
+        if not self._quiet or text.startswith("error: "):
             self._console.print(text, soft_wrap=True, highlight=False, markup=False)
             self._console.file.flush()  # a log is read while the session runs
 
@@ -56,8 +56,12 @@ def plain_line(stats: Stats) -> str:
     return (
         f"{stats['state']}  {stats['fps_out']:.1f} of {stats['fps_in']:.1f} fps  "
         f"latency {stats['latency_p50_ms']:.0f}/{stats['latency_p95_ms']:.0f} ms  {stats['rung']}  "
-        f"dropped {stats['dropped']}  reused {100 * stats['reused']:.0f} %  {stats['rss_mb']:.0f} MB  {sinks}"
+        f"dropped {stats['dropped']}  reused {100 * stats['reused']:.0f} %  {_memory(stats)}  {sinks}"
     )
+
+
+def _memory(stats: Stats) -> str:
+    return "memory unknown" if stats["rss_mb"] is None else f"{stats['rss_mb']:.0f} MB"
 
 
 def _sink_words(sink: Mapping[str, Any]) -> str:
@@ -78,7 +82,7 @@ def _panel(stats: Stats) -> Panel:
     rows.add_row("network", Text.assemble(f"{stats['rung']}{pinned}  ", (stats["rung_reason"], "dim")))
     drops = ", ".join(f"{count} {reason}" for reason, count in stats["dropped_by_reason"].items()) or "none"
     rows.add_row("dropped", f"{drops}   reused {100 * stats['reused']:.0f} % of tiles")
-    rows.add_row("memory", f"{stats['rss_mb']:.0f} MB{_gpu(stats['gpu'])}")
+    rows.add_row("memory", f"{_memory(stats)}{_gpu(stats['gpu'])}")
     for sink in stats["sinks"]:
         rows.add_row("to", _state(sink["name"], sink["state"], sink["detail"]))
     if stats["recording"]:

@@ -1,16 +1,19 @@
 """What people read while the program works. A reader may go away (`| head -1`, a terminal closed): he is told no more,
-and nothing ends for that."""
+and nothing ends for that. A disk that is full takes no more of a log until it has room again."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import TextIO, cast
+from typing import Final, TextIO, cast
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def screen(stream: TextIO) -> TextIO:
-    """`stream`, except that what cannot be written to it is dropped, and all that follows. For rich's Console, which
-    exits at a broken pipe."""
+    """`stream`, except that what cannot be written to it is dropped, and all that follows, unless there was no room for
+    it. For rich's Console, which exits at a broken pipe."""
     return cast("TextIO", _Screen(stream))
 
 
@@ -40,21 +43,27 @@ class _Screen:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except OSError:
-            self._fall_silent()
+        except OSError as error:
+            self._lead_to_nowhere(for_good=error.errno not in _NO_ROOM)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except OSError:
-            self._fall_silent()
+        except OSError as error:
+            self._lead_to_nowhere(for_good=error.errno not in _NO_ROOM)
 
-    def _fall_silent(self) -> None:
-        """Leads the stream to nowhere: its buffer would fail again when Python exits, and make that the exit code."""
+    def _lead_to_nowhere(self, *, for_good: bool) -> None:
+        """With what is in its buffer, which would fail again when Python exits, and make that the exit code."""
+        number = self._stream.fileno()
+        kept = os.dup(number)
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
+        os.dup2(nowhere, number)
         os.close(nowhere)
+        if not for_good:
+            self._stream.flush()
+            os.dup2(kept, number)
+        os.close(kept)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

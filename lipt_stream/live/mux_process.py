@@ -73,8 +73,8 @@ class MuxProcess:
         self._write(pack_job(self._job))
 
     def send(self, packet: EncodedPacket) -> None:
+        self.sent += packet.kind == "video"  # before: one that breaks the pipe is lost, and must be counted
         self._write(pack_packet(packet))
-        self.sent += packet.kind == "video"
 
     def listen(self, timeout_seconds: float = 0) -> None:
         """Takes in the reports that are there, or that come first within the time."""

@@ -18,8 +18,8 @@ from lipt_stream.observe.process import peak_rss_mb
 class LiveReport:
     """A session. `fps_out` counts new pictures from the first to the last one; those that were sent again while the
     source was gone are `frames_repeated`. frames_in = frames_out + all that is in `dropped_by_reason` + what was in
-    flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step or
-    gave no sound."""
+    flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step,
+    gave no sound, or were of another kind than the session's."""
 
     source: str
     seconds: float
@@ -69,7 +69,7 @@ def live_report(
         frames_out=meters.frames_out,
         frames_repeated=meters.frames_repeated,
         frames_damaged=source.damaged,
-        sounds_dropped=source.sounds_dropped + (works.broadcast.sounds_lost if works else 0),
+        sounds_dropped=source.sounds_dropped + meters.sounds_left_out + (works.broadcast.sounds_lost if works else 0),
         dropped_by_reason=meters.drops,
         fps_out=fps_out,
         latency_p50_ms=latency.p50_ms,

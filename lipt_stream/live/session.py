@@ -53,6 +53,7 @@ class LiveSession:
         self._address, self._spec, self._preview = address, spec, preview
         self._targets = targets
         self._first_sound = b""
+        self._sound_at_first: EncodedStream | None = None
         self._meters = LiveMeters()
         self._began = time.monotonic()
         self._first_picture = threading.Event()
@@ -166,6 +167,7 @@ class LiveSession:
             self._feed.start(self._began)
             has_come = lookout.wait(self._first_picture.is_set, self._spec.duration_seconds)
             formats = self._feed_formats() if has_come else None
+        self._sound_at_first = formats[1] if formats else None
         works = formats and lookout.result(lambda: self._new_works(rungs, *formats))
         if works is None:
             return False
@@ -242,7 +244,9 @@ class LiveSession:
         works = self._works
         if works is None:
             self._first_sound = self._first_sound or packet.data
-        elif not self._paused and works.source_sound == self._feed.status().audio:
+        elif works.source_sound != self._feed.status().audio:
+            self._meters.left_out_sound()
+        elif not self._paused:
             works.journey.sound(packet)
 
     def _on_state(self, status: FeedStatus) -> None:
@@ -253,8 +257,9 @@ class LiveSession:
             self._told_fault = ""
             if status.reconnects:
                 self._on_event(f"source: {status.shown} is back")
-            if self._works and self._works.source_sound and status.audio not in (None, self._works.source_sound):
-                self._note("the source's sound is of another kind than at first, and left out")
+            if self._works and status.audio not in (None, self._sound_at_first):
+                was = "is of another kind than at first" if self._sound_at_first else "was not there at first"
+                self._note(f"the source's sound {was}, and left out: begin the session anew to have it")
 
     def _note(self, text: str) -> None:
         """For the report, and said once."""

@@ -19,12 +19,17 @@ class SinksTold:
         self._say = say
         self._restarts: dict[_Place, int] = {}
         self._troubles: dict[_Place, str] = {}  # told, and not over
+        self._failed: set[_Place] = set()
 
     def tell(self, statuses: Sequence[SinkStatus]) -> None:
         seen: Counter[str] = Counter()
         for status in statuses:
             place = (status.name, seen[status.name])
             seen[status.name] += 1
+            if status.state == "failed" and place not in self._failed:
+                self._failed.add(place)
+                self._say(f"error: sink {status.name} has failed and gets nothing more: {status.last_trouble}")
+                continue
             is_new = status.restarts != self._restarts.get(place, 0)
             self._restarts[place] = status.restarts
             if is_new and self._troubles.get(place) != status.last_trouble:

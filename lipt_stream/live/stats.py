@@ -43,6 +43,7 @@ class LiveMeters:
         self.frames_in = 0
         self.frames_out = 0
         self.frames_repeated = 0
+        self.sounds_left_out = 0
 
     def came_in(self) -> None:
         with self._lock:
@@ -67,6 +68,11 @@ class LiveMeters:
         with self._lock:
             self.frames_repeated += 1
 
+    def left_out_sound(self) -> None:
+        """A packet of sound of another kind than the session's."""
+        with self._lock:
+            self.sounds_left_out += 1
+
     def dropped(self, reason: DropReason) -> None:
         with self._lock:
             self._dropped[reason] += 1
@@ -75,6 +81,12 @@ class LiveMeters:
     def fps_in(self) -> float:
         with self._lock:
             return self._in.windowed
+
+    @property
+    def fps_usual(self) -> float:
+        """At which pictures come in while they come; 0 before the second one."""
+        with self._lock:
+            return self._in.usual
 
     @property
     def fps_out(self) -> float:

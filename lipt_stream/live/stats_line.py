@@ -24,8 +24,9 @@ def stats_line(
 ) -> Mapping[str, object]:
     """Ready for JSON. `works` is None until there are pictures.
 
-    `time` is Unix time in seconds; rates are of the last 3 s, latencies and `reused` (a share, 0..1) of the last 10 s,
-    drops of the whole session; `rss_mb` in MiB.
+    `time` is Unix time in seconds; rates are of the last 3 s, but `fps_target` is the source's while pictures come from
+    it; latencies and `reused` (a share, 0..1) of the last 10 s,
+    drops of the whole session; `rss_mb` in MiB, None where the system did not say.
     """
     latency, drops = meters.latency, meters.drops
     return {
@@ -47,7 +48,7 @@ def stats_line(
         "paused": paused,
         "recording": recording,
         "reused": round(meters.reused_share, 4),
-        "rss_mb": round(rss_mb(), 1),
+        "rss_mb": _memory_mb(),
         "source": {
             "name": source.shown,
             "state": source.state,
@@ -58,3 +59,11 @@ def stats_line(
         "sinks": [dataclasses.asdict(status) for status in works.broadcast.statuses()] if works else [],
         "gpu": dataclasses.asdict(gpu) if gpu else None,
     }
+
+
+def _memory_mb() -> float | None:
+    """None where no file can be opened any more, which may pass, and is no reason to end a session."""
+    try:
+        return round(rss_mb(), 1)
+    except OSError:
+        return None

@@ -92,8 +92,8 @@ class Works:
             return None
 
     def interval_seconds(self) -> float:
-        """Between pictures of the source: as measured, as soon as that is possible."""
-        measured = self._meters.fps_in
+        """Between pictures of the source while they come: as measured, as soon as that is possible."""
+        measured = self._meters.fps_usual
         return 1 / measured if measured > 0 else 1 / self._stated_fps
 
     def begin(self, targets: Sequence[Target]) -> None:

@@ -4,7 +4,9 @@ FFmpeg's open, header and end hold Python's lock and cannot be interrupted: towa
 and never answers, they would stop the whole program. So they happen here, where nothing else does, and a timer of the
 kernel's ends the process when one of them takes too long. No process outlives a parent that was killed, either.
 
-When the pipe ends, or at SIGTERM, the end of the file or stream is written. After an error nothing more is.
+When the pipe ends, the end of the file or stream is written; after an error nothing more is. SIGTERM is first of all
+the parent's matter: who stops a service signals all of its processes, and the pipe then ends with the last picture. A
+process whose parent does not end it soon after writes the end by itself.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -34,10 +37,11 @@ from lipt_stream.media.mux_wire import HLS_SEGMENT, MuxJob, Report, pack_report,
 from lipt_stream.media.whip_certificate import certificate_options
 
 _FAILED: Final = 1
+_GRACE_SECONDS: Final = 3.0  # after SIGTERM, for the parent to end the pipe: twice what a session takes to stop
 
 
 class _Terminated(BaseException):
-    """SIGTERM came."""
+    """SIGTERM came, and the pipe did not end."""
 
 
 @contextmanager
@@ -191,6 +195,13 @@ def _remove_orphans(playlist: Path) -> None:
             segment.unlink(missing_ok=True)
 
 
+def _end_soon(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, _terminate)
+    again = threading.Timer(_GRACE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+    again.daemon = True
+    again.start()
+
+
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
@@ -201,7 +212,7 @@ def main() -> None:
     muxer = _Muxer(read_job(packets_pipe), reports)
     try:
         try:
-            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGTERM, _end_soon)
             muxer.open()
             for packet in read_packets(packets_pipe):
                 muxer.take(packet)

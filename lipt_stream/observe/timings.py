@@ -104,7 +104,8 @@ class RateMeter:
     """Frames per second: over the last `window_seconds`, and on average since the first tick. One thread ticks.
 
     Rates are of whole intervals between ticks, so n + 1 ticks in a second are n frames per second, and 0 before the
-    second tick. While no tick comes, `windowed` falls: a stall shows at once, not only when it is over.
+    second tick. While no tick comes, `windowed` falls, and is 0 once none came for the window and for two intervals: a
+    stall shows at once, not only when it is over. `usual` stays at what it was before.
     """
 
     def __init__(self, window_seconds: float = 3.0, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -113,25 +114,45 @@ class RateMeter:
         self._count = 0
         self._first = 0.0
         self._recent: deque[float] = deque()
+        self.usual = 0.0
+        """Frames per second while ticks come; 0 before the second one."""
 
     def tick(self) -> None:
         """One frame is done."""
         now = self._clock()
         if not self._count:
             self._first = now
+        if self._stands_still(now):
+            self._recent.clear()
         self._count += 1
         self._recent.append(now)
-        # Two ticks stay, however old: a rate below one frame per window is still a rate.
-        while len(self._recent) > 2 and now - self._recent[0] > self._window_seconds:
-            self._recent.popleft()
+        self._forget(now)
+        if (span := now - self._recent[0]) > 0:
+            self.usual = (len(self._recent) - 1) / span
 
     @property
     def windowed(self) -> float:
         """Frames per second over the last window."""
+        now = self._clock()
+        if self._stands_still(now):
+            return 0.0
+        self._forget(now)
         intervals = len(self._recent) - 1
         if intervals < 1:
             return 0.0
         return self._rate(intervals, self._recent[0])
+
+    def _forget(self, now: float) -> None:
+        # Two ticks stay, however old: a rate below one frame per window is still a rate.
+        while len(self._recent) > 2 and now - self._recent[0] > self._window_seconds:
+            self._recent.popleft()
+
+    def _stands_still(self, now: float) -> bool:
+        intervals = len(self._recent) - 1
+        if intervals < 1:
+            return False
+        interval = (self._recent[-1] - self._recent[0]) / intervals
+        return now - self._recent[-1] > max(self._window_seconds, 2 * interval)
 
     @property
     def average(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -94,7 +95,7 @@ class _Patient(uvicorn.Server):
         self._looked = 0.0
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second. Ends connections that never had a request, and of too many all that wait for one."""
+        """Ten times a second. Ends connections that never had a request."""
         now = time.monotonic()
         if now - self._looked >= _SILENCE_SECONDS:
             self._looked = now
@@ -102,11 +103,19 @@ class _Patient(uvicorn.Server):
             for one in silent & self._silent:
                 one.transport.abort()
             self._silent = silent
-        open_now = list(self.server_state.connections)
-        if len(open_now) > _MOST_CONNECTIONS:
-            for one in filter(_waits_for_request, open_now):
-                one.transport.abort()
         return await super().on_tick(counter)
+
+
+class _Bounded(H11Protocol):
+    """A connection whose coming ends, of too many, all others that wait for a request: at once, because thousands can
+    come between two ticks."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _MOST_CONNECTIONS:
+            for one in list(self.connections):
+                if one is not self and _waits_for_request(one):
+                    one.transport.abort()
 
 
 def _waits_for_request(connection: Any) -> bool:
@@ -121,7 +130,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=_Bounded,
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,

@@ -34,7 +34,11 @@ class Statistics:
     async def run(self) -> None:
         """Asks and tells, for ever."""
         while True:
-            stats = await anyio.to_thread.run_sync(self._controls.stats)  # which asks `ps` where there is no /proc
+            try:
+                stats = await anyio.to_thread.run_sync(self._controls.stats)  # which asks `ps` where there is no /proc
+            except OSError:  # no descriptor or thread was left for it; the viewers see that this second is missing
+                await anyio.sleep(_SECONDS_BETWEEN)
+                continue
             self._history.append({field: stats[field] for field in _DRAWN})
             self._newest = json.dumps({"type": "stats", "models": list(self._controls.models), **stats})
             for viewer in self._preview.viewers:

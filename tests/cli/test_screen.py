@@ -16,6 +16,7 @@ import av
 import pytest
 
 from lipt_stream.cli import live_panel, progress
+from lipt_stream.cli.screen import screen
 from tests.program import run_program
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
@@ -190,6 +191,19 @@ def test_output_into_a_closed_pipe_is_no_defect() -> None:
     os.close(write)
     assert "Traceback" not in process.stderr
     assert "defect" not in process.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_goes_on_once_its_disk_has_room_again(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as log, (tmp_path / "log").open("w") as roomy:
+        said = screen(log)
+        for text in ("lost\n", "x" * 100_000):
+            said.write(text)
+            said.flush()
+        os.dup2(roomy.fileno(), log.fileno())
+        said.write("written\n")
+        said.flush()
+    assert (tmp_path / "log").read_text() == "written\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -46,6 +46,7 @@ class Chapter:
     rate: int = 30
     pix_fmt: str = "yuv420p"
     first_seconds: float = 0.0
+    has_sound: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Chapter:
@@ -81,7 +82,7 @@ def _play_chapter(pipe: _Pipe, chapter: Chapter, began: float, over: threading.E
         )
         video.width, video.height, video.pix_fmt = *chapter.size, chapter.pix_fmt
         video.gop_size = chapter.rate
-        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if chapter.has_sound else None
         n = samples = 0
         while n < chapter.seconds * chapter.rate:
             late = time.monotonic() - began - n / chapter.rate
@@ -90,7 +91,7 @@ def _play_chapter(pipe: _Pipe, chapter: Chapter, began: float, over: threading.E
             if over.wait(max(0.0, -late)):
                 return
             container.mux(video.encode(_picture(chapter, n)))
-            while samples < (n + 1) * SAMPLE_RATE / chapter.rate:
+            while audio and samples < (n + 1) * SAMPLE_RATE / chapter.rate:
                 container.mux(audio.encode(_sound(chapter, samples)))
                 samples += 1024
             n += 1
@@ -170,9 +171,11 @@ def send_by_udp(host: str, port: int, chapters: Sequence[Chapter], over: threadi
 
 
 def serve_by_http(
-    host: str, port: int, path: str, chapters: Sequence[Chapter], password: str = ""
+    host: str, port: int, path: str, chapters: Sequence[Chapter], password: str = "", *, one_by_one: bool = False
 ) -> http.server.ThreadingHTTPServer:
-    """A server, which plays to each that asks from the first chapter on. `password`: user:password, if any."""
+    """A server, which plays to each that asks from the first chapter on, or (`one_by_one`) the next chapter alone.
+    `password`: user:password, if any."""
+    turns = iter([chapter] for chapter in chapters)
     wanted = f"Basic {base64.b64encode(password.encode()).decode()}"
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -188,7 +191,7 @@ def serve_by_http(
                 self.send_header("Content-Type", "video/mp2t")
                 self.end_headers()
                 with suppress(OSError, av.FFmpegError):  # whoever watched has left
-                    play(self.wfile.write, chapters, threading.Event())
+                    play(self.wfile.write, next(turns) if one_by_one else chapters, threading.Event())
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -20,6 +20,30 @@ CHAPTERS = (
 )
 
 
+def test_sound_that_comes_with_a_later_connection_is_left_out_and_said() -> None:
+    chapters = [Chapter(2.5, (96, 64), has_sound=False), Chapter(60, (96, 64))]
+    server = serve_by_http("127.0.0.1", 0, "/video", chapters, one_by_one=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
+    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=60)
+    events: list[str] = []
+    try:
+        session = LiveSession(address, parse_targets(["null"]), spec)
+        told = "the source's sound was not there at first, and left out: begin the session anew to have it"
+        # a while later, so that packets of it come
+        came: list[float] = []
+        report = session.run(
+            on_stats=lambda _: came.append(0.0) if f"note: {told}" in events else None,
+            on_event=events.append,
+            stop=lambda: len(came) > 2,
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert told in report.notes
+    assert report.sounds_dropped > 10
+
+
 def test_size_rate_format_and_times_may_change_at_any_picture(tmp_path: Path) -> None:
     server = serve_by_http("127.0.0.1", 0, "/video", CHAPTERS)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,9 @@ from typing import Any
 import av
 import pytest
 
+from lipt_stream.cli.live_panel import plain_line
 from lipt_stream.errors import InputError, LiptError, SettingsError, WeightsError
+from lipt_stream.live import stats_line
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import parse_targets
@@ -180,6 +183,19 @@ def test_statistics_are_whole_from_the_first_line_on() -> None:
     assert [(sink["name"], sink["state"]) for sink in line["sinks"]] == [("null", "ok")]
     assert line["dropped"] == sum(line["dropped_by_reason"].values())
     assert report.to_json()["frames_out"] >= line["frames_out"]
+
+
+def test_a_session_goes_on_where_no_file_can_be_opened_to_ask_for_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted() -> float:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(stats_line, "rss_mb", exhausted)
+    session = LiveSession(live_address("test:64x64@20"), parse_targets(["null"]), LANCZOS)
+    running = Running(session)
+    running.until(lambda: len(running.lines) >= 2 and running.lines[-1]["frames_out"])
+    assert running.end().frames_out
+    assert running.lines[-1]["rss_mb"] is None
+    assert "memory unknown" in plain_line(running.lines[-1])
 
 
 def test_paused_pictures_are_sent_again_and_time_goes_on(tmp_path: Path) -> None:

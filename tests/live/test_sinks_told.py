@@ -39,6 +39,14 @@ def test_a_trouble_that_was_over_between_two_looks_is_said() -> None:
     assert said == ["sink rtsp://host/a: Invalid argument. It is begun again."]
 
 
+def test_a_sink_that_can_never_work_is_said_at_once_and_once() -> None:
+    said: list[str] = []
+    told = SinksTold(said.append)
+    for _ in range(3):
+        told.tell([status("failed", 0, "The folder does not exist", name="day.mkv"), status("ok", 0)])
+    assert said == ["error: sink day.mkv has failed and gets nothing more: The folder does not exist"]
+
+
 def test_two_sinks_that_are_shown_alike_are_two() -> None:
     said: list[str] = []
     told = SinksTold(said.append)

@@ -158,6 +158,24 @@ def test_a_stall_shows_while_it_lasts():
     assert rates[-1] < 8
 
 
+def test_after_a_stall_the_rate_is_none_and_the_usual_one_is_kept():
+    clock = Clock()
+    meter = RateMeter(window_seconds=3.0, clock=clock)
+    for _ in range(1801):
+        clock.now += 1 / 30
+        meter.tick()
+    assert (meter.windowed, meter.usual) == (pytest.approx(30), pytest.approx(30))
+    clock.now += 2.0
+    assert meter.windowed == pytest.approx(10, rel=0.05), "one of three seconds had pictures"
+    for seconds in (1.1, 10, 600):
+        clock.now += seconds
+        assert (meter.windowed, meter.usual) == (0, pytest.approx(30))
+    meter.tick()
+    clock.now += 1 / 20
+    meter.tick()
+    assert (meter.windowed, meter.usual) == (pytest.approx(20), pytest.approx(20)), "of after the stall alone"
+
+
 def test_a_rate_below_one_frame_per_window_is_still_told():
     clock = Clock()
     meter = RateMeter(window_seconds=1.0, clock=clock)

@@ -242,6 +242,25 @@ def test_many_silent_ones_lock_nobody_out(idle: tuple[Preview, ClockSession, Ser
             viewer.recv(timeout=30)
 
 
+def test_a_flood_of_connections_leaves_descriptors_for_the_camera(idle: tuple[Preview, ClockSession, Server]) -> None:
+    server, over = idle[2], threading.Event()
+    counts: list[int] = []
+
+    def count() -> None:
+        while not over.wait(0.002):
+            counts.append(len(server._uvicorn.server_state.connections))
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    with ExitStack() as silent:
+        for _ in range(400):
+            silent.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        until(lambda: len(server._uvicorn.server_state.connections) < 60)
+    over.set()
+    counter.join()
+    assert max(counts) < 150  # 48, and as many as are accepted at once
+
+
 def test_nonsense_fills_no_log() -> None:
     """Python writes the warnings of loggers without a handler to standard error: one each, as fast as they come."""
     done = subprocess.run([sys.executable, "-c", NONSENSE], capture_output=True, text=True, timeout=120, check=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import threading
 from collections.abc import Mapping
 
 import anyio
+import pytest
 from clock_session import ClockSession
 
+from lipt_stream.web import statistics as statistics_module
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.statistics import Statistics
 
@@ -35,3 +39,27 @@ def test_the_loop_goes_on_while_the_session_is_asked() -> None:
         return statistics.greeting()
 
     assert '"rss_mb": 611.5' in anyio.run(ask)[1]
+
+
+def test_a_second_without_an_answer_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics_module, "_SECONDS_BETWEEN", 0.01)
+    fails = [True, False, True]
+
+    class Exhausted(ClockSession):
+        def stats(self) -> Mapping[str, object]:
+            if fails and fails.pop():
+                raise OSError(errno.EMFILE, "Too many open files")
+            return super().stats()
+
+    async def ask() -> int:
+        preview = Preview()
+        statistics = Statistics(Exhausted(preview), preview)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(statistics.run)
+            with anyio.fail_after(20):
+                while len(json.loads(statistics.greeting()[0])["history"]) < 3:
+                    await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+        return len(fails)
+
+    assert anyio.run(ask) == 0

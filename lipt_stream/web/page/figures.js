@@ -25,7 +25,7 @@ export function showFigures(stats) {
   write('dropped', count(stats.dropped));
   write('dropped-detail', dropped.filter(([, frames]) => frames).map(([reason, frames]) => `${reason} ${count(frames)}`).join(', ') || 'none');
   write('reused', number(stats.reused * 100));
-  write('memory', count(Math.round(stats.rss_mb)));
+  write('memory', stats.rss_mb === null ? '–' : count(Math.round(stats.rss_mb)));
   showGpu(stats.gpu);
   showStreams(stats.source, stats.sinks);
 }

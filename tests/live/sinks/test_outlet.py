@@ -117,6 +117,18 @@ def test_every_picture_is_accounted_for(broadcast: Broadcast, tmp_path: Path, si
     assert sink.status() == dataclasses.replace(status, dropped=status.dropped + 1)
 
 
+def test_what_a_killed_process_held_is_counted(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"), queue_seconds=20)
+    offered = 0
+    for _ in range(2):
+        offered += broadcast.play(sink, until=lambda: sink.status().state == "ok", speed=3)
+        muxing_process().kill()
+        offered += broadcast.play(sink, until=lambda: sink.status().state == "retrying", speed=3)
+    offered += broadcast.play(sink, until=lambda: sink.status().state == "ok", speed=3)
+    sink.close(20)
+    assert sink.status().delivered + sink.status().dropped == offered
+
+
 def test_sound_that_does_not_fit_is_left_out_and_said(broadcast: Broadcast, tmp_path: Path) -> None:
     picture, _ = broadcast.streams
     opus = EncodedStream(kind="audio", codec="opus", time_base=picture.time_base, sample_rate=48_000, channels=2)

@@ -142,6 +142,20 @@ def test_a_terminated_process_finishes_its_file(broadcast: Broadcast, tmp_path: 
         assert film.duration  # written with the end
 
 
+def test_a_service_that_is_stopped_ends_its_file_in_order(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    sink = sink_to(str(tmp_path / "film.mkv"), queue_seconds=20)
+    offered = broadcast.play(sink, until=lambda: sink.status().delivered >= 30)
+    muxing_process().send_signal(signal.SIGTERM)  # systemd's goes to all processes of a service
+    offered += broadcast.play(sink, until=lambda: sink.status().delivered >= 45)
+    sink.close(20)
+    status = sink.status()
+    assert (status.state, status.restarts, status.last_trouble) == ("closed", 0, "")
+    assert status.delivered + status.dropped == offered
+    with av.open(str(tmp_path / "film.mkv")) as film:
+        assert film.duration
+        assert sum(1 for _ in film.decode(video=0)) == status.delivered
+
+
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
