@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -19,10 +21,12 @@ from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.media.av_errors import writing
-from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Job, make_folder, plan_jobs
+from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Existing, Job, Plan, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler, upscale_file
+
+_NAMED: Final = 3  # of the files that are left out
 
 
 def upscale(
@@ -70,6 +74,10 @@ def upscale(
     start: Annotated[str | None, typer.Option(help="Begin at this time: seconds, M:SS or H:MM:SS.")] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Leave out films whose result exists, as after a run that was stopped."),
+    ] = False,
     as_json: options.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
@@ -92,24 +100,38 @@ def upscale(
     start_seconds, end_seconds = options.parse_time("--start", start), options.parse_time("--end", end)
     if start_seconds is not None and end_seconds is not None and end_seconds <= start_seconds:
         raise SettingsError(f"--end {end} is not after --start {start}", "Nothing would be left")
-    inputs, target = _inputs_and_output(paths, output, overwrite=overwrite)
-    jobs = plan_jobs(inputs, target, spec.scale, overwrite=overwrite)
+    inputs, target = _inputs_and_output(paths, output, takes_out=overwrite or skip_existing)
+    if overwrite and skip_existing:
+        raise SettingsError("--overwrite and --skip-existing contradict each other", "Give one of them")
+    existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
+    plan = plan_jobs(inputs, target, spec.scale, existing=existing)
     make_folder(target)
     console = Console(file=screen(sys.stderr if as_json else sys.stdout))
+    if not quiet:
+        for line in _told_left_out(plan):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     with stopping_on_signals() as signals:
         batch = _Batch(spec, start_seconds, end_seconds, overwrite, console, quiet, signals)
-        batch.run(jobs)
+        batch.run(plan)
     if not quiet and not as_json:
         batch.summarise()
     if as_json:
-        typer.echo(json_line(batch.to_json(single=len(jobs) == 1)))
+        typer.echo(json_line(batch.to_json(plan)))
     raise typer.Exit(batch.exit_code)
 
 
-def _inputs_and_output(paths: list[str], output: str | None, *, overwrite: bool) -> tuple[list[str], str | None]:
+def _told_left_out(plan: Plan) -> Iterator[str]:
+    """A line for each reason, with the first few names."""
+    for reason, group in groupby(sorted(plan.left_out, key=plan.left_out.__getitem__), plan.left_out.__getitem__):
+        names = [path.name for path in group]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield f"left out: {', '.join(names[:_NAMED])}{more} ({reason})"
+
+
+def _inputs_and_output(paths: list[str], output: str | None, *, takes_out: bool) -> tuple[list[str], str | None]:
     if output is not None or len(paths) != 2:
         return paths, output
-    if not overwrite:
+    if not takes_out:
         _refuse_second_film(*paths)
     return paths[:1], paths[1]
 
@@ -150,12 +172,13 @@ class _Batch:
         self.reports: list[Report] = []
         self.failures: list[tuple[Job, str]] = []
 
-    def run(self, jobs: list[Job]) -> None:
-        if len(jobs) == 1:  # its errors are the command's
-            self._run_one(jobs[0])
+    def run(self, plan: Plan) -> None:
+        if _is_single(plan):  # its errors are the command's
+            self._run_one(plan.jobs[0])
             return
-        self._upscaler = load_upscaler(self._spec)  # once for all
-        for job in jobs:
+        if plan.jobs:
+            self._upscaler = load_upscaler(self._spec)  # once for all
+        for job in plan.jobs:
             if self._signals.received:
                 break
             try:
@@ -195,12 +218,13 @@ class _Batch:
             names = ", ".join(job.input.name for job, _ in self.failures)
             say_error(f"{len(self.failures)} of {len(self.failures) + len(self.reports)} failed: {names}")
 
-    def to_json(self, *, single: bool) -> dict[str, object]:
-        if single:
+    def to_json(self, plan: Plan) -> dict[str, object]:
+        if _is_single(plan):
             return self.reports[0].to_json()
         return {
             "files": [report.to_json() for report in self.reports],
             "failed": [{"input": str(job.input), "error": line} for job, line in self.failures],
+            "left_out": [{"input": str(path), "reason": reason} for path, reason in plan.left_out.items()],
         }
 
     @property
@@ -208,6 +232,10 @@ class _Batch:
         if self._signals.received:
             return self._signals.exit_code
         return 0 if not self.failures and all(report.ok for report in self.reports) else 1
+
+
+def _is_single(plan: Plan) -> bool:
+    return len(plan.jobs) == 1 and not plan.left_out
 
 
 def _is_faulty(report: Report) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def upscale_frames(
     Pictures come as they are stored: a rotation or a pixel aspect that the file states is not applied.
     `upscaler` is made from `spec` where none is given; the scale of one that is given holds.
     Decoding and upscaling go on in the background, at most `spec.depth` pictures ahead. Leaving the loop early ends
-    them. The arrays are the caller's own. Raises what `upscale_file` raises.
+    them, and so does the end of the program. The arrays are the caller's own. Raises what `upscale_file` raises.
     """
     spec = spec or PipelineSpec()
     source = FileSource(
@@ -74,16 +75,23 @@ def _run_in_background(source: FileSource, engine: Engine) -> Iterator[UpscaledF
         else:
             sink.offer(None)
 
-    thread = threading.Thread(target=work, name="lipt-frames")
+    def leave() -> None:
+        stop.request()
+        thread.join()
+
+    # A program may end while it still holds the iterator: at an error within its loop, say. Python waits for threads
+    # that are no daemons before it asks anyone to end them; the stages' threads are what this one is.
+    thread = threading.Thread(target=work, name="lipt-frames", daemon=True)
     thread.start()
+    atexit.register(leave)
     try:
         while (item := sink.items.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
-        stop.request()
-        thread.join()
+        atexit.unregister(leave)
+        leave()
 
 
 class _Handoff:

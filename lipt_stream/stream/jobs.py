@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.media.av_errors import reading, writing
 from lipt_stream.media.containers import refuse_address, writable_suffix
+
+Existing: TypeAlias = Literal["refuse", "overwrite", "skip"]
+"""What is done about a result that is there already. A whole film alone ever bears its name, so one that is there need
+not be made again."""
 
 DEFAULT_PATTERN: Final = "{stem}_{scale}x{ext}"
 _SLASHES: Final = ("/", "\\")
@@ -26,6 +31,15 @@ VIDEO_EXTENSIONS: Final = frozenset(
 )
 
 
+# What a folder or a pattern finds and nobody means: by (what is said of it, name).
+_LEFTOVERS: Final = (
+    ("partial, of a run that was stopped", re.compile(r".*\.partial(-\d+)?\.[^.]+")),  # media/part_file.py
+    ("macOS's notes on other files", re.compile(r"\._.*")),
+)
+RESULT_OF_ANOTHER: Final = "results of others"
+IS_THERE: Final = "upscaled already"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One file to upscale, and where its result goes."""
@@ -34,23 +48,55 @@ class Job:
     output: Path
 
 
-def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, overwrite: bool) -> list[Job]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, and what of what was found is not, with the reason."""
+
+    jobs: list[Job]
+    left_out: Mapping[Path, str]
+
+
+def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, existing: Existing = "refuse") -> Plan:
     """Expand `inputs` (files, folders, glob patterns) and name their results.
+
+    Of folders and patterns partial films are left out, and those that are the result of another one; of files that are
+    named the latter, where results that exist are skipped.
 
     `output` is a file, a folder (one that exists, or a name with a slash at its end), or a pattern with {stem},
     {scale} and {ext}; None puts `{stem}_{scale}x{ext}` beside each input. Raises InputError where an input matches
     nothing, OutputError where two results would share a name, a result would replace an input, or a result exists
-    and `overwrite` is not set.
+    and is neither to be replaced nor skipped.
     """
-    files: list[Path] = []
+    files: dict[Path, bool] = {}  # and whether it was named
+    left_out: dict[Path, str] = {}
     for item in inputs:
         with reading(Path(item)):  # a name too long, a folder that may not be entered
-            files += expand(item)
-    files = list(dict.fromkeys(files))
-    with writing(Path(output) if output else files[0].parent):
+            for path in expand(item):
+                is_named = os.path.normpath(path) == os.path.normpath(item)
+                reason = "" if is_named else _is_leftover(path)
+                if reason:
+                    left_out[path] = reason
+                else:
+                    files[path] = files.get(path, False) or is_named
+    if not files:
+        raise InputError(f"{', '.join(inputs)} holds nothing but what other runs left", "Name a file to upscale it")
+    with writing(Path(output) if output else next(iter(files)).parent):
         jobs = [Job(path, result_path(path, output, scale, several=len(files) > 1)) for path in files]
-        _refuse_collisions(jobs, overwrite)
-    return jobs
+        results = {os.path.realpath(job.output): os.path.realpath(job.input) for job in jobs}
+        for job in jobs:
+            of_another = results.get(name := os.path.realpath(job.input), name) != name
+            if of_another and (existing == "skip" or not files[job.input]):
+                left_out[job.input] = RESULT_OF_ANOTHER
+            elif existing == "skip" and job.output.exists():
+                left_out[job.input] = IS_THERE
+        jobs = [job for job in jobs if job.input not in left_out]
+        _refuse_collisions(jobs, existing)
+    return Plan(jobs, left_out)
+
+
+def _is_leftover(path: Path) -> str:
+    """What it is, as it is said; "" for a film."""
+    return next((words for words, name in _LEFTOVERS if name.fullmatch(path.name)), "")
 
 
 def expand(item: str) -> list[Path]:
@@ -111,7 +157,7 @@ def _fill(pattern: str, path: Path, scale: int, extension: str) -> str:
         ) from error
 
 
-def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
+def _refuse_collisions(jobs: Sequence[Job], existing: Existing) -> None:
     # Path.resolve would raise at links that lead in a circle; whoever opens them says so.
     inputs = {os.path.realpath(job.input) for job in jobs}
     shared = [path for path, count in Counter(os.path.realpath(job.output) for job in jobs).items() if count > 1]
@@ -122,5 +168,6 @@ def _refuse_collisions(jobs: Sequence[Job], overwrite: bool) -> None:
     for job in jobs:
         if os.path.realpath(job.output) in inputs:
             raise OutputError(f"{job.output} is an input: it would be overwritten", "Name another output")
-        if job.output.exists() and not overwrite:
-            raise OutputError(f"{job.output} exists already", "Use --overwrite to replace it")
+        if job.output.exists() and existing == "refuse":
+            way = ", or --skip-existing to go on with the others" if len(jobs) > 1 else ""
+            raise OutputError(f"{job.output} exists already", f"Use --overwrite to replace it{way}")

@@ -40,7 +40,7 @@ class Report:
     encoder: str
     encoder_options: Mapping[str, str]  # of the encoder itself, its quality included
     tiles: int
-    peak_rss_mb: float
+    peak_rss_mb: float  # of this film on Linux; elsewhere of all that the process did up to its end
     stages: Mapping[str, StageSummary]
     notes: tuple[str, ...]
     checks: tuple[Check, ...]  # the written file, read afresh: frames, timestamps, duration

@@ -16,7 +16,7 @@ from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.model import catalog
-from lipt_stream.observe.process import peak_rss_mb
+from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb
 from lipt_stream.observe.timings import RateMeter, StageTimings
 from lipt_stream.stream.pipeline import Counts, Stop, run
 from lipt_stream.stream.report import Report
@@ -84,6 +84,7 @@ def upscale_file(
     spec = spec or PipelineSpec()
     scale = upscaler.scale if upscaler else spec.scale
     started = time.perf_counter()
+    forget_peak_rss()  # of the film before, in a folder of them
     source = FileSource(
         input_path,
         start_seconds=start_seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -90,3 +91,31 @@ def test_at_scale_one_a_film_is_restored_and_keeps_its_size(clip: Path, tmp_path
     assert (after.width, after.height) == (before.width, before.height)
     planes = (frame.to_ndarray(format="gray").astype(float) for frame in (before, after))
     assert 0 < np.abs(np.subtract(*planes)).mean() < 8
+
+
+def test_a_folder_goes_on_where_a_run_was_stopped(odd_film: Path, tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    for name in ("a.mkv", "b.mkv", "b_2x.partial.mkv"):
+        (films / name).write_bytes(odd_film.read_bytes())
+    (films / "a_2x.mkv").write_bytes(b"the result of the first run")
+    words = ("upscale", films, "--model", "nano", "--device", "cpu", "--skip-existing")
+    first = lipt(*words)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith(
+        "left out: b_2x.partial.mkv (partial, of a run that was stopped)\n"
+        "left out: a_2x.mkv (results of others)\n"
+        "left out: a.mkv (upscaled already)\n"
+    )
+    assert (films / "a_2x.mkv").read_bytes() == b"the result of the first run"
+    assert (films / "b_2x.mkv").exists()
+    again = lipt(*words, "--json")
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert (told["files"], told["failed"]) == ([], [])
+    assert {Path(one["input"]).name for one in told["left_out"]} == {path.name for path in films.iterdir()}
+    both = lipt(*words, "--overwrite")
+    assert (both.returncode, both.stderr) == (
+        2,
+        "error: --overwrite and --skip-existing contradict each other. Give one of them\n",
+    )

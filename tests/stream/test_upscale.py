@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from itertools import islice
@@ -223,6 +225,33 @@ def test_leaving_the_loop_early_ends_the_threads(clip: Path, upscaler: Upscaler)
     next(frames)
     frames.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-")]
+
+
+HOLDS_THE_ITERATOR = """
+import sys
+from lipt_stream import PipelineSpec, upscale_frames
+
+def main():
+    frames = upscale_frames(sys.argv[1], spec=PipelineSpec(model="nano", device="cpu"))
+    for frame in frames:
+        print(frame.index, flush=True)
+        if frame.index == 1:
+            raise ArithmeticError("of the caller")
+
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("main()", 1), ("frames = upscale_frames(sys.argv[1])\nprint(next(frames).index)\nprint(1)", 0)],
+    ids=["an error in the loop", "no loop"],
+)
+def test_a_program_that_holds_the_iterator_ends(clip: Path, end: str, code: int) -> None:
+    program = HOLDS_THE_ITERATOR.format(end=end)
+    done = subprocess.run([sys.executable, "-c", program, clip], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (code, "0\n1\n"), done.stderr
+    assert ("ArithmeticError: of the caller" in done.stderr) == bool(code)
 
 
 def test_an_error_in_the_background_reaches_the_loop(tmp_path: Path, upscaler: Upscaler) -> None:
