@@ -225,7 +225,11 @@ class Feed:
 
     def _hand_on_picture(self, live: LivePicture) -> None:
         pts = self._session_clock.picture(live.time_seconds, live.arrived_seconds)
-        self._on_picture(SessionPicture(picture=live.picture, pts=pts, arrived_seconds=live.arrived_seconds))
+        self._on_picture(
+            SessionPicture(
+                picture=live.picture, pts=pts, arrived_seconds=live.arrived_seconds, passed_over=live.passed_over
+            )
+        )
 
     def _hand_on_sound(self, live: LiveSound) -> None:
         audio = self._status.audio

@@ -232,6 +232,9 @@ class LiveSession:
 
     def _on_picture(self, picture: SessionPicture) -> None:
         self._first_picture.set()
+        for _ in range(picture.passed_over):
+            self._meters.came_in()
+            self._meters.dropped("behind")
         works = self._works
         if works is None or self._paused:
             self._meters.came_in()

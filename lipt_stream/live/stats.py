@@ -14,10 +14,11 @@ from lipt_stream.observe.timings import FRAME, RateMeter, StageTimings, percenti
 WINDOW_SECONDS: Final = 10.0
 """Percentiles of latency and the share of reused tiles are those of the last seconds."""
 
-DropReason: TypeAlias = Literal["starting", "paused", "late", "overtaken", "no_slot", "unreadable"]
+DropReason: TypeAlias = Literal["starting", "paused", "late", "overtaken", "no_slot", "behind", "unreadable"]
 """`starting`: it came while networks were still being compiled. `paused`: while the user paused. `late`: too old to
 arrive within the latency. `overtaken`: a newer picture came before its turn. `no_slot`: every slot was in use when it
-came. `unreadable`: it could not be converted."""
+came. `behind`: it was not decoded, because that takes longer than pictures come. `unreadable`: it could not be
+converted."""
 
 
 @dataclass(frozen=True, slots=True)

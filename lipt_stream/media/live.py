@@ -16,11 +16,13 @@ from lipt_stream.media.encoded import EncodedStream
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivePicture:
     """A decoded picture of any size and pixel format. `time_seconds` is the source's statement, None where it makes
-    none; `arrived_seconds` is when it was there to be had, on the monotonic clock."""
+    none; `arrived_seconds` is when it was there to be had, on the monotonic clock. `passed_over`: how many between the
+    last one and this were left undecoded (see Backlog)."""
 
     picture: VideoFrame
     time_seconds: Fraction | None
     arrived_seconds: float
+    passed_over: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class SessionPicture:
     picture: VideoFrame
     pts: int
     arrived_seconds: float
+    passed_over: int = 0
 
 
 LiveItem: TypeAlias = LivePicture | LiveSound

@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import AbsentError, AddressError, InputError
 from lipt_stream.frame import VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS
+from lipt_stream.media.backlog import Backlog
 from lipt_stream.media.containers import open_film
 from lipt_stream.media.decoder import DAMAGE, main_video
 from lipt_stream.media.encoded import EncodedStream
@@ -64,7 +65,8 @@ def open_live(
 class LiveInput:
     """Pictures and sound of one connection; the first picture is decoded at once. A LiveSource.
 
-    Cameras and streams come as they come, decoded without delay. Files, and streams that come in pieces (HLS), are
+    Cameras and streams come as they come, decoded without delay; where decoding takes longer than that, pictures are
+    passed over, undecoded, up to a keyframe that has only just come. Files, and streams that come in pieces (HLS), are
     held back to their own speed. A file that loops goes on with increasing time.
 
     `open_timeout_seconds` bounds the connection and the probing, each; `read_timeout_seconds` each packet. FFmpeg may
@@ -92,6 +94,7 @@ class LiveInput:
             is_in_pieces = format_name == "hls"
             self._pace = Pace(cancelled, may_jump=is_in_pieces or may_be_joined(format_name))
             self._held_sound = HeldSound(self._pace)
+            self._backlog = Backlog()
             has_end = bool(self._container.duration) if is_in_pieces else self._container.size > 0
             self.is_finite = address.kind == "file" or (address.kind == "http" and has_end)
             self._is_paced = self.is_finite or is_in_pieces
@@ -188,6 +191,9 @@ class LiveInput:
                 sound = self._sound_of(packet)
                 yield from self._held_sound.put(sound) if self._is_paced else (sound,)
                 continue
+            if self._backlog.passes_over(is_keyframe=packet.is_keyframe):
+                self._pass_over()
+                continue
             for picture in self._decoded(packet):
                 has_begun = True
                 yield from self._timed(picture)
@@ -212,18 +218,39 @@ class LiveInput:
         errors_in_a_row = 0
         while True:
             try:
+                asked_seconds = time.monotonic()
                 for packet in self._container.demux(streams):
                     if self._cancelled.is_set():
                         return
                     if packet.size:  # an empty one would tell the decoder that all is over
                         errors_in_a_row = 0
+                        self._note_backlog(packet, asked_seconds)
                         yield packet
+                    asked_seconds = time.monotonic()
                 return
             except AV_ERRORS as error:
                 errors_in_a_row += 1
                 self.damaged += errors_in_a_row == 1
                 if self._address.kind != "file" or errors_in_a_row == _GIVE_UP_AFTER:
                     raise live_error(error, self._address, is_open=True) from None
+
+    def _note_backlog(self, packet: Packet[Any], asked_seconds: float) -> None:
+        if self._is_paced or self._is_timeless:
+            return
+        ticks = packet.pts if packet.dts is None else packet.dts
+        seconds = None if ticks is None or isinstance(packet.stream, AudioStream) else ticks * packet.time_base
+        self._backlog.read(seconds, asked_seconds, time.monotonic())
+
+    def _pass_over(self) -> None:
+        """Leaves a packet undecoded. Raises AbsentError where there has been nothing to go on from for too long."""
+        if self._backlog.passed_over == 1:
+            self._video.codec_context.flush_buffers()  # what comes next is a keyframe
+            self._note("decoding takes longer than the source's pictures come: some are passed over, up to a keyframe")
+        if self._backlog.lacks_keyframe:
+            raise AbsentError(
+                f"Decoding {self._address.shown} takes longer than its pictures come, and it sends few keyframes",
+                "Ask it for a smaller stream, or for more of them.",
+            )
 
     def _decoded(self, packet: Packet[Any]) -> Iterator[VideoFrame]:
         try:
@@ -252,7 +279,12 @@ class LiveInput:
             self._pace.hold(seconds)
         elif self._is_timeless:
             seconds = None
-        yield LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=time.monotonic())
+        arrived, passed_over = self._arrived(), self._backlog.passed_over
+        self._backlog.passed_over = 0
+        yield LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=arrived, passed_over=passed_over)
+
+    def _arrived(self) -> float:
+        return time.monotonic() - self._backlog.seconds
 
     def _sound_of(self, packet: Packet[Any]) -> LiveSound:
         ticks = packet.pts if packet.pts is not None else packet.dts
@@ -261,7 +293,7 @@ class LiveInput:
             data=bytes(packet),
             time_seconds=self._pace.shifted(seconds) if self._is_paced and seconds is not None else seconds,
             duration_seconds=max(packet.duration or 0, 0) * packet.time_base,
-            arrived_seconds=time.monotonic(),
+            arrived_seconds=self._arrived(),
         )
 
     def close(self) -> None:

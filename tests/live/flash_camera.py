@@ -173,8 +173,8 @@ def send_by_udp(host: str, port: int, chapters: Sequence[Chapter], over: threadi
 def serve_by_http(
     host: str, port: int, path: str, chapters: Sequence[Chapter], password: str = "", *, one_by_one: bool = False
 ) -> http.server.ThreadingHTTPServer:
-    """A server, which plays to each that asks from the first chapter on, or (`one_by_one`) the next chapter alone.
-    `password`: user:password, if any."""
+    """A server, which plays to each that asks from the first chapter on, or (`one_by_one`) one, the last again and
+    again. `password`: user:password, if any."""
     turns = iter([chapter] for chapter in chapters)
     wanted = f"Basic {base64.b64encode(password.encode()).decode()}"
 
@@ -191,7 +191,7 @@ def serve_by_http(
                 self.send_header("Content-Type", "video/mp2t")
                 self.end_headers()
                 with suppress(OSError, av.FFmpegError):  # whoever watched has left
-                    play(self.wfile.write, next(turns) if one_by_one else chapters, threading.Event())
+                    play(self.wfile.write, next(turns, chapters[-1:]) if one_by_one else chapters, threading.Event())
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import av
+import pytest
 
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import parse_targets
 from lipt_stream.media.live_address import live_address
+from lipt_stream.media.live_input import LiveInput
 from tests.live.flash_camera import Chapter, offsets_seconds, serve_by_http
 
 CHAPTERS = (
@@ -40,7 +45,7 @@ def test_sound_that_comes_with_a_later_connection_is_left_out_and_said() -> None
     finally:
         server.shutdown()
         server.server_close()
-    assert told in report.notes
+    assert told in report.notes, events
     assert report.sounds_dropped > 10
 
 
@@ -65,3 +70,33 @@ def test_size_rate_format_and_times_may_change_at_any_picture(tmp_path: Path) ->
     offsets = offsets_seconds(target)
     assert {int(at) // 4 for at, _ in offsets} >= {0, 1, 2}, "some of each chapter"
     assert max(abs(offset) for _, offset in offsets) < 0.040, offsets
+
+
+def test_pictures_that_come_faster_than_they_can_be_decoded_do_not_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As HEVC in 2160p does on a small machine. What is not decoded would wait in FFmpeg and the kernel, unseen."""
+    decode = LiveInput._decoded
+
+    def slow(source: LiveInput, packet: Any) -> Any:
+        for picture in decode(source, packet):
+            time.sleep(0.06)
+            yield picture
+
+    monkeypatch.setattr(LiveInput, "_decoded", slow)
+    server = serve_by_http("127.0.0.1", 0, "/video", [Chapter(60, (96, 64), 25)])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
+    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=12)
+    lines: list[Mapping[str, Any]] = []
+    try:
+        session = LiveSession(address, parse_targets(["null"]), spec)
+        report = session.run(on_stats=lines.append, on_event=lambda _: None, stop=lambda: False)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert report.dropped_by_reason["behind"] > 20
+    assert 0 <= report.frames_in - report.frames_out - report.frames_dropped <= 5
+    assert report.frames_in > 200, "twelve seconds of 25 a second, of which the first are compiled through"
+    assert lines[-1]["fps_target"] == pytest.approx(25, rel=0.3)
+    assert report.latency_p99_ms < 400
+    assert report.faults == 0
+    assert any("decoding takes longer" in note for note in report.notes)
