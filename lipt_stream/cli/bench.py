@@ -27,6 +27,8 @@ DEFAULT_TARGETS: Final = (24.0, 30.0, 60.0)
 DEFAULT_RESOLUTIONS: Final = ("360p", "720p", "1080p")
 WIDTHS: Final = {180: 320, 270: 480, 360: 640, 480: 854, 540: 960, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
 MISSED_TARGET: Final = 3
+_LEAST_RATE, _MOST_RATE = 0.1, 1000.0
+_LONGEST_SIDE: Final = 16_384  # of what encoders take
 
 
 def bench(
@@ -70,6 +72,9 @@ def bench(
         raise SettingsError("--seconds, --rate and --target are positive numbers")
     if film and resolution:
         raise SettingsError(f"{film} has its own size", "Leave --resolution out, or measure synthetic films without it")
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        raise SettingsError(f"--rate {rate:g} is no film's", f"Give one from {_LEAST_RATE:g} to {_MOST_RATE:g}")
+    frame_rate = Fraction(rate).limit_denominator(1001)
     if chart:
         check_chart(chart)
     sizes = [parse_resolution(text) for text in resolution or DEFAULT_RESOLUTIONS]
@@ -95,7 +100,6 @@ def bench(
         seconds=seconds,
         targets=target or DEFAULT_TARGETS,
     )
-    frame_rate = Fraction(rate).limit_denominator(1001)
     cases = [bench_file(plan, film)] if film else [bench_size(plan, w, h, frame_rate) for w, h in sizes]
     if as_json:
         typer.echo(json_line(_as_json(plan, cases)))
@@ -128,6 +132,8 @@ def parse_resolution(text: str) -> tuple[int, int]:
     """(width, height) of "720p" or "1280x720"."""
     if match := re.fullmatch(r"(\d+)x(\d+)", text):
         width, height = int(match[1]), int(match[2])
+        if max(width, height) > _LONGEST_SIDE:
+            raise SettingsError(f"{text} is larger than any film", f"A side has at most {_LONGEST_SIDE} pixels")
         if width and height:
             return width, height
     if match := re.fullmatch(r"(\d+)p", text):

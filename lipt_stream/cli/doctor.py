@@ -16,7 +16,8 @@ from rich.console import Console
 
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
-from lipt_stream.errors import WeightsError
+from lipt_stream.engine.color_cuda import compiled_kernels
+from lipt_stream.errors import DeviceError, WeightsError
 from lipt_stream.media.encoders import ENCODERS, probe_encoder
 from lipt_stream.media.probe import missing_decoders
 from lipt_stream.model import catalog
@@ -85,15 +86,36 @@ def _gpu() -> Iterator[Finding]:
         advice = "Install a CUDA build of torch: see https://pytorch.org/get-started"
         yield Finding("torch cuda", "broken", "this torch cannot use the GPU", advice)
         return
-    yield Finding("torch cuda", "ok", f"CUDA {torch.version.cuda}")
+    for index in range(torch.cuda.device_count()):
+        yield _torch_on(index)
     if importlib.util.find_spec("cupy") is None:
         extra = "cuda12" if (torch.version.cuda or "").startswith("12") else "cuda"
         advice = f"In the checkout: .venv/bin/pip install -e '.[{extra}]'"
         yield Finding(
             "cupy", "broken", "not installed: colour conversion falls back to slower torch operations", advice
         )
-    else:
-        yield Finding("cupy", "ok", "installed")
+        return
+    for index in range(torch.cuda.device_count()):
+        yield _cupy_on(index)
+
+
+def _torch_on(index: int) -> Finding:
+    """By computing something: builds of torch leave out cards that are older than their CUDA."""
+    name = f"torch on cuda:{index}"
+    try:
+        torch.zeros(8, device=f"cuda:{index}").add_(1).cpu()
+    except RuntimeError as error:
+        advice = "Free its memory if it is full; else install a build of torch for this card: https://pytorch.org/get-started"
+        return Finding(name, "broken", str(error).splitlines()[0], advice)
+    return Finding(name, "ok", f"computes, by CUDA {torch.version.cuda}")
+
+
+def _cupy_on(index: int) -> Finding:
+    try:
+        compiled_kernels(index)
+    except DeviceError as error:
+        return Finding(f"cupy on cuda:{index}", "broken", error.message, error.hint)
+    return Finding(f"cupy on cuda:{index}", "ok", "compiles the colour kernels")
 
 
 def _codecs() -> Iterator[Finding]:

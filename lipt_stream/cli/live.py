@@ -91,7 +91,7 @@ def live(
     targets = parse_targets(to or ["preview"], options.parse_time("--segment", segment) or 0.0)
     spec = LiveSpec(
         model=model or "auto",
-        scale=scale or 2,
+        scale=2 if scale is None else scale,
         device=device or "auto",
         precision=cast("Any", precision or "auto"),
         runtime=cast("Any", runtime or "auto"),

@@ -116,7 +116,7 @@ class CudaColors:
         # A plain "cuda" has no index, whatever torch's stubs say.
         index: int | None = device.index
         self._device = torch.device("cuda", torch.cuda.current_device() if index is None else index)  # pyright: ignore[reportUnnecessaryComparison]
-        self._kernels = _compiled(self._device.index)
+        self._kernels = compiled_kernels(self._device.index)
 
     def to_rgb(self, planes: DevicePlanes, rgb: Tensor) -> None:
         self._start(to_rgb_launch(self._source, self._in, planes, rgb))
@@ -139,8 +139,8 @@ class _StreamAddress:
 
 
 @functools.cache
-def _compiled(device_index: int) -> dict[str, Any]:
-    """Every kernel of color.cu, loaded on one device, by name."""
+def compiled_kernels(device_index: int) -> dict[str, Any]:
+    """Every kernel of color.cu, loaded on one device, by name. DeviceError where CuPy does not work on it."""
     source = files("lipt_stream.engine").joinpath("color.cu").read_text(encoding="utf-8")
     names = [
         f"{direction}_{bits}_{real}"

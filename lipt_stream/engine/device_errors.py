@@ -17,6 +17,8 @@ _WORDS_OF_MEMORY = (
     "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
 )
 
+_WORDS_OF_A_GPU = ("cuda error", "cudnn error", "cublas error", "cublas_status", "cudnn_status", "nvrtc")
+
 _COMPILER = ("torch._dynamo", "torch._inductor")
 
 
@@ -48,12 +50,19 @@ def translated(
             ) from error
         if if_not_compiled and type(error).__module__.startswith(_COMPILER):
             raise DeviceError(f"torch.compile does not work here ({_first_line(error)})", if_not_compiled) from error
-        if isinstance(error, torch.AcceleratorError):
+        if _is_of_a_gpu(error):
             raise DeviceError(
                 f"The GPU failed while {doing} ({_first_line(error)})",
                 "Run `lipt-stream doctor`; --device cpu works without it",
             ) from error
         raise
+
+
+def _is_of_a_gpu(error: BaseException) -> bool:
+    """Whether torch, a library of NVIDIA's below it, or CuPy says so."""
+    if isinstance(error, torch.AcceleratorError) or type(error).__module__.startswith("cupy"):
+        return True
+    return any(known in str(error).lower() for known in _WORDS_OF_A_GPU)
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
-from typing import Final, Literal, Protocol, TypeAlias, cast, get_args
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor
@@ -112,12 +112,33 @@ class TorchRuntime:
 
 @contextmanager
 def without_tf32() -> Generator[None]:
-    """cuDNN multiplies all bits of float32; its other switches stay as they are."""
-    cudnn = torch.backends.cudnn
-    with cudnn.flags(
-        enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-    ):
+    """cuDNN multiplies all bits of float32; its other switches stay as they are.
+
+    torch has two kinds of switches, and where a program has set one of the newer kind (torch.backends.fp32_precision,
+    cudnn.conv.fp32_precision), the older one cannot be read, or has no effect.
+    """
+    cudnn: Any = torch.backends.cudnn
+    if not _newer_switches_are_set():
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        ):
+            yield
+        return
+    before = cudnn.conv.fp32_precision
+    cudnn.conv.fp32_precision = "ieee"
+    try:
         yield
+    finally:
+        cudnn.conv.fp32_precision = before
+
+
+def _newer_switches_are_set() -> bool:
+    backends: Any = torch.backends
+    try:
+        _ = backends.cudnn.allow_tf32
+    except RuntimeError:  # for they contradict it
+        return True
+    return getattr(backends, "fp32_precision", "none") != "none"  # torch from 2.9 on
 
 
 def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openvino"]:

@@ -98,7 +98,9 @@ def plan_tiles(
     floor = smallest_tile(halo, align)
     least_height, least_width = min(floor, height), min(floor, width)
     # One window below `max_side`, because the last tile of an axis may be longer than the others by less than that.
-    longest_height, longest_width = (side if side <= max_side else max_side - align for side in (height, width))
+    longest_height, longest_width = (
+        side if side <= max_side else max(floor, max_side - align) for side in (height, width)
+    )
     plans: list[TilePlan] = []
     for tile_width in [*range(least_width, longest_width, 4 * align), longest_width]:
         tile_height = min(max_pixels // tile_width, longest_height)

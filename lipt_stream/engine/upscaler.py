@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from lipt_stream.engine.device_errors import is_out_of_memory
+from lipt_stream.engine.device_errors import is_out_of_memory, translated
 from lipt_stream.engine.free_memory import free_bytes
 from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_runtime
 from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
@@ -23,6 +23,7 @@ Tile: TypeAlias = int | Literal["auto"]
 
 # Peak bytes per input pixel and channel in float32, measured by benchmarks/model_memory.py and rounded up.
 BYTES_PER_PIXEL_CHANNEL: Final = 64
+_TOO_FULL: Final = "End other programs that take its memory, use a smaller --model, or --device cpu"
 MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
 
 
@@ -47,6 +48,7 @@ class Upscaler:
         self.device = device
         self._runtime = runtime
         self._max_pixels = self._tile_pixels(tile)
+        self._max_side = MAX_SIDE if tile == "auto" else min(tile, MAX_SIDE)
 
     @classmethod
     def load(
@@ -71,8 +73,9 @@ class Upscaler:
         network, info = load_weights(find_weights(name_or_path, scale))
         if Path(name_or_path).is_file():  # trained anew, it would be called as what ships
             info = dataclasses.replace(info, name=str(name_or_path))
-        run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
-        return cls(network, info, device=target, runtime=run, tile=tile)
+        with translated(f"loading {info.name} onto {target}", _TOO_FULL):
+            run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
+            return cls(network, info, device=target, runtime=run, tile=tile)
 
     @property
     def scale(self) -> int:
@@ -96,12 +99,15 @@ class Upscaler:
             raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise TypeError(f"images must be uint8 or float, got {images.dtype}")
-        moved = images.to(self.device)
-        if images.dtype == torch.uint8:
-            result = self.run(moved.float() / 255).mul(255).round().clamp(0, 255)
-        else:
-            result = self.run(moved.float())
-        return result.to(images.device, images.dtype).contiguous()
+        with translated(f"upscaling by {self.info.name}", _TOO_FULL):
+            moved = images.to(self.device)
+            if images.dtype == torch.uint8:
+                result = self.run(moved.float() / 255).mul(255).round().clamp(0, 255)
+            else:
+                result = self.run(moved.float())
+            result = result.to(images.device, images.dtype).contiguous()
+            # Tensors of inference mode can be neither changed in place nor used where gradients are recorded.
+            return result.clone() if result.is_inference() else result
 
     def run(self, images: Tensor, at_once: int = 1) -> Tensor:
         """The bare network, tiled where needed: `(N, 3, H, W)` float in 0..1 on `device` -> float, about 0..1.
@@ -130,7 +136,7 @@ class Upscaler:
             height,
             width,
             max_pixels=self._max_pixels,
-            max_side=MAX_SIDE,
+            max_side=self._max_side,
             halo=self.config.receptive_field,
             align=self.config.window,
         )
@@ -172,6 +178,11 @@ def find_weights(name_or_path: str | Path, scale: int) -> Path:
 
 def pick_device(device: str) -> torch.device:
     """The torch device that a user's word means."""
+    with translated("looking for the GPU", _TOO_FULL):  # which begins to use it
+        return _picked(device)
+
+
+def _picked(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, index = device.partition(":")

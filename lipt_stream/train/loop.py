@@ -116,10 +116,10 @@ class Trainer:
         Raises TrainingError where the loss or its gradient is no longer finite: this trainer is then back at the last
         checkpoint, whose state was finite.
         """
+        if not self.finished:
+            self._try_shapes()  # a run that fails here has not begun, and leaves its folder as it was
         if self.step == 0:
             self._save()  # from here on there is a state to fall back on
-        if not self.finished:
-            self._try_shapes()
         began, saved = self._clock() - self.seconds, self.seconds
         while True:
             if self._is_look_due():  # also the one before which a resumed run was saved
@@ -202,7 +202,8 @@ class Trainer:
         """One gradient of each shape of batches that is to come, without a step: what lacks memory fails here, and not
         after hours at the tail's larger patches; what compiles does it here. Not in the budget: a minute of it would
         swallow the steps in which the learning rate warms up."""
-        for progress in sorted({self.seconds / self.spec.seconds, 1.0}):
+        last = 1.0 if self.spec.tail_share else 0.0
+        for progress in sorted({self.seconds / self.spec.seconds, last}):
             self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
         self.optimizer.zero_grad(set_to_none=True)
 

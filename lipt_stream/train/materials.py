@@ -135,7 +135,7 @@ def _require_memory(sizes: Sequence[tuple[int, int]], spec: TrainSpec, device: t
 def _bicubic(
     spec: TrainSpec, paths: list[Path], valid: list[Path], device: torch.device, skipped: list[Skipped]
 ) -> Materials:
-    least = BicubicBatches.least_side(max(spec.patch, spec.tail_patch), spec.scale)
+    least = BicubicBatches.least_side(spec.largest_patch, spec.scale)
     side = LEAST_VALIDATION_SIDE * spec.scale
     _, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
     skipped += not_held_out
@@ -182,7 +182,7 @@ def _degraded(
         return [source for source, _ in large], [pair for _, pair in large]
 
     _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
-    origins, training = pairs(sources, max(spec.patch, spec.tail_patch), "images", spec.variants)
+    origins, training = pairs(sources, spec.largest_patch, "images", spec.variants)
     copies, digest = _compared([pair.high for pair in training], [pair.high for pair in held_out])
     skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
     training, origins = _without(copies, training), _without(copies, origins)

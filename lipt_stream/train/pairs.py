@@ -30,6 +30,7 @@ from lipt_stream.train.images import Skipped
 from lipt_stream.train.recipe import Degradation
 
 _HEAD: Final = 2**20
+_LONGEST_SIDE: Final = 16_383  # of a WebP
 """Bytes of a film that, with its size, tell it from others."""
 CACHE_TAG: Final = "CACHEDIR.TAG"
 """Says that a folder is a cache (bford.info/cachedir), which backups pass by, and `train` where it looks for images."""
@@ -227,6 +228,8 @@ def _target(task: _Task, content: bytes, variant: int) -> tuple[int, Path]:
 
 
 def _write(image: Uint8Image, target: Path) -> None:
+    if max(image.shape) > _LONGEST_SIDE:
+        raise InputError(f"Degraded, it is {max(image.shape)} pixels long, and WebP holds {_LONGEST_SIDE}", "Cut it")
     picture = Image.fromarray(image)
     _write_whole(target, lambda part: picture.save(part, "WEBP", lossless=True, quality=20, method=0))
 

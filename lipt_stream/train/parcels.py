@@ -112,11 +112,11 @@ def split(place: Path, out: Path, *, leaving_out: str) -> None:
             part.rename(part.with_suffix(""))
 
 
-def join(carried: Path, place: Path) -> None:
-    """Unpack a run from its pieces, if there are any. InputError where one is missing or damaged."""
+def join(carried: Path, place: Path) -> bool:
+    """Unpack a run from its pieces. False where there are none; InputError where one is missing or damaged."""
     counts = {path.name.rpartition("-")[2] for path in carried.glob(f"{place.name}.tar.*-of-*[0-9]")}
     if not counts:
-        return
+        return False
     if len(counts) > 1:
         raise InputError(f"{carried} holds pieces of {place.name} of several calls", "Keep those of the last one")
     count = int(counts.pop())
@@ -132,6 +132,7 @@ def join(carried: Path, place: Path) -> None:
                 file.write(piece.read_bytes())
         _extract(whole, part)
     part.rename(place)
+    return True
 
 
 def _extract(archive: Path, target: Path) -> None:

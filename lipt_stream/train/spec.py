@@ -106,6 +106,11 @@ class TrainSpec:
         return LiptConfig.named(self.model, self.scale)
 
     @property
+    def largest_patch(self) -> int:
+        """The side of the largest crop that the run will take, in LR pixels."""
+        return max(self.patch, self.tail_patch) if self.tail_share else self.patch
+
+    @property
     def seconds(self) -> float:
         return 60 * self.minutes
 

@@ -173,6 +173,36 @@ def test_a_full_disk_is_one_line_and_the_folder_can_be_used_again(photos: Path, 
     assert run(photos, out, *ENDLESS, "--stop-after", "0.02", "-q").returncode == 0
 
 
+FULL_AT_BATCH_32 = """
+import sys, torch
+from lipt_stream.train.loop import Trainer
+gradient = Trainer._gradient
+def full(self, *arguments):
+    if self.spec.batch == 32:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return gradient(self, *arguments)
+Trainer._gradient = full
+sys.argv[0] = "lipt-stream"
+from lipt_stream.cli.main import main
+main()
+"""
+
+
+def test_a_run_that_does_not_fit_can_be_begun_again_as_its_error_says(photos: Path, tmp_path: Path) -> None:
+    arguments = command(photos, tmp_path / "run", *ENDLESS, "--stop-after", "0.02", "-q")[len(PROGRAM) :]
+    large, small = (
+        subprocess.run(
+            [sys.executable, "-c", FULL_AT_BATCH_32, "train", *arguments, "--batch", batch],
+            capture_output=True, text=True, timeout=240, check=False,
+        )
+        for batch in ("32", "2")
+    )  # fmt: skip
+    assert large.returncode == 1
+    assert "Out of memory while training" in large.stderr
+    assert "Use a smaller --batch" in large.stderr
+    assert (small.returncode, small.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("task", ["deblock", "denoise"])
 def test_the_task_brings_its_scale_and_its_pictures(photos: Path, tmp_path: Path, task: str) -> None:
     done = run(photos, tmp_path / "run", *ENDLESS, "--task", task, "--stop-after", "0.02", "-q")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -31,10 +33,23 @@ def test_memory_that_ran_out_is_recognised_and_said(error: BaseException) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_a_gpu_that_failed_is_said_to_have_failed() -> None:
-    error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be")
+class OfCuPy(RuntimeError):
+    __module__ = "cupy_backends.cuda.api.driver"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+        OfCuPy("CUDA_ERROR_INVALID_HANDLE: invalid resource handle"),
+    ],
+    ids=str,
+)
+def test_a_gpu_that_failed_is_said_to_have_failed(error: RuntimeError) -> None:
     assert not is_out_of_memory(error)
-    words = r"The GPU failed while working \(CUDA error: an illegal memory access was encountered\)\. Run `lipt-stream"
+    words = rf"The GPU failed while working \({re.escape(str(error).splitlines()[0])}\)\. Run `lipt-stream"
     with pytest.raises(DeviceError, match=words), translated("working"):
         raise error
 

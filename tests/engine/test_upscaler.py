@@ -49,6 +49,27 @@ def test_float_results_are_not_clamped(nano: Upscaler) -> None:
     assert result.max() > 1
 
 
+def test_results_are_the_callers_to_change_and_to_compute_with(nano: Upscaler) -> None:
+    result = nano(torch.rand(1, 3, 16, 16))
+    result.clamp_(0, 1)
+    gain = torch.nn.Parameter(torch.ones(1))
+    (gain * result).sum().backward()
+    assert gain.grad is not None
+
+
+def test_a_device_without_memory_for_the_network_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(module, "make_runtime", is_full)
+    with pytest.raises(DeviceError, match="Out of memory while loading nano-x2 onto cpu"):
+        Upscaler.load("nano-x2", device="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", is_full)
+    with pytest.raises(DeviceError, match="Out of memory while looking for the GPU"):
+        pick_device("auto")
+
+
 def test_other_float_types_come_back_as_they_were(nano: Upscaler) -> None:
     images = torch.rand(1, 3, 16, 16, dtype=torch.float64)
     assert nano(images).dtype == torch.float64
@@ -82,6 +103,12 @@ def test_tiles_change_nothing_inside_the_frame(nano: Upscaler) -> None:
     torch.testing.assert_close(parts[inner], whole[inner], atol=1e-5, rtol=0)
     # At the right and bottom edges windows wrap around: in the whole frame to the other side, in a tile to its own.
     assert (parts - whole).square().mean() < 1e-5
+
+
+def test_a_tile_is_no_longer_than_was_asked_for() -> None:
+    plan = Upscaler.load("nano-x2", device="cpu", runtime="torch", tile=512).plan(1080, 1920)
+    assert all(span.stop - span.start <= 512 for span in (*plan.rows, *plan.columns))
+    assert plan.count < 20
 
 
 def test_a_tile_without_room_is_refused_before_work() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from fractions import Fraction
@@ -77,6 +78,11 @@ def test_images_of_every_kind(photos: Path, tmp_path: Path) -> None:
     assert "more than 8 bits" in told["deep.tif"]
     assert "200x39, less than the 40 pixels a side that --patch and --tail-patch take" in told["small.png"]
     assert "cannot be read as an image" in told["cut.png"]
+
+
+def test_without_a_tail_nothing_needs_to_be_as_large_as_its_patches(photos: Path, tmp_path: Path) -> None:
+    spec = dataclasses.replace(SPEC, tail_patch=96, tail_share=0.0)
+    assert materials(spec, photos, tmp_path, photos / "more").images.endswith("images")
 
 
 def test_what_is_validated_by_and_what_a_run_made_is_not_trained_on(photos: Path) -> None:

@@ -116,6 +116,15 @@ def test_no_pair(tmp_path):
         Pair(small, large).read(2)
 
 
+def test_a_picture_that_no_webp_holds_is_left_out_and_the_others_are_not(tmp_path):
+    wide = saved(tmp_path, "wide.png", np.zeros((8, 16_400, 3), np.uint8))
+    good = saved(tmp_path, "good.png", picture(64, 64))
+    told = []
+    pairs = make_pairs([wide, good], tmp_path / "cache", Degradation(task="denoise", scale=1), skipped=told.append)
+    assert [pair.hr_path for pair in pairs] == [good]
+    assert "16400 pixels long" in told[0].reason
+
+
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="file"):

@@ -139,6 +139,10 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
         ("a/b: --model nano\n", "without /", 1),
         ("a: --model nano\nb: --model nanu\n", "No network is called 'nanu'", 2),
         ("a: --model 'nano\n", "Close the quotation", 1),
+        ("a: --model nano\nb: --modell nano\n", "--modell nano is no run: No such option", 1),
+        ("a: --batch zero\n", "--batch zero is no run: Invalid value for '--batch'", 1),
+        ("a: --patch 60\n", "--patch 60 is no multiple of the window", 2),
+        ("a: --model nano --out=there\n", "--out=there is for this script to give", 1),
     ],
 )
 def test_plans_that_are_none(tmp_path: Path, plan: str, words: str, code: int) -> None:
@@ -147,6 +151,57 @@ def test_plans_that_are_none(tmp_path: Path, plan: str, words: str, code: int) -
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_options_and_places_that_are_mistyped_train_nothing(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.txt"
+    plan.write_text("a: --model nano\n")
+    places = ("--out", tmp_path / "out", "--work", tmp_path / "work")
+    for words, code, said in (
+        (("--plan", plan, "--carred", tmp_path), 2, "run knows no --carred"),
+        (("--plan", plan, "--carried", tmp_path / "nowhere"), 1, "nowhere is no folder"),
+        (("--modell", "nano"), 1, "No such option"),
+    ):
+        done = script("run", tmp_path, *places, *words)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(photos: Path, tmp_path: Path) -> None:
+    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+    (tmp_path / "carried").mkdir()
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--carried", tmp_path / "carried")
+    done = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
+    assert done.returncode == 0, done.stderr
+    assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in done.stderr
+
+
+def test_what_travels_fits_with_its_degraded_halves_which_are_larger(photos: Path, tmp_path: Path) -> None:
+    for path in [*photos.glob("*.png"), *(photos / "more").glob("*.png")]:
+        with Image.open(path) as image:
+            larger = image.convert("RGB").resize((300, 300), Image.Resampling.BICUBIC)
+        path.unlink()
+        larger.save(path.with_suffix(".jpg"), quality=30)
+    prepared = script(
+        *("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data"),
+        *("--pairs", "denoise", "--mb", 0.7),
+    )
+    assert prepared.returncode == 0, prepared.stderr
+    assert sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) < 0.75e6  # tar adds its blocks
+    assert "of 3 images, 1 to validate by" in prepared.stdout
+    assert "3 of 3" not in prepared.stdout
+
+
+def test_a_copy_of_what_is_validated_by_does_not_travel_whatever_its_format(photos: Path, tmp_path: Path) -> None:
+    """It is validated by in part only, so that on the machine nobody could tell."""
+    y, x = np.mgrid[:900, :900]
+    large = Image.fromarray(np.stack([x % 251, y % 249, (x + y) % 247], axis=2).astype(np.uint8))
+    large.save(photos / "more" / "large.png")
+    large.save(photos / "copy.bmp")
+    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
+    assert prepared.returncode == 0, prepared.stderr
+    assert "3 of 3 images, 2 to validate by" in prepared.stdout
 
 
 def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""What doctor says of a GPU that is there and does not work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lipt_stream.cli import doctor
+from lipt_stream.errors import DeviceError
+from lipt_stream.observe.gpu import GpuSample
+
+
+@pytest.fixture
+def _gpu_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the driver and torch see, and for which this build of torch has no code."""
+
+    def no_code(*_: object, **__: object) -> None:
+        raise torch.AcceleratorError("CUDA error: no kernel image is available for execution\nCompile with ...")
+
+    def no_compiler(_: int) -> None:
+        raise DeviceError("CuPy is installed but cannot be imported: libnvrtc.so.12", "Install the CuPy that matches")
+
+    gpu = GpuSample(
+        name="Tesla P100",
+        uuid="GPU-0",
+        utilization_percent=0,
+        memory_used_mb=1,
+        memory_total_mb=16_384,
+        power_watts=30,
+        temperature_c=30,
+        sm_clock_mhz=1000,
+        throttle_reasons=(),
+    )
+    monkeypatch.setattr(doctor, "all_gpus", lambda: (gpu,))
+    monkeypatch.setattr(doctor, "driver_version", lambda: "580.1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch, "zeros", no_code)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(doctor, "compiled_kernels", no_compiler)
+
+
+@pytest.mark.usefixtures("_gpu_that_is_too_old")
+def test_a_gpu_that_is_seen_and_computes_nothing_is_broken() -> None:
+    found = {finding.name: finding for finding in doctor._gpu()}
+    assert (found["gpu"].state, found["gpu"].detail) == ("ok", "Tesla P100, 16.0 GiB")
+    torch_on, cupy_on = found["torch on cuda:0"], found["cupy on cuda:0"]
+    assert torch_on.state == "broken"
+    assert torch_on.detail == "CUDA error: no kernel image is available for execution"
+    assert "build of torch for this card" in torch_on.advice
+    assert cupy_on.state == "broken"
+    assert cupy_on.advice == "Install the CuPy that matches"
