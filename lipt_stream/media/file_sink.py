@@ -30,6 +30,7 @@ from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
 
 _DISPLAY_MATRIX: Final = struct.Struct("=9i")
+_FAR_SECONDS: Final = 10  # from zero: transport streams that are no recordings begin a second or two after it
 
 
 class FileSink:
@@ -62,6 +63,8 @@ class FileSink:
         self.path = Path(path)
         self.format = format
         self.frames_written = 0
+        self.delay_ticks = 0
+        """How much later all streams come, or (below zero) earlier; known from the first picture on."""
         self._kept: Path | None = None  # what `abort` kept
         self._own_notes: list[str] = []
         self._encoder = encoder
@@ -156,7 +159,7 @@ class FileSink:
             self._configure_encoder(frame)
         with self._muxing():
             picture = self._writer.fill(frame.planes)
-            pts = frame.pts + self._delay
+            pts = frame.pts + self.delay_ticks
             picture.pts, picture.duration, picture.time_base = pts, frame.duration, self.format.time_base
             self._durations[pts] = frame.duration
             self._end_pts = pts + frame.duration
@@ -165,7 +168,7 @@ class FileSink:
 
     def _configure_encoder(self, first: Frame) -> None:
         """At the first picture, because only it tells of HDR metadata."""
-        self._delay_until_zero(first.pts)
+        self._begin_at_zero(first.pts)
         self._own_notes += hdr_losses(self._encoder.name, first.side_data)
         options = hdr_options(self._encoder.name, first.side_data, self._encoder.open_options())
         self._orient(first.side_data.get("DISPLAYMATRIX", b""))
@@ -186,15 +189,23 @@ class FileSink:
         elif self.format.rotation:
             self._stream.set_display_rotation(self.format.rotation)
 
-    def _delay_until_zero(self, first_pts: int) -> None:
-        """Moves all streams so that no picture comes before time zero, where players do not begin to look."""
-        self._delay = max(0, -first_pts)
-        self._first_pts = first_pts + self._delay
-        if self._delay:
-            seconds = self._delay * self.format.time_base
-            self._own_notes.append(f"the film begins before zero; all streams are moved by {float(seconds):g} s")
-            if self._copies:
-                self._copies.delay(self._container, seconds)
+    def _begin_at_zero(self, first_pts: int) -> None:
+        """Moves all streams so that no picture comes before time zero, where players do not begin to look; and to zero
+        where a recording's clock counts from far off, which players would show as hours of nothing."""
+        unit = self.format.time_base
+        self.delay_ticks = max(0, -first_pts)
+        lead = self._copies.lead_seconds if self._copies else None
+        begins = first_pts * unit - (lead or 0)
+        if self.delay_ticks:
+            self._own_notes.append(
+                f"the film begins before zero; all streams are moved by {float(self.delay_ticks * unit):g} s"
+            )
+        elif lead is not None and begins > _FAR_SECONDS:
+            self.delay_ticks = -int(begins / unit)
+            self._own_notes.append(f"the recording's clock begins at {float(begins):.1f} s; the film begins at zero")
+        self._first_pts = first_pts + self.delay_ticks
+        if self.delay_ticks and self._copies:
+            self._copies.delay(self._container, self.delay_ticks * unit)
 
     @contextmanager
     def _muxing(self) -> Generator[None]:

@@ -24,12 +24,13 @@ from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.tags import kept_tags, readable
-from lipt_stream.media.timeline import Cut, FileClock
+from lipt_stream.media.timeline import Cut, FileClock, may_be_joined
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the stubs alone
 
 _INTERLEAVED_SECONDS: Final = 15  # a packet may lie that far from others of its time; FFmpeg's muxers allow for ten
+_NEVER: Final = Fraction(2**62)
 _LONGEST_PAUSE_SECONDS: Final = 60  # of sound, after which it has ended
 
 
@@ -76,6 +77,15 @@ class StreamCopy:
     def is_sound_alone(self) -> bool:
         """Whether there are neither subtitles nor covers."""
         return not self._plan.covers and all(stream.type != "subtitle" for stream in self._plan.streams)
+
+    @property
+    def lead_seconds(self) -> Fraction | None:
+        """How much earlier than the picture the film begins, where it is whole and its clock counts from anywhere;
+        None where its own zero means something."""
+        if self._cut.start is not None or not may_be_joined(self._source.format.name):
+            return None
+        lead = self._origin - min(map(_start_seconds, self._plan.streams), default=self._origin)
+        return lead if 0 <= lead <= _INTERLEAVED_SECONDS else Fraction(0)
 
     def attach(self, container: OutputContainer) -> None:
         """Adds the copied streams, chapters and tags to `container`, whose picture stream is the first already."""
@@ -234,3 +244,10 @@ def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) 
                 notes.append(f"the copied streams are damaged in places ({reason(error)})")
             errors_in_a_row, why = errors_in_a_row + 1, reason(error)
     notes.append(f"the copied streams can be read no further ({why}): they end early")
+
+
+def _start_seconds(stream: Stream) -> Fraction:
+    """When it begins, by its own statement; never where it makes none."""
+    if stream.start_time is None or stream.time_base is None:
+        return _NEVER
+    return stream.start_time * stream.time_base

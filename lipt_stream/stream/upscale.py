@@ -166,7 +166,7 @@ def _finish(sink: FileSink, tracker: _Tracker, counts: Counts) -> tuple[Path | N
     """Where the result is, and what was checked before it got its name."""
     if counts.cancelled:
         return sink.abort(), ()
-    checks = tracker.check(sink.finish())
+    checks = tracker.check(sink.finish(), sink.delay_ticks)
     if not all(check.ok for check in checks):
         return sink.abort(), checks
     sink.close()
@@ -206,9 +206,10 @@ class _Tracker:
     def media_seconds(self) -> float:
         return float((self._end_pts - (self._pts[0] if self._pts else 0)) * self._time_base)
 
-    def check(self, written: Path) -> tuple[Check, ...]:
-        """What the written file holds, read afresh, against what was sent there."""
+    def check(self, written: Path, delay_ticks: int) -> tuple[Check, ...]:
+        """What the written file holds, read afresh, against what was sent there, all of it so much later."""
         try:
-            return quick_check(written, pts=self._pts, end_pts=self._end_pts, time_base=self._time_base)
+            pts = array("q", (time + delay_ticks for time in self._pts)) if delay_ticks else self._pts
+            return quick_check(written, pts=pts, end_pts=self._end_pts + delay_ticks, time_base=self._time_base)
         except InputError as error:
             return (Check("readable", False, "yes", "no", error.message),)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipt_stream import PipelineSpec, upscale_file
 from lipt_stream.media.timeline import FileClock
 from lipt_stream.verify.audit import verify
 from tests.film import through, times
@@ -93,6 +94,25 @@ def test_recordings_joined_are_one_film(record: Record, tmp_path: Path, first: i
     assert heard[-1] == pytest.approx(shown[-1], abs=0.1)
     checks = {check.name: check.detail for check in verify(film, tmp_path / "out.mkv").failed}
     assert checks == {}
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_recording_whose_clock_counts_from_far_off_begins_at_zero(
+    record: Record, tmp_path: Path, suffix: str
+) -> None:
+    film, out = tmp_path / "film.ts", tmp_path / f"out{suffix}"
+    film.write_bytes(record(50_000))
+    report = upscale_file(film, out, spec=PipelineSpec(model="nano", device="cpu"))
+    assert report.ok, report.checks
+    assert any(note.startswith("the recording's clock begins at 500") for note in report.notes), report.notes
+    shown, heard = times(out, "video"), times(out, "audio")
+    assert 0 <= min(shown[0], heard[0]) < 0.05
+    before = times(film, "audio")[0] - times(film, "video")[0]
+    assert heard[0] - shown[0] == pytest.approx(before, abs=0.0021)
+    with av.open(str(out)) as container:
+        assert container.duration < 1.5 * av.time_base
+    through(film, tmp_path / f"same{suffix}")
+    assert {check.name: check.detail for check in verify(film, tmp_path / f"same{suffix}").failed} == {}
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (100, 0), (0, 50_000)], ids=str)
