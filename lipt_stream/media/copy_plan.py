@@ -19,6 +19,7 @@ from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
 from lipt_stream.media.pcm import pcm_codec
+from lipt_stream.media.side_data import STEREO_LOSS, is_stereo
 from lipt_stream.media.subtitles import TEXT_CODEC_OF
 from lipt_stream.media.tags import lost_in_mp4, readable
 
@@ -73,9 +74,15 @@ class _Planner:
             elif stream != picture and not self._holds_chapters(stream):
                 name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
-        lost = lost_in_mp4(source.metadata) if self._format in ("mp4", "mov") else []
+        if self._format in ("mp4", "mov"):
+            self._note_lost_tags(picture)
+
+    def _note_lost_tags(self, picture: VideoStream) -> None:
+        lost = lost_in_mp4(self._source.metadata)
         if lost:
-            self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
+            self.plan.note(f"{self._target.suffix} has no place for the tags {', '.join(lost)}")
+        if is_stereo(picture.metadata):
+            self.plan.note(STEREO_LOSS)
 
     def _take(self, stream: Stream) -> None:
         codec, suffix = codec_name(stream), self._target.suffix

@@ -22,7 +22,7 @@ from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.picture_format import believable_rate, picture_format
 from lipt_stream.media.pixels import PlaneReader, plan_delivery
-from lipt_stream.media.side_data import LOST_SIDE_DATA, side_data_of
+from lipt_stream.media.side_data import losses, side_data_of
 from lipt_stream.media.timeline import Cut, OneAhead, PtsClock
 
 # Static HDR metadata (SMPTE ST 2086, CTA-861.3), which the sink writes through the encoder's options, and the matrix
@@ -142,7 +142,8 @@ class FileSource:
     def _describe_losses(self) -> None:
         if self._decoder.container.format.name.endswith("_pipe"):  # FFmpeg's names for bare images
             self.notes.append("this is a still picture; the result is a film of one picture")
-        if self._decoder.stream.metadata.get("alpha_mode") == "1":
+        tags = {key.lower(): value for key, value in self._decoder.stream.metadata.items()}
+        if tags.get("alpha_mode") == "1":  # in capitals where the film was copied
             self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
         if others:
@@ -177,8 +178,8 @@ class FileSource:
             self._reader.copy(item.shown, into)
         self._corrupt += picture.is_corrupt
         side_data = side_data_of(picture)
-        for lost in LOST_SIDE_DATA.keys() & side_data.keys():
-            self._note(LOST_SIDE_DATA[lost])
+        for lost in losses(side_data, self._decoder.stream.metadata):
+            self._note(lost)
         frame = Frame(
             index=self._next_index,
             pts=item.pts - self._shift,

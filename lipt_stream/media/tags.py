@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-# Tags that describe the old file or its encoder and would be wrong in the new one.
+# Tags that describe the old file, its picture's coding or its encoder and would be wrong in the new one.
 _STALE: Final = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "duration", "bps"}
-    | {"number_of_frames", "number_of_bytes"}
+    | {"number_of_frames", "number_of_bytes", "alpha_mode"}
     | {"_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"}
 )
 # What MP4 and MOV have a place for; other tags are dropped by FFmpeg without a word.

@@ -21,6 +21,7 @@ from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.live import LivePicture
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_input import open_live
+from tests.film import through
 
 # ITU-T T.35: country USA; provider and what follows it.
 CAPTIONS = bytes.fromhex("b50031") + b"GA94\x03" + bytes([0x40 | 1, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])  # ATSC A/53, part 4
@@ -149,3 +150,62 @@ def test_half_of_a_mastering_display_is_told(
     )
     told = [note for note in sink.notes if "mastering display" in note]
     assert told == ([f"the metadata of the mastering display is lost: it {lack}"] if lack else [])
+
+
+def stereo_film(path: Path, mode: str | None = None, packing: str = "") -> Path:
+    """Three pictures; `mode` is what Matroska's header says, `packing` (of H.264's SEI) what x264 writes."""
+    with av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", 25, options={"x264-params": f"log-level=none{packing}"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        if mode:
+            stream.metadata["stereo_mode"] = mode
+        for number in range(3):
+            picture = av.VideoFrame(64, 64, "yuv420p")
+            picture.pts = number
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    return path
+
+
+STEREO_LOSS = "that the video is stereoscopic (3D) is not carried over"
+
+
+@pytest.mark.parametrize(
+    ("mode", "packing", "suffix", "is_told"),
+    [
+        (None, ":frame-packing=3", ".mp4", True),
+        (None, ":frame-packing=3", ".mkv", True),
+        ("left_right", "", ".mp4", True),
+        ("left_right", "", ".mov", True),
+        ("left_right", ":frame-packing=3", ".mkv", False),
+        ("mono", "", ".mp4", False),
+        (None, ":frame-packing=6", ".mp4", False),  # says 2D
+    ],
+)
+def test_stereo_is_kept_or_its_loss_told(
+    tmp_path: Path, mode: str | None, packing: str, suffix: str, is_told: bool
+) -> None:
+    source, target = stereo_film(tmp_path / "film.mkv", mode, packing), tmp_path / f"out{suffix}"
+    assert through(source, target).count(STEREO_LOSS) == is_told
+    with av.open(str(target)) as result:
+        kept = result.streams.video[0].metadata.get("stereo_mode")
+    assert kept == (mode if suffix == ".mkv" else None)
+
+
+@pytest.mark.parametrize(("mode", "packing", "is_told"), [("left_right", "", True), ("mono", "", False)])
+def test_stereo_is_told_of_live_pictures(tmp_path: Path, mode: str, packing: str, is_told: bool) -> None:
+    assert live_notes(stereo_film(tmp_path / "film.mkv", mode, packing), 1).count(STEREO_LOSS) == is_told
+
+
+@pytest.mark.parametrize("tags", [{}, {"alpha_mode": "1"}], ids=["first-hand", "copied"])
+def test_a_result_without_transparency_does_not_say_it_has_some(tmp_path: Path, tags: dict[str, str]) -> None:
+    source, target = tmp_path / "film.webm", tmp_path / "out.mkv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libvpx-vp9", 25, options={"auto-alt-ref": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuva420p"
+        stream.metadata.update(tags)  # FFmpeg's muxer writes them as text too, in capitals
+        container.mux(stream.encode(av.VideoFrame(64, 64, "yuva420p")))
+        container.mux(stream.encode(None))
+    assert "the transparency of the video (VP8/VP9 alpha) is lost" in through(source, target)
+    with av.open(str(target)) as result:
+        assert "alpha_mode" not in {key.lower() for key in result.streams.video[0].metadata}
