@@ -135,8 +135,7 @@ class FileSink:
             options = muxer_options(
                 self._container_name,
                 self.format.time_base,
-                # Nothing but the picture, and sound that is copied: see there.
-                in_fragments=self._copies is None or self._copies.is_sound_alone,
+                in_fragments=self._copies is None or self._copies.suits_fragments,
                 aspect_is_written_later=self._aspect_is_lost,
             )
             self._container = av.open(

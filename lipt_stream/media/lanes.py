@@ -50,6 +50,11 @@ class Lane:
         """Where the last packet ends, in seconds on a clock that goes on; None before the first."""
         return None if self._end is None else self._end + self._offset
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come for the target."""
+        return self._last_dts is None
+
     def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
         """Whether this sound goes back in time, and the picture has not done so yet. Subtitles may overlap."""
         time = packet.dts if packet.dts is not None else packet.pts

@@ -26,7 +26,9 @@ def muxer_options(
     `in_fragments` lets an MP4 or MOV be played up to where its writing was broken off. A plain one is unreadable until
     its end is written; this one grows in fragments, each playable without what follows, and its end turns it into a
     plain one. Not for films with subtitles or covers: FFmpeg gets the times of subtitles wrong between fragments, and
-    adds an empty track for a cover. `aspect_is_written_later`: see matroska_aspect.
+    adds an empty track for a cover. Nor where sound begins late or never: until each track has something, FFmpeg holds
+    the whole film in memory, and a track of AC-3 that has nothing then fails it at the end. `aspect_is_written_later`:
+    see matroska_aspect.
     """
     # Subtitles may not come for minutes; nothing else waits for them (or sits in memory) longer than a second.
     prompt = {"max_interleave_delta": str(av.time_base), "flush_packets": "1"}

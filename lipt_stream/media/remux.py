@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Stream
 
 from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.container_fit import codec_name
-from lipt_stream.media.containers import CONTAINERS, open_film
+from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.copy_plan import Unfit, plan_copies
 from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _INTERLEAVED_SECONDS: Final = 15  # a packet may lie that far from others of its time; FFmpeg's muxers allow for ten
 _NEVER: Final = Fraction(2**62)
 _LONGEST_PAUSE_SECONDS: Final = 60  # of sound, after which it has ended
+_SOON_SECONDS: Final = 2  # so much of a film may be held in memory, and lost by a kill
 
 
 class StreamCopy:
@@ -59,11 +60,14 @@ class StreamCopy:
         try:
             self._video = main_video(self._source, source)
             self._plan = plan_copies(source, self._source, target, suffixes, unfit)
+            self._can_seek = cut.start is not None and not has_jumps(source)
         except BaseException:
             self._source.close()
             raise
         self._origin = origin_seconds(self._video)
         self._shift = cut.shift_seconds(self._origin)
+        self._is_mp4 = container_format(target) in ("mp4", "mov")
+        self._suffix = target.suffix
         self._lanes: dict[int, Lane] = {}
         self._first: list[Packet[Stream]] = []
         self._pending: Packet[Stream] | None = None
@@ -74,9 +78,35 @@ class StreamCopy:
         return self._plan.notes
 
     @property
-    def is_sound_alone(self) -> bool:
-        """Whether there are neither subtitles nor covers."""
-        return not self._plan.covers and all(stream.type != "subtitle" for stream in self._plan.streams)
+    def suits_fragments(self) -> bool:
+        """Whether this goes into an MP4 or MOV, has neither subtitles nor covers, and its sound begins soon: see
+        muxer_options."""
+        return self._is_mp4 and not self._plan.covers and not self._has_subtitles and self._begins_soon()
+
+    @property
+    def _has_subtitles(self) -> bool:
+        return any(stream.type == "subtitle" for stream in self._plan.streams)
+
+    def _begins_soon(self) -> bool:
+        """Whether each track of sound has a packet in the first seconds of the cut. No more is read than must be."""
+        awaited = {stream.index for stream in self._plan.streams if stream.type == "audio"}
+        if not awaited:
+            return True
+        if self._cut.start and not self._can_seek:
+            return False  # where the cut begins is known only when all before it was read
+        soon = (self._cut.start or 0) + _SOON_SECONDS
+        with open_film(self._source_path) as film:
+            self._go_to_start(film)
+            streams = [film.streams[index] for index in (*awaited, self._video.index)]
+            for packet in _undamaged(film, streams, []):
+                start = self._start_of(packet)
+                if start is None:
+                    continue
+                if start < soon and not self._cut.is_before(start) and not self._cut.is_after(start):
+                    awaited.discard(packet.stream_index)
+                if not awaited or start >= soon + _INTERLEAVED_SECONDS:
+                    break
+        return not awaited
 
     @property
     def lead_seconds(self) -> Fraction | None:
@@ -167,15 +197,12 @@ class StreamCopy:
         wanted = [stream for stream in self._source.streams if stream.index in self._lanes]
         if not wanted:
             return
-        if self._cut.start is not None and not has_jumps(self._source_path):
-            with reading(self._source_path):
-                self._source.seek(int((self._origin + self._cut.start) * av.time_base))
+        self._go_to_start(self._source)
         clock = FileClock(self._source.format.name)
         packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video], self.notes), clock)
         for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
-            time = packet.pts if packet.pts is not None else packet.dts
-            start = (time or 0) * packet.time_base - self._origin
-            if self._cut.is_after(start):
+            start = self._start_of(packet)
+            if start is None or self._cut.is_after(start):
                 continue
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
                 continue
@@ -184,6 +211,16 @@ class StreamCopy:
         for lane in self._lanes.values():
             for packet in lane.rest():
                 yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
+
+    def _go_to_start(self, film: InputContainer) -> None:
+        if self._cut.start is not None and self._can_seek:
+            with reading(self._source_path):
+                film.seek(int((self._origin + self._cut.start) * av.time_base))
+
+    def _start_of(self, packet: Packet[Stream]) -> Fraction | None:
+        """In seconds from the film's first picture; None where no time is stated."""
+        time = packet.pts if packet.pts is not None else packet.dts
+        return None if time is None else time * packet.time_base - self._origin
 
     def _up_to_end(self, packets: Iterator[Packet[Stream]], clock: FileClock) -> Iterator[Packet[Stream]]:
         """What must be read for the cut: `packets`, up to where nothing of it can come any more.
@@ -218,6 +255,8 @@ class StreamCopy:
     def close(self) -> None:
         for stream in self._plan.streams:
             lane, what = self._lanes.get(stream.index), f"{stream.type} of codec {codec_name(stream)}"
+            if lane and lane.is_empty and self._is_mp4:
+                self._plan.note(f"the {what} is left out: nothing of it came, and {self._suffix} holds no empty track")
             if lane and lane.damaged:
                 self._plan.note(f"{lane.damaged} damaged packets of the {what} are left out")
             if lane and lane.mended:
