@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _INTERLEAVED_SECONDS: Final = 15  # a packet may lie that far from others of its time; FFmpeg's muxers allow for ten
 _NEVER: Final = Fraction(2**62)
 _LONGEST_PAUSE_SECONDS: Final = 60  # of sound, after which it has ended
+_LONGEST_LINE_SECONDS: Final = 60  # of words on the screen
 _SOON_SECONDS: Final = 2  # so much of a film may be held in memory, and lost by a kill
 
 
@@ -213,9 +214,12 @@ class StreamCopy:
                 yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
 
     def _go_to_start(self, film: InputContainer) -> None:
-        if self._cut.start is not None and self._can_seek:
+        """Moves the freshly opened `film` to where the first packet of the cut may lie. A subtitle that is on the
+        screen by then lies where it appeared, which may be long before."""
+        seconds = (self._cut.start or 0) - (_LONGEST_LINE_SECONDS if self._has_subtitles else 0)
+        if seconds > 0 and self._can_seek:
             with reading(self._source_path):
-                film.seek(int((self._origin + self._cut.start) * av.time_base))
+                film.seek(int((self._origin + seconds) * av.time_base))
 
     def _start_of(self, packet: Packet[Stream]) -> Fraction | None:
         """In seconds from the film's first picture; None where no time is stated."""

@@ -33,10 +33,10 @@ def payload(codec: str, text: str) -> bytes:
     return len(words).to_bytes(2, "big") + words if codec == "mov_text" else words
 
 
-def write_subtitles(path: Path, codec: str, lines: Lines) -> Path:
+def write_subtitles(path: Path, codec: str, lines: Lines, keyframe_every: int = 250) -> Path:
     """A film of five pictures a second and one track of `lines` (start ms, duration ms, text)."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", 5, options={"preset": "ultrafast"})
+        video = container.add_stream("libx264", 5, options={"preset": "ultrafast", "g": str(keyframe_every)})
         video.width, video.height, video.codec_context.time_base = 64, 48, Fraction(1, 25)
         track = container.add_stream("ass") if codec == "ass" else container.add_mux_stream(codec)
         if codec == "ass":
@@ -163,6 +163,23 @@ def test_a_cut_line_is_cut_after_conversion_too(tmp_path: Path) -> None:
     source = write_subtitles(tmp_path / "source.mkv", "subrip", lines)
     copy_into(source, tmp_path / "out.mp4", start_seconds=1.0)
     assert shown(tmp_path / "out.mp4") == [(0.0, 0.5, "across"), (1.5, 1.9, "kept")]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize(
+    ("begin", "end", "cut"), [(0.5, 4.5, 3.0), (20.0, 70.0, 65.0)], ids=["near the beginning", "a minute in"]
+)
+def test_a_line_that_began_before_the_last_keyframe_is_kept(
+    tmp_path: Path, suffix: str, begin: float, end: float, cut: float
+) -> None:
+    """In Matroska it lies before the keyframe from which the pictures of the cut are read."""
+    on_screen = (round(begin * 1000), round((end - begin) * 1000), "on the screen")
+    lines = [(0, 300, "gone"), on_screen, (round(end * 1000) + 500, 400, "kept")]
+    codec = "subrip" if suffix == ".mkv" else "mov_text"
+    source = write_subtitles(tmp_path / f"source{suffix}", codec, lines, keyframe_every=5)
+    copy_into(source, tmp_path / f"out{suffix}", start_seconds=cut)
+    left = end - cut
+    assert shown(tmp_path / f"out{suffix}") == [(0.0, left, "on the screen"), (left + 0.5, left + 0.9, "kept")]
 
 
 def test_pictures_of_words_are_refused_by_name_before_any_work(shared: Path, tmp_path: Path) -> None:
