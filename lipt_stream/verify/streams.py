@@ -64,7 +64,9 @@ def _streams(
     if not before and not after:
         return
     pairs = pair_streams(before, after)
-    lost = [f"{kind} {n} ({_describe(one)})" for n, (one, other) in enumerate(pairs, 1) if other is None]
+    # Nothing is lost with a track that is empty, and some containers hold none such.
+    gone = [(number, one) for number, (one, other) in enumerate(pairs, 1) if other is None and len(one.packets)]
+    lost = [f"{kind} {number} ({_describe(one)})" for number, one in gone]
     extra = len(after) - sum(other is not None for _, other in pairs)
     reasons = ([f"lost: {', '.join(lost)}"] if lost else []) + ([f"{extra} that the source lacks"] if extra else [])
     kept_order = [after.index(other) for _, other in pairs if other is not None]

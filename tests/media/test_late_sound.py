@@ -15,6 +15,7 @@ from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.part_file import part_path
+from lipt_stream.verify.audit import verify
 from tests.film import through, times
 
 RATE = 48_000
@@ -70,6 +71,15 @@ def test_a_track_of_which_nothing_comes_is_left_out_and_told(
     with av.open(str(target)) as result:
         assert [stream.codec_context.name for stream in result.streams.audio] == ["ac3"] * (codec != "ac3")
     assert len(times(target, "video")) == 50
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_an_empty_track_is_no_loss_to_verify(tmp_path: Path, suffix: str) -> None:
+    source, target = film(tmp_path / "film.mkv", {"ac3": 0.0, "aac": None}), tmp_path / f"out{suffix}"
+    through(source, target)
+    checks = {check.name: check for check in verify(source, target, scale=1).checks}
+    assert checks["audio streams"].ok
+    assert checks["audio 1 packets"].ok
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
