@@ -40,7 +40,7 @@ def test_a_network_and_a_scale_or_a_full_name_find_weights() -> None:
     assert catalog.find("nano", 2).name == "nano-x2-video"  # what people upscale has been through an encoder
     assert catalog.find("nano-x2", 2).content == "clean"
     assert catalog.find("tiny-x2", 4).name == "tiny-x2"
-    assert catalog.find("tiny", 4).name == "tiny-x4"
+    assert catalog.find("tiny", 4).name == "tiny-x4-video"
 
 
 def test_at_scale_one_an_encoders_artefacts_come_before_noise() -> None:
