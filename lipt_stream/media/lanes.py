@@ -11,6 +11,7 @@ from math import ceil
 from typing import Final
 
 from av.bitstream import BitStreamFilterContext
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 
@@ -24,6 +25,7 @@ from lipt_stream.media.timeline import FileClock
 _LONGEST_DURATION: Final = 2**31 - 1
 _GOES_ON_SECONDS: Final = Fraction(1, 2)
 _LONGEST_WAIT: Final = 500  # packets
+_TIME_MAY_STAND_STILL: Final = Flags.ts_nonstrict.value
 _PAUSE: Final = bytes(2)  # mov_text of no length, between one line and the next, which FFmpeg's muxer adds by itself
 
 
@@ -108,7 +110,10 @@ class Lane:
             return []
 
     def address(self, packet: Packet[Stream], shift_seconds: Fraction, *, is_cut: bool) -> Packet[Stream]:
-        """The packet on the result's clock, `shift_seconds` earlier, with decoding times that increase."""
+        """The packet on the result's clock, `shift_seconds` earlier, with decoding times that the muxer takes."""
+        is_subtitle = self.target.type == "subtitle"  # never reordered
+        if not is_subtitle:
+            _refine(packet, self.target.time_base)
         shift = round(shift_seconds / packet.time_base)
         time = packet.pts if packet.pts is not None else packet.dts
         assert time is not None
@@ -116,19 +121,21 @@ class Lane:
         if is_cut and start < 0:  # a subtitle from before the cut
             packet.duration = max(0, (packet.duration or 0) + start)
             start = 0
-        is_subtitle = self.target.type == "subtitle"  # never reordered
         dts = start if packet.dts is None or is_subtitle else packet.dts - shift
-        last = self._last_dts
-        target_unit = self.target.time_base or packet.time_base
-        step = 0 if is_subtitle else max(1, ceil(target_unit / packet.time_base))
-        if last is not None and dts < last + step:
-            dts = last + step  # a muxer refuses time that stands still
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts + (0 if is_subtitle else self._least_step(packet.time_base)))
         packet.pts, packet.dts = max(start, dts), dts
         if (packet.duration or 0) > _LONGEST_DURATION:
             packet.duration = 0  # how some writers say "until the next one"; muxers refuse it
         self._last_dts = dts
         packet.stream = self.target
         return packet
+
+    def _least_step(self, unit: Fraction) -> int:
+        """How many of `unit` a decoding time must be after the last one. Time may stand still in Matroska, whose tick
+        is longer than a packet of TrueHD."""
+        is_free = self.target.container.format.flags & _TIME_MAY_STAND_STILL
+        return 0 if is_free else max(1, ceil((self.target.time_base or unit) / unit))
 
 
 def on_one_clock(
@@ -191,6 +198,16 @@ def _put_at(packet: Packet[Stream], seconds: Fraction) -> None:
     time = round(seconds / packet.time_base)
     packet.pts = None if packet.pts is None else time  # sound is never reordered
     packet.dts = None if packet.dts is None else time
+
+
+def _refine(packet: Packet[Stream], unit: Fraction | None) -> None:
+    """Counts the packet in `unit` where that is shorter than its own: what a muxer's rules then move a time by is
+    less than sound lasts, and does not add up."""
+    if unit is None or unit >= packet.time_base:
+        return
+    ratio = packet.time_base / unit
+    packet.pts, packet.dts = (None if time is None else round(time * ratio) for time in (packet.pts, packet.dts))
+    packet.duration, packet.time_base = round((packet.duration or 0) * ratio), unit
 
 
 def _bare(header_remover: BitStreamFilterContext, packet: Packet[Stream]) -> list[Packet[Stream]]:
