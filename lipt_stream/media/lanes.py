@@ -4,7 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -18,6 +18,7 @@ from av.stream import Stream
 from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.container_fit import codec_name
 from lipt_stream.media.decoder import show
+from lipt_stream.media.holes import HoleFiller
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.timeline import FileClock
@@ -39,6 +40,7 @@ class Lane:
     header: bytes = b""
     converter: SubtitleConverter | PcmConverter | None = None
     header_remover: BitStreamFilterContext | None = None
+    filler: HoleFiller | None = None
     damaged: int = 0
     changes: int = 0
     mended: int = 0
@@ -101,13 +103,20 @@ class Lane:
             self.damaged += 1
             return []
 
-    def rest(self) -> list[Packet[Stream]]:
-        """What a decoder still holds when all packets were converted."""
+    def whole(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """`packets`, converted, and the silence between them that the container wants where there is no sound."""
+        for packet in packets:
+            yield from (packet,) if self.filler is None else self.filler.fill(packet)
+
+    def rest(self) -> Iterator[Packet[Stream]]:
+        """What a decoder still holds, and what waits, when all packets were converted."""
         try:
-            return [] if self.converter is None else self.converter.convert(None)
+            held = [] if self.converter is None else self.converter.convert(None)
         except AV_ERRORS:
             self.damaged += 1
-            return []
+            held = []
+        yield from self.whole(held)
+        yield from () if self.filler is None else self.filler.rest()
 
     def address(self, packet: Packet[Stream], shift_seconds: Fraction, *, is_cut: bool) -> Packet[Stream]:
         """The packet on the result's clock, `shift_seconds` earlier, with decoding times that the muxer takes."""

@@ -4,7 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +20,7 @@ from lipt_stream.media.container_fit import codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.copy_plan import Unfit, plan_copies
 from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds
+from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
@@ -149,7 +150,8 @@ class StreamCopy:
         target.metadata.update(kept_tags(stream.metadata))
         target.disposition = stream.disposition
         header = bytes(stream.codec_context.extradata or b"")
-        self._lanes[stream.index] = Lane(target, header, converter, adts_header_remover(stream))
+        filler = hole_filler(target, container.format.name, stream)
+        self._lanes[stream.index] = Lane(target, header, converter, adts_header_remover(stream), filler)
 
     def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""
@@ -207,11 +209,13 @@ class StreamCopy:
                 continue
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
                 continue
-            for converted in lane.converted(packet):
-                yield lane.address(converted, self._shift, is_cut=self._cut.start is not None)
+            yield from self._addressed(lane, lane.whole(lane.converted(packet)))
         for lane in self._lanes.values():
-            for packet in lane.rest():
-                yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
+            yield from self._addressed(lane, lane.rest())
+
+    def _addressed(self, lane: Lane, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        for packet in packets:
+            yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
 
     def _go_to_start(self, film: InputContainer) -> None:
         """Moves the freshly opened `film` to where the first packet of the cut may lie. A subtitle that is on the
@@ -269,6 +273,8 @@ class StreamCopy:
                 self._plan.note(f"the {what} changes within the film; players may not play on from there")
             if lane and isinstance(lane.converter, PcmConverter) and lane.converter.changes:
                 self._plan.note(f"the {what} changes its channels or rate within the film: all is brought to its first")
+            for text in lane.filler.notes(what) if lane and lane.filler else ():
+                self._plan.note(text)
         self._source.close()
 
 

@@ -8,12 +8,9 @@ from math import inf, isnan
 from typing import Final
 
 from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, PacketTrack, StreamFacts
-from lipt_stream.media.audit_sound import HeardSound, hear
+from lipt_stream.media.audit_sound import hear
 from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
-
-MAX_SOUND_OFFSET_MS: Final = 20.0
-"""How far sound may move against the picture: less than an AAC packet (21.3 ms at 48 kHz), so that a lost or doubled
-packet shows, less than half of what viewers begin to notice (45 ms early, ITU-R BT.1359), and far above rounding."""
+from lipt_stream.verify.sound import BLOCK_MS, MAX_SOUND_OFFSET_MS, compare_heard
 
 _CHAPTER_ROUNDING_SECONDS: Final = 0.002  # containers count chapters in milliseconds, and both may round
 # Tags that describe the file, its container or who wrote it, not the film.
@@ -78,9 +75,13 @@ def _streams(
         if other is not None:
             yield _stream(f"{kind} {number}", one, other, has_default)
             delays = (0.0, 0.0)
-            if _is_decoded(one, other):
-                sounds = hear(source.path, one.index), hear(result.path, other.index)
-                yield _heard(f"{kind} {number} heard", *sounds)
+            if _is_decoded(one, other) or _is_other_pcm(one, other):
+                sounds = (
+                    hear(source.path, one.index, one.packets.seconds),
+                    hear(result.path, other.index, other.packets.seconds),
+                )
+                limit_ms = MAX_SOUND_OFFSET_MS + (BLOCK_MS if _is_decoded(one, other) else 0)
+                yield compare_heard(f"{kind} {number} heard", *sounds, origins, limit_ms)
                 delays = (sounds[0].delay_seconds, sounds[1].delay_seconds)
             else:
                 yield _packets(f"{kind} {number} packets", one, other)
@@ -125,6 +126,11 @@ def _is_decoded(one: StreamFacts, other: StreamFacts) -> bool:
     return one.kind == other.kind == "audio" and one.codec != other.codec and other.codec.startswith("pcm_")
 
 
+def _is_other_pcm(one: StreamFacts, other: StreamFacts) -> bool:
+    """Whether PCM is not the same to the byte: there may be silence in its holes now."""
+    return one.codec == other.codec and one.codec.startswith("pcm_") and one.packets.whole != other.packets.whole
+
+
 def _describe(stream: StreamFacts) -> str:
     words = [stream.codec, stream.language, f'"{stream.title}"' if stream.title else "", *sorted(stream.dispositions)]
     return " ".join(filter(None, words))
@@ -163,17 +169,15 @@ def _listed(names: frozenset[str]) -> str:
 def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
     """Contents by hash, the times between them, and how long a subtitle is shown.
 
-    PCM has no packets of its own, containers cut it as they like: so its samples and its length are compared.
+    PCM has no packets of its own, containers cut it as they like: where its samples are the same, so is its length.
     """
     one, other = source.packets, result.packets
     before, after = f"{len(one)} packets", f"{len(other)} packets"
     # Matroska rounds a packet's time and the codec's delay apart, hence a tick more.
     limit_ms = 1000 * (tolerance_seconds(source.tick_seconds, result.tick_seconds) + result.tick_seconds)
     if source.codec.startswith("pcm_"):
-        reason = "" if one.whole == other.whole else "the samples differ"
         longer_ms = 1000 * (_length(other) - _length(one))
-        if not reason and abs(longer_ms) > limit_ms:
-            reason = f"same samples, but they take {longer_ms:+.1f} ms"
+        reason = f"same samples, but they take {longer_ms:+.1f} ms" if abs(longer_ms) > limit_ms else ""
         return Check(name, not reason, before, after, reason)
     if one.digests != other.digests:
         pairs = zip(one.digests, other.digests, strict=False)
@@ -186,13 +190,6 @@ def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
         pairs = enumerate(zip(one.durations, other.durations, strict=True))
         changed = [n for n, (was, now) in pairs if was > 0 and 1000 * abs(now - was) > limit_ms]
         reason = f"same contents, but number {changed[0]} is shown for another time" if changed else ""
-    return Check(name, not reason, before, after, reason)
-
-
-def _heard(name: str, source: HeardSound, result: HeardSound) -> Check:
-    """Sound that was decoded on its way, sample by sample."""
-    before, after = (f"{sound.samples} samples" for sound in (source, result))
-    reason = "" if source == result else "the samples differ"
     return Check(name, not reason, before, after, reason)
 
 
