@@ -4,13 +4,11 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,30 +19,27 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from lipt_stream.errors import AbsentError, AddressError, InputError
-from lipt_stream.frame import VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.backlog import Backlog
 from lipt_stream.media.containers import open_film
 from lipt_stream.media.decoder import DAMAGE, main_video
-from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.live_connect import connect
 from lipt_stream.media.live_errors import live_error
+from lipt_stream.media.live_streams import TIME_BASE, described, encoded_stream, is_known
 from lipt_stream.media.pace import HeldSound, Pace
-from lipt_stream.media.picture_format import picture_format
-from lipt_stream.media.pixels import plan_delivery
-from lipt_stream.media.side_data import LOST_SIDE_DATA, is_mirrored, side_data_of
+from lipt_stream.media.side_data import LOST_SIDE_DATA, side_data_of
 from lipt_stream.media.test_card import TestCard
 from lipt_stream.media.timeline import may_be_joined
 
-_TIME_BASE: Final = Fraction(1, 90_000)
 _FIRST_PICTURE_SECONDS: Final = 10  # cameras send a keyframe every 1 to 10 s
 _LOST: Final = {
     **LOST_SIDE_DATA,
     "MASTERING_DISPLAY_METADATA": "HDR10 metadata (mastering display) is not carried over",
     "CONTENT_LIGHT_LEVEL": "HDR10 metadata (content light) is not carried over",
 }
+_ENDLESS_BYTES: Final = 2**31 - 1
 _GIVE_UP_AFTER: Final = 100  # read errors of a file in a row
 
 
@@ -95,15 +90,15 @@ class LiveInput:
             self._pace = Pace(cancelled, may_jump=is_in_pieces or may_be_joined(format_name))
             self._held_sound = HeldSound(self._pace)
             self._backlog = Backlog()
-            has_end = bool(self._container.duration) if is_in_pieces else self._container.size > 0
-            self.is_finite = address.kind == "file" or (address.kind == "http" and has_end)
+            self.is_finite = address.kind == "file" or (address.kind == "http" and self._states_its_end())
             self._is_paced = self.is_finite or is_in_pieces
             self._configure_decoder()
             self._note_others()
             self._items = self._read()
             early, first = self._until_first_picture()
             self._early = [first, *early]
-            self.video_format = self._format_of(first.picture)
+            self.video_format, notes = described(self._video, first.picture, is_timeless=self._is_timeless)
+            self.notes += notes
             opened.pop_all()
 
     def _open(self) -> None:
@@ -120,8 +115,18 @@ class LiveInput:
         except InputError as error:
             self.close()
             raise AddressError(error.message, "Name something with pictures.") from error
-        self._sound = next((stream for stream in self._container.streams.audio if _is_known(stream)), None)
-        self.audio = _encoded_stream(self._sound) if self._sound else None
+        self._sound = next((stream for stream in self._container.streams.audio if is_known(stream)), None)
+        self.audio = encoded_stream(self._sound) if self._sound else None
+
+    def _states_its_end(self) -> bool:
+        """Of what comes over HTTP. Cameras that must state a length state one that is never reached."""
+        match self._container.format.name:
+            case "hls":
+                return bool(self._container.duration)
+            case "mpjpeg":
+                return False
+            case _:
+                return 0 < self._container.size < _ENDLESS_BYTES
 
     def _configure_decoder(self) -> None:
         """Threads by frame and reordering cost pictures of delay, which only what is held back anyway can afford."""
@@ -156,22 +161,6 @@ class LiveInput:
     def _is_timeless(self) -> bool:
         """Of a format that states no times: what FFmpeg counts then are 25 pictures a second, whatever comes."""
         return not self._is_paced and bool(self._container.format.flags & FormatFlags.no_timestamps.value)
-
-    def _format_of(self, picture: VideoFrame) -> VideoFormat:
-        delivery = plan_delivery(picture.format)
-        format, assumed = picture_format(self._video, picture, delivery, _TIME_BASE)
-        format = dataclasses.replace(format, pix_fmt="yuv420p")
-        self.notes += delivery.notes + assumed
-        if self._is_timeless:
-            format = dataclasses.replace(format, frame_rate=None)
-        if delivery.pix_fmt != "yuv420p":
-            self._note(f"{picture.format.name} is reduced to 8 bits per sample")
-        if is_mirrored(side_data_of(picture)):
-            format = dataclasses.replace(format, rotation=0)  # FFmpeg's angle is that of pictures not mirrored
-            self._note("how the picture is to be mirrored and turned is not carried over")
-        if picture.interlaced_frame:
-            self._note("the video is interlaced and stays so")
-        return format
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -268,7 +257,7 @@ class LiveInput:
         """The picture, and before it the sound that was held until then."""
         for lost in _LOST.keys() & side_data_of(picture).keys():
             self._note(_LOST[lost])
-        time_base = self._video.time_base or _TIME_BASE
+        time_base = self._video.time_base or TIME_BASE
         # AVI tells when a picture is decoded, and the decoder gives them in the order in which they are shown.
         is_avi = self._container.format.name == "avi"
         ticks = picture.dts if is_avi or picture.pts is None else picture.pts
@@ -298,19 +287,3 @@ class LiveInput:
 
     def close(self) -> None:
         self._container.close()
-
-
-def _is_known(stream: AudioStream) -> bool:
-    return stream.codec_context is not None  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
-
-
-def _encoded_stream(stream: AudioStream) -> EncodedStream:
-    context = stream.codec_context
-    return EncodedStream(
-        kind="audio",
-        codec=context.codec.canonical_name,
-        time_base=Fraction(1, context.sample_rate) if context.sample_rate > 0 else _TIME_BASE,
-        extradata=bytes(context.extradata or b""),
-        sample_rate=context.sample_rate,
-        channels=context.layout.nb_channels,
-    )

@@ -198,10 +198,13 @@ def test_a_file_that_is_no_film_is_a_wrong_address(name: str, content: bytes | N
     assert name in str(refusal.value)
 
 
-def test_http_motion_jpeg_has_no_times_and_may_change_its_size(site: Site) -> None:
+@pytest.mark.parametrize("length", [None, 2**31 - 1, 10**7])
+def test_http_motion_jpeg_has_no_times_and_may_change_its_size(site: Site, length: int | None) -> None:
     def stream(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        if length:
+            request.send_header("Content-Length", str(length))
         request.end_headers()
         for n in range(12):
             body = jpeg((160, 96) if n < 6 else (96, 160), 100 + n)
