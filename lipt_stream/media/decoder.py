@@ -31,6 +31,17 @@ class VideoDecoder:
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self.path = path
+        self._threads = threads
+        self._open()
+
+    def _open(self) -> None:
+        self._container = open_film(self.path)
+        self._forget()
+        self.stream = self._configured(main_video(self._container, self.path))
+
+    def _forget(self) -> None:
+        """What was met on the way, before another is taken: the clock too, which would take a step back for a jump."""
+        self.clock = FileClock(self._container.format.name)
         self.damaged = 0
         self.last_damage = ""
         self.gave_up = False  # amid the film, because no further packet could be read
@@ -38,13 +49,6 @@ class VideoDecoder:
         self.read_to: int | None = None  # the byte at which the last packet ends, where the format tells
         self._has_keyframe = False
         self._before_keyframe = 0
-        self._threads = threads
-        self._open()
-
-    def _open(self) -> None:
-        self._container = open_film(self.path)
-        self.clock = FileClock(self._container.format.name)
-        self.stream = self._configured(main_video(self._container, self.path))
 
     def _configured(self, stream: VideoStream) -> VideoStream:
         with reading(self.path):
@@ -88,6 +92,7 @@ class VideoDecoder:
                 self._container.seek(target, stream=self.stream)
             except DAMAGE:
                 break  # this format cannot seek: start over below
+            self._forget()
             pictures = self.pictures()
             first = next(pictures, None)
             if first is not None and first.pts is not None and first.pts <= pts:
@@ -95,7 +100,6 @@ class VideoDecoder:
                 yield from pictures
                 return
         self.close()
-        self.damaged, self.gave_up = 0, False
         self._open()
         yield from self.pictures()
 

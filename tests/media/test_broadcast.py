@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipt_stream import PipelineSpec, upscale_file
+from lipt_stream.media.decoder import VideoDecoder, origin_seconds
 from lipt_stream.media.timeline import FileClock
 from lipt_stream.verify.audit import verify
 from tests.film import through, times
@@ -113,6 +115,18 @@ def test_a_recording_whose_clock_counts_from_far_off_begins_at_zero(
         assert container.duration < 1.5 * av.time_base
     through(film, tmp_path / f"same{suffix}")
     assert {check.name: check.detail for check in verify(film, tmp_path / f"same{suffix}").failed} == {}
+
+
+def test_a_cut_deep_in_a_recording_is_reached_by_seeking(record: Record, tmp_path: Path) -> None:
+    """A transport stream's seeking lands too late at first; going further back must not look like a jump."""
+    film, start = tmp_path / "film.ts", 28
+    film.write_bytes(record(seconds=30))
+    with closing(VideoDecoder(film, 1)) as decoder:
+        wanted = round((origin_seconds(decoder.stream) + start) / decoder.stream.time_base)
+        shown = [picture.pts for picture in decoder.pictures_from(wanted)]
+        assert shown[0] <= wanted
+        assert len([pts for pts in shown if pts >= wanted]) == 50
+        assert decoder.packets < 13 * 25, "ten seconds before it, a group of pictures, and what follows"
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (100, 0), (0, 50_000)], ids=str)
