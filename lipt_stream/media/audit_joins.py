@@ -11,18 +11,49 @@ _AHEAD_SECONDS: Final = 10.0
 _COUNT_FROM_ANYWHERE: Final = frozenset({"mpegts", "mpeg"})
 
 
-class JoinedTimes:
-    """Follows one stream's times, in seconds.
+def counts_from_anywhere(container_name: str) -> bool:
+    """Whether a step ahead may be a jump: then `Pauses` are to be looked for."""
+    return container_name in _COUNT_FROM_ANYWHERE
 
-    A time half a second before the latest is a jump; in a transport or program stream also one ten seconds after it.
-    `offsets`: what was added to the stream's times between one jump and the next; the first is 0. The sound of a film
-    is joined where its pictures are: give it their `offsets`.
+
+class Pauses:
+    """Looks for steps ahead of the pictures, in the order of the file, through which a sound goes on: there nothing
+    was joined. `found`: from when to when, in seconds."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[float, float]] = []
+        self._last: tuple[float, float] | None = None  # when a picture is decoded, and the latest is shown
+        self._sounds: dict[int, list[list[float]]] = {}  # since the last picture, parted at jumps: the first, the last
+
+    def hear(self, index: int, seconds: float) -> None:
+        parts = self._sounds.setdefault(index, [[seconds, seconds]])
+        if not -_BACK_SECONDS < seconds - parts[-1][1] <= _AHEAD_SECONDS:
+            parts.append([seconds, seconds])
+        parts[-1][1] = seconds
+
+    def see(self, decoded: float, shown: float) -> None:
+        last_decoded, last_shown = self._last or (decoded, shown)
+        middle_decoded, middle_shown = (last_decoded + decoded) / 2, (last_shown + shown) / 2
+        parts = [part for parts in self._sounds.values() for part in parts]
+        is_heard = any(first < middle_shown and middle_decoded < last for first, last in parts)
+        is_of_one_piece = is_heard or decoded <= last_decoded + _AHEAD_SECONDS
+        if shown > last_shown + _AHEAD_SECONDS and decoded > last_decoded and is_of_one_piece:
+            self.found.append((last_shown, shown))
+        self._last = decoded, shown if shown < last_shown - _BACK_SECONDS else max(last_shown, shown)
+        self._sounds = {index: parts[-1:] for index, parts in self._sounds.items()}
+
+
+class JoinedTimes:
+    """Follows the times of a film's pictures, in seconds.
+
+    A time half a second before the latest is a jump; in a transport or program stream also one ten seconds after it,
+    outside of `pauses`. `offsets`: what was added to the times between one jump and the next; the first is 0.
     """
 
-    def __init__(self, container_name: str, offsets: Sequence[float] = (0.0,)) -> None:
+    def __init__(self, container_name: str, pauses: Sequence[tuple[float, float]] = ()) -> None:
         self.offsets = [0.0]
-        self._known = offsets
-        self._counts_from_anywhere = container_name in _COUNT_FROM_ANYWHERE
+        self._pauses = pauses
+        self._counts_from_anywhere = counts_from_anywhere(container_name)
         self._latest: float | None = None  # on the file's own clock
         self._step = 0.0
 
@@ -33,9 +64,7 @@ class JoinedTimes:
         latest, self._latest = self._latest, seconds
         if latest is not None:
             if self._is_jump(latest, seconds):
-                place = len(self.offsets)
-                own = self.offsets[-1] + latest + self._step - seconds
-                self.offsets.append(self._known[place] if place < len(self._known) else own)
+                self.offsets.append(self._next_offset(self.offsets[-1] + latest + self._step - seconds))
             else:
                 self._latest = max(latest, seconds)
         self._step = duration_seconds
@@ -54,5 +83,31 @@ class JoinedTimes:
         return self._latest is not None and abs(seconds - self._latest - self._step) > _BACK_SECONDS
 
     def _is_jump(self, latest: float, seconds: float) -> bool:
-        ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
-        return ahead or seconds < latest - _BACK_SECONDS
+        is_far_ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
+        return seconds < latest - _BACK_SECONDS or (is_far_ahead and self._is_joint(latest, seconds))
+
+    def _is_joint(self, latest: float, seconds: float) -> bool:
+        middle = (latest + seconds) / 2
+        return not any(begin < middle < end for begin, end in self._pauses)
+
+    def _next_offset(self, own: float) -> float:
+        """`own`: what lets the stream's own times go on without a gap."""
+        return own
+
+
+class JoinedBeside(JoinedTimes):
+    """Follows the times of a stream beside the pictures: it is joined where they are, by their `offsets`."""
+
+    def __init__(self, container_name: str, offsets: Sequence[float]) -> None:
+        super().__init__(container_name)
+        self._known = offsets
+
+    def _is_joint(self, latest: float, seconds: float) -> bool:
+        """Whether the next joint of the pictures brings `seconds` nearer to what came before it: else this stream
+        paused while they went on."""
+        step, place = seconds - latest, len(self.offsets)
+        return place < len(self._known) and abs(step + self._known[place] - self.offsets[-1]) < step
+
+    def _next_offset(self, own: float) -> float:
+        place = len(self.offsets)
+        return self._known[place] if place < len(self._known) else own

@@ -11,12 +11,14 @@ from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
 
+from av.packet import Packet
+from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
-from lipt_stream.media.audit_joins import JoinedTimes
+from lipt_stream.media.audit_joins import JoinedTimes, Pauses, counts_from_anywhere
 from lipt_stream.media.audit_thumbnails import (
     Reducer,
     Thumbnail,
@@ -89,6 +91,7 @@ class PictureReader:
         self.damaged = 0
         self.sizes: set[tuple[int, int]] = set()
         self.offsets = [0.0]
+        self._pauses = Pauses()
         self._avi_first: tuple[int, int] | None = None  # when the first was decoded and when it is shown
         self._avi_shown = 0
         self._container = open_film(path)
@@ -118,7 +121,7 @@ class PictureReader:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         context = self._stream.codec_context
-        for packet in chain(undamaged_packets(self._container, [self._stream]), [None]):
+        for packet in chain(self._packets(), [None]):
             try:
                 yield from context.decode(packet)  # pyright: ignore[reportArgumentType]
             except EOFError:
@@ -126,12 +129,24 @@ class PictureReader:
             except DAMAGE:
                 self.damaged += 1
 
+    def _packets(self) -> Iterator[Packet[Stream]]:
+        """The picture's. Where it takes some to tell whether the film was joined, the sound's are looked at too."""
+        sounds = self._container.streams.audio if counts_from_anywhere(self._container.format.name) else ()
+        for packet in undamaged_packets(self._container, [self._stream, *sounds]):
+            is_picture = packet.stream_index == self._stream.index
+            if packet.pts is not None:
+                decoded = packet.pts if packet.dts is None else packet.dts
+                times = float(decoded * packet.time_base), float(packet.pts * packet.time_base)
+                self._pauses.see(*times) if is_picture else self._pauses.hear(packet.stream_index, times[1])
+            if is_picture:
+                yield packet
+
     def pictures(self, columns: int, rows: int) -> Iterator[AuditPicture]:
         """Every picture in the decoder's order, reduced to `columns` x `rows`. Once only.
 
         One whose time is wrong, by the picture behind it, has none.
         """
-        clock = JoinedTimes(self._container.format.name)
+        clock = JoinedTimes(self._container.format.name, self._pauses.found)
         self.offsets = clock.offsets
         for picture, behind in pairwise(chain(self._as_stated(columns, rows), [None])):
             assert picture is not None

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -108,11 +109,10 @@ class VideoDecoder:
         errors_in_a_row = 0
         while errors_in_a_row < GIVE_UP_AFTER:
             try:
-                for packet in self._container.demux(self.stream):
-                    if packet.size:  # an empty one would tell the decoder that the film is over
-                        errors_in_a_row = 0
-                        self._note_place(packet)
-                        yield packet
+                for packet in picture_packets(self._container, self.stream, self.clock):
+                    errors_in_a_row = 0
+                    self._note_place(packet)
+                    yield packet
                 return
             except DAMAGE as error:
                 errors_in_a_row += 1
@@ -147,6 +147,21 @@ class VideoDecoder:
         self._container.close()
 
 
+def picture_packets(container: InputContainer, picture: VideoStream, clock: FileClock) -> Iterator[Packet[VideoStream]]:
+    """Those of `picture` that hold something: an empty one would tell a decoder that the film is over. `clock` hears
+    the sound between them."""
+    for packet in container.demux([picture, *sounds_for_clock(container)]):
+        if packet.stream_index == picture.index and packet.size:
+            yield cast("Packet[VideoStream]", packet)
+        elif packet.size:
+            hear(clock, packet)
+
+
+def sounds_for_clock(container: InputContainer) -> tuple[AudioStream, ...]:
+    """Those that a FileClock must hear, to tell where recordings were joined."""
+    return container.streams.audio if may_be_joined(container.format.name) else ()
+
+
 def _moved(packet: Packet[VideoStream], seconds: Fraction) -> Packet[VideoStream]:
     if seconds:
         ticks = round(seconds / packet.time_base)
@@ -164,10 +179,18 @@ def show(clock: FileClock, packet: Packet[VideoStream] | Packet[Stream]) -> bool
     return clock.saw(packet.dts * unit, pts * unit, (packet.duration or 0) * unit)
 
 
+def hear(clock: FileClock, packet: Packet[Stream]) -> None:
+    """Lets `clock` hear the next packet of a sound."""
+    time = packet.dts if packet.dts is not None else packet.pts
+    if time is not None:
+        clock.heard(packet.stream_index, time * packet.time_base)
+
+
 def has_jumps(path: Path) -> bool:
     """Whether the clock of the film jumps, so that a time is no place in it, and seeking leads astray.
 
-    Where its format makes that likely, the whole file is read, and nothing decoded. Raises InputError.
+    So it does in a long pause of the picture, which counts too, for no sound is heard here. Where its format makes
+    jumps likely, the whole file is read, and nothing decoded. Raises InputError.
     """
     with open_film(path) as container:
         if not may_be_joined(container.format.name):

@@ -4,7 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -17,7 +17,7 @@ from av.stream import Stream
 
 from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.container_fit import codec_name
-from lipt_stream.media.decoder import show
+from lipt_stream.media.decoder import hear, show
 from lipt_stream.media.holes import HoleFiller
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
@@ -60,11 +60,23 @@ class Lane:
         return self._last_dts is None
 
     def has_jumped_first(self, packet: Packet[Stream], clock: FileClock) -> bool:
-        """Whether this sound goes back in time, and the picture has not done so yet. Subtitles may overlap."""
+        """Whether this sound jumps, and the picture has not done so yet."""
         time = packet.dts if packet.dts is not None else packet.pts
-        if time is None or self._end is None or self._jumps < clock.jumps or self.target.type != "audio":
+        if time is None:
             return False
-        return time * packet.time_base < self._end - _GOES_ON_SECONDS
+        seconds = time * packet.time_base
+        return self._goes_back_first(seconds, clock) or self._leaps_first(seconds, clock)
+
+    def _goes_back_first(self, seconds: Fraction, clock: FileClock) -> bool:
+        return self._is_before_jump(clock) and seconds < (self._end or 0) - _GOES_ON_SECONDS
+
+    def _leaps_first(self, seconds: Fraction, clock: FileClock) -> bool:
+        goes_on = abs(seconds - (self._end or 0)) <= _GOES_ON_SECONDS
+        return self._is_before_jump(clock) and not goes_on and clock.is_far_behind(seconds)
+
+    def _is_before_jump(self, clock: FileClock) -> bool:
+        """Whether nothing is known that would move this sound. Subtitles may overlap."""
+        return self._end is not None and self._jumps >= clock.jumps and self.target.type == "audio"
 
     def set_clock(self, packet: Packet[Stream], clock: FileClock) -> bool:
         """Moves the packet's times to where they are after the jumps of the file's clock. False: it has no time.
@@ -78,7 +90,7 @@ class Lane:
         seconds = time * packet.time_base
         if self._end is None:
             self._offset, self._jumps = clock.offset, clock.jumps
-        elif self.has_jumped_first(packet, clock):
+        elif self._goes_back_first(seconds, clock):
             self._offset += self._end - seconds
         elif self._jumps > clock.jumps or abs(seconds - self._end) > _GOES_ON_SECONDS:  # a jump was taken back
             self._offset, self._jumps = clock.offset, clock.jumps
@@ -153,9 +165,12 @@ def on_one_clock(
     """The packets that have a lane and a time, on a clock that goes on; `picture` and `lanes` by index of stream.
 
     Where a recording begins in mid-air, its sound is read before any picture tells that the clock has jumped, and how
-    far: it waits for one.
+    far: it waits for one, or until the picture has come to where it is without a jump.
     """
     waiting: list[Packet[Stream]] = []
+
+    def must_wait(packet: Packet[Stream]) -> bool:
+        return lanes[packet.stream_index].has_jumped_first(packet, clock)
 
     def released() -> Iterator[tuple[Packet[Stream], Lane]]:
         for packet in waiting:
@@ -163,18 +178,25 @@ def on_one_clock(
                 yield packet, lanes[packet.stream_index]
         waiting.clear()
 
-    jumps = clock.jumps
-    for packet in _without_wrong_times(packets, lanes):
+    for packet in _without_wrong_times(_heard(packets, {picture, *lanes}, clock), lanes):
         if packet.stream_index == picture:
             show(clock, packet)
-        elif waiting or lanes[packet.stream_index].has_jumped_first(packet, clock):
+        elif waiting or must_wait(packet):
             waiting.append(packet)
         elif lanes[packet.stream_index].set_clock(packet, clock):
             yield packet, lanes[packet.stream_index]
-        if clock.jumps != jumps or len(waiting) > _LONGEST_WAIT:
-            jumps = clock.jumps
+        if waiting and (len(waiting) > _LONGEST_WAIT or not must_wait(waiting[0])):
             yield from released()
     yield from released()
+
+
+def _heard(packets: Iterator[Packet[Stream]], wanted: Set[int], clock: FileClock) -> Iterator[Packet[Stream]]:
+    """Packets of the streams `wanted`; `clock` hears every sound, also one that is not copied."""
+    for packet in packets:
+        if packet.stream.type == "audio":
+            hear(clock, packet)
+        if packet.stream_index in wanted:
+            yield packet
 
 
 def _without_wrong_times(packets: Iterator[Packet[Stream]], lanes: Mapping[int, Lane]) -> Iterator[Packet[Stream]]:

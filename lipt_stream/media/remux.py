@@ -19,7 +19,7 @@ from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.container_fit import codec_name
 from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.copy_plan import Unfit, plan_copies
-from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds
+from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds, sounds_for_clock
 from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
@@ -202,7 +202,8 @@ class StreamCopy:
             return
         self._go_to_start(self._source)
         clock = FileClock(self._source.format.name)
-        packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video], self.notes), clock)
+        heard = [sound for sound in sounds_for_clock(self._source) if sound.index not in self._lanes]
+        packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video, *heard], self.notes), clock)
         for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
             start = self._start_of(packet)
             if start is None or self._cut.is_after(start):

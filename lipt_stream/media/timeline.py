@@ -65,13 +65,38 @@ class _Line:
     step: Fraction = Fraction(1, 25)
 
 
+class _Sounds:
+    """The stretches of time, on the file's own clock, that its sounds go through without a jump."""
+
+    def __init__(self) -> None:
+        self._stretches: dict[int, list[tuple[Fraction, Fraction]]] = {}
+
+    def heard(self, index: int, seconds: Fraction) -> None:
+        stretches = self._stretches.setdefault(index, [(seconds, seconds)])
+        begin, end = stretches[-1]
+        if -_JUMP_BACK_SECONDS < seconds - end <= _JUMP_AHEAD_SECONDS:
+            stretches[-1] = begin, seconds
+        else:
+            stretches.append((seconds, seconds))
+
+    def forget(self) -> None:
+        """The stretches that are over."""
+        for stretches in self._stretches.values():
+            del stretches[:-1]
+
+    def go_on(self, since: Fraction, until: Fraction) -> bool:
+        """Whether one began before `since` and went on until after `until`."""
+        return any(begin < since and until < end for held in self._stretches.values() for begin, end in held)
+
+
 class FileClock:
     """Lets time go on where a file's own clock jumps: recordings joined end to end, the cells of a DVD.
 
-    It is fed with the times of the picture's packets in the order of the file. `offset`, in seconds, is to be added to
-    what follows in the file, in every stream alike, so that sound stays with the picture. A decoding time half a second
-    before its predecessor is a jump; in MPEG's transport and program streams, which count from anywhere, also one ten
-    seconds after it. What comes behind a jump is decoded after what was before it, and shown after it too.
+    It is fed with the times of the picture's and the sounds' packets in the order of the file. `offset`, in seconds, is
+    to be added to what follows in the file, in every stream alike, so that sound stays with the picture. A decoding
+    time half a second before its predecessor is a jump; in MPEG's transport and program streams, which count from
+    anywhere, also one ten seconds after it, unless a sound goes on meanwhile: then the picture paused. Without sound
+    it is a jump. What comes behind a jump is decoded after what was before it, and shown after it too.
 
     Where the packet behind the odd one goes on where the one before it was, the odd one's time was wrong and there is
     no jump: one that was made for it is taken back.
@@ -81,6 +106,7 @@ class FileClock:
         """`container_name`: FFmpeg's name of the format."""
         self._counts_from_anywhere = may_be_joined(container_name)
         self._now = self._before = _Line()
+        self._sounds = _Sounds()
 
     @property
     def offset(self) -> Fraction:
@@ -97,33 +123,56 @@ class FileClock:
         before, now = self._before.last, self._now.last
         return None if before is None or now is None else min(before, now)
 
+    def is_far_behind(self, seconds: Fraction) -> bool:
+        """Whether the picture jumps if it goes on where a sound is that begins at `seconds` of the file: by then the
+        middle of its step is over."""
+        reached = self.reached
+        is_behind = reached is not None and 2 * (seconds + self.offset - reached) > _JUMP_AHEAD_SECONDS
+        return self._counts_from_anywhere and is_behind
+
+    def heard(self, index: int, seconds: Fraction) -> None:
+        """The next packet of the sound in stream `index`."""
+        self._sounds.heard(index, seconds)
+
     def saw(self, dts_seconds: Fraction, pts_seconds: Fraction, duration_seconds: Fraction) -> bool:
         """The next packet of the picture; its duration 0 where unknown. Returns whether it takes back the jump that
         was made for the packet before it."""
-        takes_back = self._shows_that_last_was_wrong(dts_seconds)
+        takes_back = self._shows_that_last_was_wrong(dts_seconds, pts_seconds)
         line = self._before if takes_back else self._now
         self._before, self._now = line, self._continued(line, dts_seconds, pts_seconds, duration_seconds)
+        self._sounds.forget()
         return takes_back
 
-    def _shows_that_last_was_wrong(self, dts_seconds: Fraction) -> bool:
+    def _shows_that_last_was_wrong(self, dts: Fraction, pts: Fraction) -> bool:
         before, now = self._before, self._now
-        if before.last is None or now.last is None or self._is_jump(before, dts_seconds):
+        if before.last is None or now.last is None or self._is_jump(before, dts, pts):
             return False
-        since_before, since_now = dts_seconds + before.offset - before.last, dts_seconds + now.offset - now.last
+        since_before, since_now = dts + before.offset - before.last, dts + now.offset - now.last
         if since_before <= 0:
             return False
         is_nearer = abs(since_before - 2 * before.step) < abs(since_now - now.step)
-        return self._is_jump(now, dts_seconds) or (now.jumps > before.jumps and is_nearer)
+        return self._is_jump(now, dts, pts) or (now.jumps > before.jumps and is_nearer)
 
-    def _is_jump(self, line: _Line, dts_seconds: Fraction) -> bool:
+    def _is_jump(self, line: _Line, dts: Fraction, pts: Fraction) -> bool:
         if line.last is None:
             return False
-        since_last = dts_seconds + line.offset - line.last
-        return since_last <= -_JUMP_BACK_SECONDS or (self._counts_from_anywhere and since_last > _JUMP_AHEAD_SECONDS)
+        since_last = dts + line.offset - line.last
+        if since_last <= -_JUMP_BACK_SECONDS:
+            return True
+        since_shown = pts + line.offset - (line.end - line.step)  # at a joint both step at once; B-frames part them
+        is_far_ahead = self._counts_from_anywhere and min(since_last, since_shown) > _JUMP_AHEAD_SECONDS
+        return is_far_ahead and not self._is_pause(line, dts, pts)
+
+    def _is_pause(self, line: _Line, dts: Fraction, pts: Fraction) -> bool:
+        """Whether a sound goes on while the picture steps ahead. The middle of the step tells, for sound lies in a file
+        seconds before or behind its pictures: and it begins when the first of them is shown, not when it is decoded."""
+        assert line.last is not None
+        last_dts, last_pts = line.last - line.offset, line.end - line.offset
+        return self._sounds.go_on(since=(last_pts + pts) / 2, until=(last_dts + dts) / 2)
 
     def _continued(self, line: _Line, dts: Fraction, pts: Fraction, duration: Fraction) -> _Line:
         offset, jumps = line.offset, line.jumps
-        if line.last is not None and self._is_jump(line, dts):
+        if line.last is not None and self._is_jump(line, dts, pts):
             offset, jumps = max(line.last + line.step - dts, line.end - pts), jumps + 1
         step = duration if duration > 0 else line.step
         shown_until = pts + offset + step
