@@ -21,7 +21,7 @@ from lipt_stream.media.decoder import is_cover, main_video
 from lipt_stream.media.pcm import pcm_codec
 from lipt_stream.media.side_data import STEREO_LOSS, is_stereo
 from lipt_stream.media.subtitles import TEXT_CODEC_OF
-from lipt_stream.media.tags import lost_in_mp4, readable
+from lipt_stream.media.tags import lost_flags, lost_tags, readable
 
 Unfit: TypeAlias = Literal["refuse", "convert", "drop"]
 """What becomes of sound and subtitles that a container cannot hold: the film is refused; sound is decoded to PCM; they
@@ -74,15 +74,24 @@ class _Planner:
             elif stream != picture and not self._holds_chapters(stream):
                 name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
-        if self._format in ("mp4", "mov"):
-            self._note_lost_tags(picture)
-
-    def _note_lost_tags(self, picture: VideoStream) -> None:
-        lost = lost_in_mp4(self._source.metadata)
-        if lost:
-            self.plan.note(f"{self._target.suffix} has no place for the tags {', '.join(lost)}")
-        if is_stereo(picture.metadata):
+        if lost := lost_tags(source.metadata, self._format):
+            self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
+        for stream in (picture, *self.plan.streams):
+            self._note_lost_words(stream)
+        if self._format in ("mp4", "mov") and is_stereo(picture.metadata):
             self.plan.note(STEREO_LOSS)
+
+    def _note_lost_words(self, stream: Stream) -> None:
+        """Of a stream's own tags, its language among them, and of its flags."""
+        lost = [f"the {flag} flag" for flag in lost_flags(stream.disposition, self._format)]
+        for key in lost_tags(stream.metadata, self._format, of_stream=True):
+            if key == "stereo_mode":
+                continue  # which has words of its own
+            is_language = key == "language"
+            lost.append(f"the language {readable(stream.metadata[key])}" if is_language else f"the tag {key}")
+        if lost:
+            what = "picture" if stream.type == "video" else f"{stream.type} of codec {codec_name(stream)}"
+            self.plan.note(f"{self._target.suffix} has no place for {', '.join(lost)} of the {what}")
 
     def _take(self, stream: Stream) -> None:
         codec, suffix = codec_name(stream), self._target.suffix

@@ -24,7 +24,7 @@ from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
-from lipt_stream.media.tags import kept_tags, readable
+from lipt_stream.media.tags import fitting_tags, readable
 from lipt_stream.media.timeline import Cut, FileClock, may_be_joined
 
 if TYPE_CHECKING:
@@ -124,10 +124,11 @@ class StreamCopy:
         for stream in self._plan.streams:
             self._add(container, stream)
         self._first = [packet for cover in self._plan.covers if (packet := cover.attach(container))]
-        container.metadata.update(kept_tags(self._source.metadata))
+        format = container.format.name
+        container.metadata.update(fitting_tags(self._source.metadata, format))
         container.set_chapters(self._chapters())
         picture = container.streams.video[0]
-        picture.metadata.update(kept_tags(self._video.metadata))
+        picture.metadata.update(fitting_tags(self._video.metadata, format))
         picture.disposition = self._video.disposition
         self._packets = self._wanted_packets()
 
@@ -147,7 +148,7 @@ class StreamCopy:
         elif stream.index in self._plan.as_pcm:
             converter = PcmConverter(stream, container)
         target = converter.target if converter else container.add_stream_from_template(stream, opaque=True)
-        target.metadata.update(kept_tags(stream.metadata))
+        target.metadata.update(fitting_tags(stream.metadata, container.format.name))
         target.disposition = stream.disposition
         header = bytes(stream.codec_context.extradata or b"")
         filler = hole_filler(target, container.format.name, stream)

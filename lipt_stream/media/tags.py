@@ -1,9 +1,22 @@
-"""A film's tags (title, artist, ...): which of them hold for another file too, and can be written."""
+"""A film's tags (title, artist, ...) and flags: which of them hold for another file too, and can be written.
 
+What MP4 and MOV have a place for is tried, by writing it to memory and reading it again: FFmpeg drops the rest without
+a word, and what it drops differs by container, key and value.
+"""
+
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
+
+import av
+from av.stream import Disposition
+
+from lipt_stream.media.av_errors import AV_ERRORS
+from lipt_stream.media.languages import in_mov
 
 # Tags that describe the old file, its picture's coding or its encoder and would be wrong in the new one.
 _STALE: Final = frozenset(
@@ -11,13 +24,12 @@ _STALE: Final = frozenset(
     | {"number_of_frames", "number_of_bytes", "alpha_mode"}
     | {"_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"}
 )
-# What MP4 and MOV have a place for; other tags are dropped by FFmpeg without a word.
-_OF_MP4: Final = frozenset(
-    {"title", "artist", "author", "album_artist", "composer", "album", "date", "comment", "genre", "copyright"}
-    | {"grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "episode_sort"}
-    | {"season_number", "media_type", "hd_video", "gapless_playback", "compilation", "rating", "track", "disc", "tmpo"}
-    | {"creation_time", "encoding_tool"}
-)
+_NONE: Final = MappingProxyType[str, str]({})
+_NO_FLAGS: Final = Disposition(0)
+_TRIED: Final = frozenset({"mp4", "mov"})
+# Under which other name FFmpeg reads a tag that MP4 or MOV does hold.
+_READ_AS: Final = MappingProxyType({"title": "name", "author": "artist", "encoding_tool": "encoder"})
+_IN_OTHER_WORDS: Final = frozenset({"creation_time"})  # one moment can be written in many ways
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -26,9 +38,74 @@ def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in read.items() if key.split("-")[0].lower() not in _STALE}
 
 
-def lost_in_mp4(tags: Mapping[str, str]) -> list[str]:
-    """Keys that MP4 and MOV have no place for, in order."""
-    return sorted(key for key in kept_tags(tags) if key.lower() not in _OF_MP4)
+def fitting_tags(tags: Mapping[str, str], format: str) -> dict[str, str]:
+    """`kept_tags` as FFmpeg's container `format` takes them best."""
+    kept = kept_tags(tags)
+    if format != "mov":
+        return kept
+    if "language" in kept:
+        kept["language"] = in_mov(kept["language"])
+    if "artist" in _in_small_letters(kept):  # FFmpeg reads an author as the artist, and the last one wins
+        kept = {key: value for key, value in kept.items() if key.lower() != "author"}
+    return kept
+
+
+def lost_tags(tags: Mapping[str, str], format: str, *, of_stream: bool = False) -> list[str]:
+    """Keys of `kept_tags`, of a film or `of_stream`, that FFmpeg's container `format` does not hold, in order."""
+    kept, fitting = kept_tags(tags), fitting_tags(tags, format)
+    if format not in _TRIED or not kept:
+        return []
+    of_film, of_picture = (_NONE, fitting) if of_stream else (fitting, _NONE)
+    read, _ = _written_and_read(format, of_film, of_picture)
+    return sorted(key for key, value in kept.items() if not _is_in(read, key, fitting.get(key, value)))
+
+
+def lost_flags(flags: Disposition, format: str) -> list[str]:
+    """Names of those `flags` of a stream that FFmpeg's container `format` does not hold, in order."""
+    if format not in _TRIED or not flags:
+        return []
+    _, read = _written_and_read(format, flags=flags)
+    return sorted(flag.name for flag in Disposition if flags & flag & ~read and flag.name)
+
+
+def _is_in(read: Mapping[str, str], key: str, value: str) -> bool:
+    if key == "language" and value == "und":
+        return True  # which says nothing
+    plain = key.lower().split("-")[0]  # FFmpeg reads some tags twice, once with a language behind
+    if plain in _IN_OTHER_WORDS:
+        return plain in read
+    return value in (read.get(name) for name in (key.lower(), plain, _READ_AS.get(plain, plain)))
+
+
+def _written_and_read(
+    format: str,
+    of_film: Mapping[str, str] = _NONE,
+    of_picture: Mapping[str, str] = _NONE,
+    flags: Disposition = _NO_FLAGS,
+) -> tuple[dict[str, str], Disposition]:
+    """The tags, with keys in small letters, and the flags that are read again of those written.
+
+    A timecode of the film is read as its picture's.
+    """
+    film = io.BytesIO()
+    try:
+        with av.open(film, "w", format=format, options={"movflags": "empty_moov"}) as target:
+            picture = target.add_stream("mpeg4", 25)
+            picture.width = picture.height = 16
+            picture.metadata.update(of_picture)
+            picture.disposition = flags
+            target.metadata.update(of_film)
+            target.start_encoding()
+        film.seek(0)
+        with av.open(film, metadata_errors="surrogateescape") as source:
+            picture = source.streams.video[0]
+            return _in_small_letters(picture.metadata | source.metadata), picture.disposition
+    except AV_ERRORS:
+        return {}, _NO_FLAGS
+
+
+def _in_small_letters(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in tags.items()}
 
 
 def readable(text: str) -> str:

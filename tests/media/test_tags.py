@@ -1,0 +1,125 @@
+"""Tags, languages and flags: a container holds them, or a note names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+from av.stream import Disposition
+
+from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.tags import fitting_tags, lost_flags, lost_tags
+
+NUMBERS = "compilation disc episode_sort gapless_playback hd_video media_type rating season_number tmpo track"
+WORDS = (
+    "album album_artist artist author comment composer copyright description director encoded_by "
+    "episode_id genre grouping keywords lyrics make model network publisher show synopsis title"
+)
+TAGS = (
+    dict.fromkeys(NUMBERS.split(), "3")
+    | {key: f"some {key}" for key in WORDS.split()}
+    | {"creation_time": "2020-01-02T03:04:05Z", "date": "2021", "location": "+27.5916+086.5640/"}
+)
+LOST_IN_MP4 = "author director encoded_by make model publisher rating tmpo"
+LOST_IN_MOV = (
+    "album_artist author compilation composer description director disc encoded_by episode_id "
+    "episode_sort gapless_playback grouping hd_video keywords lyrics media_type network publisher rating "
+    "season_number show synopsis tmpo track"
+)
+
+
+def copied(source: Path, target: Path, **cut: float) -> FileSink:
+    """A picture beside all that can be copied of `source`."""
+    sink = FileSink(
+        target, VideoFormat(width=64, height=48), encoder=choose_encoder("libx264"), copy_from=source, **cut
+    )
+    sink.write(Frame(index=0, pts=0, duration=3600, planes=sink.format.new_planes()))
+    sink.close()
+    return sink
+
+
+def retold(
+    clip: Path,
+    path: Path,
+    *,
+    film: dict[str, str] | None = None,
+    picture: dict[str, str] | None = None,
+    sound: dict[str, str] | None = None,
+    flags: Disposition | None = None,
+) -> Path:
+    """The clip with these tags, and these flags of its sound."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        target.metadata.update(film or {})
+        target.streams.video[0].metadata.update(picture or {})
+        target.streams.audio[0].metadata.update(sound or {})
+        if flags is not None:
+            target.streams.audio[0].disposition = flags
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "lost"), [(".mp4", LOST_IN_MP4), (".mov", LOST_IN_MOV), (".mkv", "")])
+def test_every_tag_is_held_or_named(clip: Path, tmp_path: Path, suffix: str, lost: str) -> None:
+    film = retold(clip, tmp_path / "film.mkv", film=TAGS)
+    result = tmp_path / f"out{suffix}"
+    notes = copied(film, result).notes
+    with av.open(str(film)) as before, av.open(str(result)) as after:
+        wanted, found = ({key.lower(): v for key, v in film.metadata.items()} for film in (before, after))
+    told = [note for note in notes if "has no place for the tags" in note]
+    named = told[0].partition(" the tags ")[2].lower().split(", ") if told else []
+    assert sorted(named) == lost.split()
+    for key in TAGS.keys() - set(named) - {"creation_time"}:
+        assert found[key] == wanted[key], key
+
+
+def test_a_value_that_mp4_cannot_hold_is_named() -> None:
+    assert lost_tags({"track": "3/12", "compilation": "1"}, "mp4") == []
+    assert lost_tags({"track": "side A", "compilation": "yes"}, "mp4") == ["compilation", "track"]
+
+
+def test_an_author_is_no_artist_where_there_is_one() -> None:
+    assert fitting_tags({"ARTIST": "one", "AUTHOR": "two"}, "mov") == {"ARTIST": "one"}
+    assert lost_tags({"ARTIST": "one", "AUTHOR": "two"}, "mov") == ["AUTHOR"]
+    assert lost_tags({"author": "two"}, "mov") == []
+
+
+def test_tags_of_streams_are_named(clip: Path, tmp_path: Path) -> None:
+    film = retold(clip, tmp_path / "film.mkv", sound={"title": "low", "microphone": "two"})
+    notes = copied(film, tmp_path / "out.mp4").notes
+    assert ".mp4 has no place for the tag MICROPHONE of the audio of codec aac" in notes
+    with av.open(str(tmp_path / "out.mp4")) as result:
+        assert result.streams.audio[0].metadata["name"] == "low"
+
+
+LANGUAGES = {"eng": "eng", "fre": "fra", "fra": "fra", "deu": "ger", "swe": "sve", "zho": "chi", "hrv": "hr "}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_mov_knows_a_language_by_the_name_of_its_table(clip: Path, tmp_path: Path, language: str) -> None:
+    film, result = retold(clip, tmp_path / "film.mkv", sound={"language": language}), tmp_path / "out.mov"
+    notes = copied(film, result).notes
+    with av.open(str(result)) as container:
+        assert container.streams.audio[0].language == LANGUAGES[language]
+    assert not [note for note in notes if "language" in note]
+
+
+def test_a_language_that_mov_does_not_know_is_named(clip: Path, tmp_path: Path) -> None:
+    film = retold(clip, tmp_path / "film.mkv", sound={"language": "gle"})
+    sound = "of the audio of codec aac"
+    assert f".mov has no place for the language gle {sound}" in copied(film, tmp_path / "out.mov").notes
+    assert not [note for note in copied(film, tmp_path / "out.mp4").notes if "language" in note]
+
+
+def test_flags_that_mov_does_not_hold_are_named(clip: Path, tmp_path: Path) -> None:
+    flags = Disposition.default | Disposition.comment | Disposition.forced
+    film = retold(clip, tmp_path / "film.mkv", flags=flags)
+    notes = copied(film, tmp_path / "out.mov").notes
+    assert ".mov has no place for the comment flag, the forced flag of the audio of codec aac" in notes
+    assert lost_flags(flags, "mp4") == lost_flags(flags, "matroska") == []
