@@ -19,9 +19,10 @@ from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
 from lipt_stream.media.pcm import pcm_codec
+from lipt_stream.media.picture_format import believable_rate
 from lipt_stream.media.side_data import STEREO_LOSS, is_stereo
 from lipt_stream.media.subtitles import TEXT_CODEC_OF
-from lipt_stream.media.tags import lost_flags, lost_tags, readable
+from lipt_stream.media.tags import lost_flags, lost_tags, readable, timecode_in
 
 Unfit: TypeAlias = Literal["refuse", "convert", "drop"]
 """What becomes of sound and subtitles that a container cannot hold: the film is refused; sound is decoded to PCM; they
@@ -71,10 +72,11 @@ class _Planner:
             elif isinstance(stream, VideoStream):
                 if is_cover(stream):
                     self._take_cover(stream)
-            elif stream != picture and not self._holds_chapters(stream):
+            elif stream != picture and not (self._holds_chapters(stream) or self._holds_timecode(stream)):
                 name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
-        if lost := lost_tags(source.metadata, self._format):
+        self._rate = believable_rate(picture)
+        if lost := lost_tags(source.metadata, self._format, rate=self._rate):
             self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
         for stream in (picture, *self.plan.streams):
             self._note_lost_words(stream)
@@ -84,7 +86,7 @@ class _Planner:
     def _note_lost_words(self, stream: Stream) -> None:
         """Of a stream's own tags, its language among them, and of its flags."""
         lost = [f"the {flag} flag" for flag in lost_flags(stream.disposition, self._format)]
-        for key in lost_tags(stream.metadata, self._format, of_stream=True):
+        for key in lost_tags(stream.metadata, self._format, of_stream=True, rate=self._rate):
             if key == "stereo_mode":
                 continue  # which has words of its own
             is_language = key == "language"
@@ -145,6 +147,11 @@ class _Planner:
     def _holds_chapters(self, stream: Stream) -> bool:
         """MP4 and MOV keep the titles of chapters in a track, which FFmpeg reads as chapters and as data."""
         return 0 < stream.frames == len(self._source.chapters()) and "timecode" not in stream.metadata
+
+    def _holds_timecode(self, stream: Stream) -> bool:
+        """MP4 and MOV keep the picture's timecode in a track, which FFmpeg reads as the picture's tag and as data."""
+        timecode = timecode_in(stream.metadata)
+        return timecode is not None and timecode == timecode_in(main_video(self._source, self._path).metadata)
 
     def _take_cover(self, stream: VideoStream) -> None:
         cover = read_cover(self._path, stream, self._format)

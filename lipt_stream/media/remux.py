@@ -4,7 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitles import SubtitleConverter
-from lipt_stream.media.tags import fitting_tags, readable
+from lipt_stream.media.tags import fitting_tags, readable, timecode_in, without_timecode
 from lipt_stream.media.timeline import Cut, FileClock, may_be_joined
 
 if TYPE_CHECKING:
@@ -124,11 +124,10 @@ class StreamCopy:
         for stream in self._plan.streams:
             self._add(container, stream)
         self._first = [packet for cover in self._plan.covers if (packet := cover.attach(container))]
-        format = container.format.name
-        container.metadata.update(fitting_tags(self._source.metadata, format))
+        container.metadata.update(self._tags(self._source.metadata, container))
         container.set_chapters(self._chapters())
         picture = container.streams.video[0]
-        picture.metadata.update(fitting_tags(self._video.metadata, format))
+        picture.metadata.update(self._tags(self._video.metadata, container))
         picture.disposition = self._video.disposition
         self._packets = self._wanted_packets()
 
@@ -148,11 +147,20 @@ class StreamCopy:
         elif stream.index in self._plan.as_pcm:
             converter = PcmConverter(stream, container)
         target = converter.target if converter else container.add_stream_from_template(stream, opaque=True)
-        target.metadata.update(fitting_tags(stream.metadata, container.format.name))
+        target.metadata.update(self._tags(stream.metadata, container))
         target.disposition = stream.disposition
         header = bytes(stream.codec_context.extradata or b"")
         filler = hole_filler(target, container.format.name, stream)
         self._lanes[stream.index] = Lane(target, header, converter, adts_header_remover(stream), filler)
+
+    def _tags(self, tags: Mapping[str, str], container: OutputContainer) -> dict[str, str]:
+        """Those that hold for the cut too: a timecode is that of the film's first picture."""
+        fitting = fitting_tags(tags, container.format.name)
+        timecode = timecode_in(fitting)
+        if timecode is None or not self._cut.start:
+            return fitting
+        self._plan.note(f"the timecode {timecode} is left out: it is that of the film's beginning, which is cut off")
+        return without_timecode(fitting)
 
     def _chapters(self) -> list[Chapter]:
         """The chapters that touch the cut, clipped to it and moved with it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
@@ -24,8 +25,10 @@ _STALE: Final = frozenset(
     | {"number_of_frames", "number_of_bytes", "alpha_mode"}
     | {"_statistics_tags", "_statistics_writing_app", "_statistics_writing_date_utc"}
 )
+_USUAL_RATE: Final = Fraction(25)
 _NONE: Final = MappingProxyType[str, str]({})
 _NO_FLAGS: Final = Disposition(0)
+_TIMECODE: Final = "timecode"
 _TRIED: Final = frozenset({"mp4", "mov"})
 # Under which other name FFmpeg reads a tag that MP4 or MOV does hold.
 _READ_AS: Final = MappingProxyType({"title": "name", "author": "artist", "encoding_tool": "encoder"})
@@ -50,13 +53,27 @@ def fitting_tags(tags: Mapping[str, str], format: str) -> dict[str, str]:
     return kept
 
 
-def lost_tags(tags: Mapping[str, str], format: str, *, of_stream: bool = False) -> list[str]:
-    """Keys of `kept_tags`, of a film or `of_stream`, that FFmpeg's container `format` does not hold, in order."""
+def timecode_in(tags: Mapping[str, str]) -> str | None:
+    """The hour, minute, second and picture at which a film begins, as its maker counts."""
+    return _in_small_letters(tags).get(_TIMECODE)
+
+
+def without_timecode(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key.lower() != _TIMECODE}
+
+
+def lost_tags(
+    tags: Mapping[str, str], format: str, *, of_stream: bool = False, rate: Fraction | None = None
+) -> list[str]:
+    """Keys of `kept_tags`, of a film or `of_stream`, that FFmpeg's container `format` does not hold, in order.
+
+    `rate`: of the film's pictures, with which some timecodes do not go.
+    """
     kept, fitting = kept_tags(tags), fitting_tags(tags, format)
     if format not in _TRIED or not kept:
         return []
     of_film, of_picture = (_NONE, fitting) if of_stream else (fitting, _NONE)
-    read, _ = _written_and_read(format, of_film, of_picture)
+    read, _ = _written_and_read(format, rate or _USUAL_RATE, of_film, of_picture)
     return sorted(key for key, value in kept.items() if not _is_in(read, key, fitting.get(key, value)))
 
 
@@ -79,6 +96,7 @@ def _is_in(read: Mapping[str, str], key: str, value: str) -> bool:
 
 def _written_and_read(
     format: str,
+    rate: Fraction = _USUAL_RATE,
     of_film: Mapping[str, str] = _NONE,
     of_picture: Mapping[str, str] = _NONE,
     flags: Disposition = _NO_FLAGS,
@@ -90,8 +108,9 @@ def _written_and_read(
     film = io.BytesIO()
     try:
         with av.open(film, "w", format=format, options={"movflags": "empty_moov"}) as target:
-            picture = target.add_stream("mpeg4", 25)
+            picture = target.add_stream("mjpeg", rate)
             picture.width = picture.height = 16
+            picture.pix_fmt = "yuvj420p"
             picture.metadata.update(of_picture)
             picture.disposition = flags
             target.metadata.update(of_film)

@@ -9,6 +9,7 @@ from typing import Final
 
 from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, PacketTrack, StreamFacts
 from lipt_stream.media.audit_sound import hear
+from lipt_stream.media.languages import in_mov
 from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 from lipt_stream.verify.sound import BLOCK_MS, MAX_SOUND_OFFSET_MS, compare_heard
 
@@ -110,7 +111,11 @@ def _same_content(one: StreamFacts, other: StreamFacts) -> bool:
 
 
 def _same_language_and_codec(one: StreamFacts, other: StreamFacts) -> bool:
-    return (one.language, one.codec) == (other.language, other.codec)
+    return one.codec == other.codec and _same_language(one, other)
+
+
+def _same_language(one: StreamFacts, other: StreamFacts) -> bool:
+    return in_mov(one.language) == in_mov(other.language)
 
 
 def _same_codec(one: StreamFacts, other: StreamFacts) -> bool:
@@ -141,7 +146,7 @@ def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bo
     is_converted = (source.is_text and result.is_text) or _is_decoded(source, result)
     if source.codec != result.codec and not is_converted and not _same_in_mp4(source, result):
         reasons.append(f"the codec {source.codec} became {result.codec}")
-    if source.language != result.language:
+    if not _same_language(source, result):
         reasons.append(f"the language {source.language or NONE} became {result.language or NONE}")
     if source.title != result.title:
         reasons.append(f'the title "{source.title}" became "{result.title}"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ from av.stream import Disposition
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.tags import fitting_tags, lost_flags, lost_tags
+from lipt_stream.media.tags import fitting_tags, lost_flags, lost_tags, timecode_in
 
 NUMBERS = "compilation disc episode_sort gapless_playback hd_video media_type rating season_number tmpo track"
 WORDS = (
@@ -123,3 +124,27 @@ def test_flags_that_mov_does_not_hold_are_named(clip: Path, tmp_path: Path) -> N
     notes = copied(film, tmp_path / "out.mov").notes
     assert ".mov has no place for the comment flag, the forced flag of the audio of codec aac" in notes
     assert lost_flags(flags, "mp4") == lost_flags(flags, "matroska") == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_timecode_is_that_of_the_beginning(clip: Path, tmp_path: Path, suffix: str) -> None:
+    timecode, film = "01:00:00:12", tmp_path / "film.mov"
+    copied(retold(clip, tmp_path / "first.mkv", picture={"timecode": timecode}), film)
+    with av.open(str(film)) as container:
+        assert timecode_in(container.streams.video[0].metadata) == timecode
+        assert [stream.type for stream in container.streams] == ["video", "audio", "data"], "it has a track of its own"
+    whole, rest = tmp_path / f"whole{suffix}", tmp_path / f"rest{suffix}"
+    whole_notes, rest_notes = copied(film, whole).notes, copied(film, rest, start_seconds=1.0).notes
+    with av.open(str(whole)) as container:
+        assert timecode_in(container.streams.video[0].metadata) == timecode
+    with av.open(str(rest)) as container:
+        assert timecode_in(container.streams.video[0].metadata) is None
+    left_out = f"the timecode {timecode} is left out: it is that of the film's beginning, which is cut off"
+    assert (left_out in rest_notes, left_out in whole_notes) == (True, False)
+    assert not [note for note in whole_notes + rest_notes if "type data" in note or "no place" in note]
+
+
+@pytest.mark.parametrize(("rate", "lost"), [(Fraction(30_000, 1_001), []), (Fraction(25), ["timecode"])])
+def test_a_timecode_that_drops_pictures_goes_with_few_rates(rate: Fraction, lost: list[str]) -> None:
+    for of_stream in (True, False):
+        assert lost_tags({"timecode": "01:00:00;12"}, "mov", of_stream=of_stream, rate=rate) == lost

@@ -200,6 +200,10 @@ def test_a_faithful_result_passes(source: Path, write: Write) -> None:
     assert shown["sample aspect ratio"] == ("4/3", "4/3")
 
 
+def test_a_language_by_its_other_name_is_the_same(source: Path, write: Write) -> None:
+    assert failures(verify(source, write(GOOD.but(languages=("eng", "ger"))), scale=2)) == {}
+
+
 ALL = tuple(range(COUNT))
 FAR = (*ALL[:5], 30, *ALL[6:30], 5, *ALL[31:])
 SWAPPED = (*ALL[:20], 21, 20, *ALL[22:])
