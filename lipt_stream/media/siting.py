@@ -1,20 +1,13 @@
-"""Where a film's chroma samples sit between its luma samples, as its bitstream or its container says.
+"""Where a film's chroma samples sit between its luma samples, as its bitstream or its container says."""
 
-FFmpeg knows, and PyAV does not hand the field out. FFmpeg's Matroska muxer writes it into a track's header, though: so
-the header that such a file would have is written to memory, and read.
-"""
-
-# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-import io
 from typing import Final
 
-import av
 from av.video.stream import VideoStream
 
 from lipt_stream.media import ebml
-from lipt_stream.media.av_errors import AV_ERRORS
+from lipt_stream.media.track_header import video_header
 
 _COLOUR: Final = 0x55B0
 _HORIZONTAL: Final = 0x55B7  # RFC 9559, 5.1.4.1.28.22 and 23: 1 is with the first of two luma samples, 2 between them
@@ -27,13 +20,6 @@ def stated_siting(stream: VideoStream) -> str | None:
 
     None where none is stated, and for the rare ones and the codecs that Matroska has no name for.
     """
-    header = io.BytesIO()
-    try:
-        with av.open(header, "w", format="matroska") as container:
-            container.add_stream_from_template(stream, opaque=True)
-            container.start_encoding()
-    except AV_ERRORS:
-        return None
-    colour = ebml.inside(header.getvalue(), ebml.SEGMENT, ebml.TRACKS, ebml.TRACK_ENTRY, ebml.VIDEO, _COLOUR)
+    colour = ebml.inside(video_header(stream), _COLOUR)
     place = (int.from_bytes(ebml.inside(colour, axis), "big") for axis in (_HORIZONTAL, _VERTICAL))
     return _NAMES.get((next(place), next(place)))
