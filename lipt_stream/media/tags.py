@@ -17,7 +17,7 @@ import av
 from av.stream import Disposition
 
 from lipt_stream.media.av_errors import AV_ERRORS
-from lipt_stream.media.languages import in_mov
+from lipt_stream.media.languages import in_iso_639, in_mov
 
 # Tags that describe the old file, its picture's coding or its encoder and would be wrong in the new one.
 _STALE: Final = frozenset(
@@ -44,11 +44,11 @@ def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def fitting_tags(tags: Mapping[str, str], format: str) -> dict[str, str]:
     """`kept_tags` as FFmpeg's container `format` takes them best."""
     kept = kept_tags(tags)
-    if format != "mov":
-        return kept
     if "language" in kept:
-        kept["language"] = in_mov(kept["language"])
-    if "artist" in _in_small_letters(kept):  # FFmpeg reads an author as the artist, and the last one wins
+        kept["language"] = (in_mov if format == "mov" else in_iso_639)(kept["language"])
+    if format == "mov" and "artist" in _in_small_letters(
+        kept
+    ):  # FFmpeg reads an author as the artist, and the last one wins
         kept = {key: value for key, value in kept.items() if key.lower() != "author"}
     return kept
 

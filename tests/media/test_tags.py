@@ -111,6 +111,15 @@ def test_mov_knows_a_language_by_the_name_of_its_table(clip: Path, tmp_path: Pat
     assert not [note for note in notes if "language" in note]
 
 
+def test_a_language_comes_back_from_mov(clip: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mov"
+    copied(retold(clip, tmp_path / "first.mkv", sound={"language": "hrv"}), film)
+    for suffix in (".mkv", ".mp4"):
+        copied(film, tmp_path / f"out{suffix}")
+        with av.open(str(tmp_path / f"out{suffix}")) as container:
+            assert container.streams.audio[0].language == "hrv"
+
+
 def test_a_language_that_mov_does_not_know_is_named(clip: Path, tmp_path: Path) -> None:
     film = retold(clip, tmp_path / "film.mkv", sound={"language": "gle"})
     sound = "of the audio of codec aac"
