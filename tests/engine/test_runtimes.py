@@ -236,33 +236,39 @@ def test_float32_is_not_rounded_to_tf32_and_the_hosts_switches_are_left_alone():
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
-NEW_SWITCHES = """
+SWITCHES = """
+import os
 import torch
 from lipt_stream.engine.runtimes import without_tf32
-{said}
-conv = torch.backends.cudnn.conv
-before = conv.fp32_precision
-for _ in range(2):
-    with without_tf32():
-        assert conv.fp32_precision in ("ieee", "none"), conv.fp32_precision
-    assert conv.fp32_precision == before
+
+def holds(said):
+    exec(said)
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    for _ in range(2):
+        with without_tf32():
+            assert conv.fp32_precision in ("ieee", "none"), (said, conv.fp32_precision)
+        assert conv.fp32_precision == before, said
+
+for said in (
+    'torch.backends.cudnn.conv.fp32_precision = "ieee"',
+    'torch.backends.cudnn.conv.fp32_precision = "tf32"',
+    'torch.backends.fp32_precision = "tf32"',
+    "torch.backends.cudnn.allow_tf32 = False",
+):
+    child = os.fork()
+    if not child:
+        holds(said)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch before 2.9")
-@pytest.mark.parametrize(
-    "said",
-    [
-        'torch.backends.cudnn.conv.fp32_precision = "ieee"',
-        'torch.backends.cudnn.conv.fp32_precision = "tf32"',
-        'torch.backends.fp32_precision = "tf32"',
-        "torch.backends.cudnn.allow_tf32 = False",
-    ],
-)
-def test_float32_is_exact_whatever_switches_of_torch_the_host_has_set(said):
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_float32_is_exact_whatever_switches_of_torch_the_host_has_set():
     # Apart: these switches are the whole process's.
-    code = NEW_SWITCHES.format(said=said)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", SWITCHES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

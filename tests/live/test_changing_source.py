@@ -85,7 +85,7 @@ def test_pictures_that_come_faster_than_they_can_be_decoded_do_not_grow_old(monk
     server = serve_by_http("127.0.0.1", 0, "/video", [Chapter(60, (96, 64), 25)])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
-    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=12)
+    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=8)
     lines: list[Mapping[str, Any]] = []
     try:
         session = LiveSession(address, parse_targets(["null"]), spec)
@@ -93,9 +93,9 @@ def test_pictures_that_come_faster_than_they_can_be_decoded_do_not_grow_old(monk
     finally:
         server.shutdown()
         server.server_close()
-    assert report.dropped_by_reason["behind"] > 20
+    assert report.dropped_by_reason["behind"] > 10
     assert 0 <= report.frames_in - report.frames_out - report.frames_dropped <= 5
-    assert report.frames_in > 200, "twelve seconds of 25 a second, of which the first are compiled through"
+    assert report.frames_in > 120, "eight seconds of 25 a second, of which the first are waited through"
     assert lines[-1]["fps_target"] == pytest.approx(25, rel=0.3)
     assert report.latency_p99_ms < 400
     assert report.faults == 0
