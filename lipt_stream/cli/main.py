@@ -6,7 +6,9 @@ import errno
 import importlib
 import importlib.metadata
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, cast
@@ -77,9 +79,25 @@ def build_app(words: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     asked = next((word for word in words if not word.startswith("-")), "")
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        command = getattr(importlib.import_module(f"lipt_stream.cli.{name}"), COMMANDS[name])
+        with _interrupted_at_once():
+            command = getattr(importlib.import_module(f"lipt_stream.cli.{name}"), COMMANDS[name])
         app.command(name, no_args_is_help=name == "upscale")(command)
     return app
+
+
+@contextmanager
+def _interrupted_at_once() -> Generator[None]:
+    """While torch is loaded Ctrl-C ends the process, as it does any other program's: raised in the middle of its own
+    loading, KeyboardInterrupt can make it abort."""
+    is_asked = threading.current_thread() is threading.main_thread()
+    if not is_asked or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _print_version(wanted: bool) -> None:
