@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 
 from lipt_stream.frame import END, Frame
 from lipt_stream.media.encoders import choose_encoder
@@ -23,6 +25,15 @@ def through(source_path: Path, target: Path, **cut: float) -> list[str]:
             sink.write(frame)
         sink.close()
         return source.notes + sink.notes
+
+
+def flat_picture(number: int, level: int) -> av.VideoFrame:
+    """Of 64x48, all of one level, the one with this number at 25 a second."""
+    picture = av.VideoFrame(64, 48, "yuv420p")
+    for plane in picture.planes:
+        np.frombuffer(plane, np.uint8)[:] = level
+    picture.pts, picture.time_base = number, Fraction(1, 25)
+    return picture
 
 
 def times(path: Path, kind: str) -> list[float]:

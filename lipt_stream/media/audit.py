@@ -24,7 +24,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
-from lipt_stream.media.audit_joins import JoinedBeside
+from lipt_stream.media.audit_joins import JoinedTimes, JointsBeside
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
 
@@ -187,7 +187,7 @@ def undamaged_packets(container: InputContainer, streams: list[Stream] | list[Vi
 
 
 class _TrackBuilder:
-    def __init__(self, stream: Stream, clock: JoinedBeside) -> None:
+    def __init__(self, stream: Stream, clock: JoinedTimes) -> None:
         self._codec = codec_name(stream)
         self._clock = clock
         self._is_sound = stream.type == "audio"
@@ -236,7 +236,7 @@ class _TrackBuilder:
 def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequence[float]) -> dict[int, PacketTrack]:
     # Subtitles are too far apart for a jump ahead to be told from a pause.
     names = {stream.index: container.format.name if stream.type == "audio" else "" for stream in streams}
-    builders = {s.index: _TrackBuilder(s, JoinedBeside(names[s.index], joins)) for s in streams}
+    builders = {s.index: _TrackBuilder(s, JoinedTimes(names[s.index], JointsBeside(joins))) for s in streams}
     if streams:
         for packet in undamaged_packets(container, streams):
             builders[packet.stream_index].add(packet)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isnan
-from typing import Final
+from typing import Final, Protocol
 
 _BACK_SECONDS: Final = 0.5
 _AHEAD_SECONDS: Final = 10.0
@@ -43,16 +44,60 @@ class Pauses:
         self._sounds = {index: parts[-1:] for index, parts in self._sounds.items()}
 
 
+class Joints(Protocol):
+    """Which steps ahead of a stream's times, far ones, are joints of recordings, and what a joint adds to the times."""
+
+    def is_joint(self, latest: float, seconds: float, offsets: Sequence[float]) -> bool:
+        """Of the step from `latest` to `seconds`; `offsets` are those of the joints before."""
+        ...
+
+    def next_offset(self, own: float, place: int) -> float:
+        """Behind the joint number `place`; `own` is what lets the stream's own times go on without a gap."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class JointsOfPictures:
+    """A step is a joint outside of `pauses`, which may still be found as they are read."""
+
+    pauses: Sequence[tuple[float, float]] = ()
+
+    def is_joint(self, latest: float, seconds: float, offsets: Sequence[float]) -> bool:
+        del offsets
+        middle = (latest + seconds) / 2
+        return not any(begin < middle < end for begin, end in self.pauses)
+
+    def next_offset(self, own: float, place: int) -> float:
+        del place
+        return own
+
+
+@dataclass(frozen=True, slots=True)
+class JointsBeside:
+    """Of a stream beside the pictures: it is joined where they are, by their `offsets`."""
+
+    offsets: Sequence[float]
+
+    def is_joint(self, latest: float, seconds: float, offsets: Sequence[float]) -> bool:
+        """Whether the pictures' next joint brings `seconds` nearer to what came before it: else this stream paused
+        while they went on."""
+        step, place = seconds - latest, len(offsets)
+        return place < len(self.offsets) and abs(step + self.offsets[place] - offsets[-1]) < step
+
+    def next_offset(self, own: float, place: int) -> float:
+        return self.offsets[place] if place < len(self.offsets) else own
+
+
 class JoinedTimes:
-    """Follows the times of a film's pictures, in seconds.
+    """Follows one stream's times, in seconds.
 
     A time half a second before the latest is a jump; in a transport or program stream also one ten seconds after it,
-    outside of `pauses`. `offsets`: what was added to the times between one jump and the next; the first is 0.
+    where `joints` say so. `offsets`: what was added to the times between one jump and the next; the first is 0.
     """
 
-    def __init__(self, container_name: str, pauses: Sequence[tuple[float, float]] = ()) -> None:
+    def __init__(self, container_name: str, joints: Joints) -> None:
         self.offsets = [0.0]
-        self._pauses = pauses
+        self._joints = joints
         self._counts_from_anywhere = counts_from_anywhere(container_name)
         self._latest: float | None = None  # on the file's own clock
         self._step = 0.0
@@ -64,7 +109,8 @@ class JoinedTimes:
         latest, self._latest = self._latest, seconds
         if latest is not None:
             if self._is_jump(latest, seconds):
-                self.offsets.append(self._next_offset(self.offsets[-1] + latest + self._step - seconds))
+                own = self.offsets[-1] + latest + self._step - seconds
+                self.offsets.append(self._joints.next_offset(own, len(self.offsets)))
             else:
                 self._latest = max(latest, seconds)
         self._step = duration_seconds
@@ -83,31 +129,7 @@ class JoinedTimes:
         return self._latest is not None and abs(seconds - self._latest - self._step) > _BACK_SECONDS
 
     def _is_jump(self, latest: float, seconds: float) -> bool:
+        if seconds < latest - _BACK_SECONDS:
+            return True
         is_far_ahead = self._counts_from_anywhere and seconds > latest + _AHEAD_SECONDS
-        return seconds < latest - _BACK_SECONDS or (is_far_ahead and self._is_joint(latest, seconds))
-
-    def _is_joint(self, latest: float, seconds: float) -> bool:
-        middle = (latest + seconds) / 2
-        return not any(begin < middle < end for begin, end in self._pauses)
-
-    def _next_offset(self, own: float) -> float:
-        """`own`: what lets the stream's own times go on without a gap."""
-        return own
-
-
-class JoinedBeside(JoinedTimes):
-    """Follows the times of a stream beside the pictures: it is joined where they are, by their `offsets`."""
-
-    def __init__(self, container_name: str, offsets: Sequence[float]) -> None:
-        super().__init__(container_name)
-        self._known = offsets
-
-    def _is_joint(self, latest: float, seconds: float) -> bool:
-        """Whether the next joint of the pictures brings `seconds` nearer to what came before it: else this stream
-        paused while they went on."""
-        step, place = seconds - latest, len(self.offsets)
-        return place < len(self._known) and abs(step + self._known[place] - self.offsets[-1]) < step
-
-    def _next_offset(self, own: float) -> float:
-        place = len(self.offsets)
-        return self._known[place] if place < len(self._known) else own
+        return is_far_ahead and self._joints.is_joint(latest, seconds, self.offsets)

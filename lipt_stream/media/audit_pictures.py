@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
-from lipt_stream.media.audit_joins import JoinedTimes, Pauses, counts_from_anywhere
+from lipt_stream.media.audit_joins import JoinedTimes, JointsOfPictures, Pauses, counts_from_anywhere
 from lipt_stream.media.audit_thumbnails import (
     Reducer,
     Thumbnail,
@@ -146,7 +146,7 @@ class PictureReader:
 
         One whose time is wrong, by the picture behind it, has none.
         """
-        clock = JoinedTimes(self._container.format.name, self._pauses.found)
+        clock = JoinedTimes(self._container.format.name, JointsOfPictures(self._pauses.found))
         self.offsets = clock.offsets
         for picture, behind in pairwise(chain(self._as_stated(columns, rows), [None])):
             assert picture is not None

@@ -87,13 +87,18 @@ class _Planner:
         """Of a stream's own tags, its language among them, and of its flags."""
         lost = [f"the {flag} flag" for flag in lost_flags(stream.disposition, self._format)]
         for key in lost_tags(stream.metadata, self._format, of_stream=True, rate=self._rate):
-            if key == "stereo_mode":
-                continue  # which has words of its own
+            if key == "stereo_mode" or self._is_the_films_moment(key, stream):
+                continue  # the one has words of its own, the other is written into each track
             is_language = key == "language"
             lost.append(f"the language {readable(stream.metadata[key])}" if is_language else f"the tag {key}")
         if lost:
             what = "picture" if stream.type == "video" else f"{stream.type} of codec {codec_name(stream)}"
             self.plan.note(f"{self._target.suffix} has no place for {', '.join(lost)} of the {what}")
+
+    def _is_the_films_moment(self, key: str, stream: Stream) -> bool:
+        return key.lower() == "creation_time" and stream.metadata[key] in (
+            value for name, value in self._source.metadata.items() if name.lower() == "creation_time"
+        )
 
     def _take(self, stream: Stream) -> None:
         codec, suffix = codec_name(stream), self._target.suffix

@@ -24,7 +24,7 @@ from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
 from lipt_stream.media.hdr import hdr_losses, hdr_options
 from lipt_stream.media.muxer_options import container_losses, muxer_options
-from lipt_stream.media.part_file import PartFile, part_path
+from lipt_stream.media.part_file import PartFile, refuse_unwritable
 from lipt_stream.media.pixels import PictureWriter
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut, decoding_times
@@ -73,7 +73,8 @@ class FileSink:
         self._container_name = container_format(self.path)
         self._check_codec_fits()
         with writing(self.path):  # a name too long, a folder that may not be entered
-            self._check_target(copy_from)
+            refuse_unwritable(self.path, copy_from)
+            self._refuse_existing()
         self._pix_fmt, losses = fitting_pix_fmt(encoder, format, self.path)
         self._own_notes += losses + container_losses(self.path, encoder.info.codec, format)
         self._aspect_is_lost = matroska_aspect.is_needed(
@@ -114,17 +115,6 @@ class FileSink:
                 f"Cannot write {self.path}: {self._container_name} does not hold {info.codec} video from {info.name}",
                 f"Write to {fitting}, or choose another --encoder.",
             )
-
-    def _check_target(self, copy_from: Path | None) -> None:
-        part = part_path(self.path)
-        for place, what in ((self.path, "it"), (part, f"{part.name}, as it is called until it is whole,")):
-            if place.is_dir():
-                raise OutputError(f"Cannot write {self.path}: {what} is a directory", "Name a file.")
-            if place.exists() and not place.is_file():
-                raise OutputError(f"Cannot write {self.path}: {what} is a pipe or a device", "Name a file.")
-            if copy_from is not None and place.exists() and place.samefile(copy_from):
-                raise OutputError(f"Cannot write {self.path}: {what} is the source itself", "Choose another name.")
-        self._refuse_existing()
 
     def _refuse_existing(self) -> None:
         if self.path.exists() and not self._overwrite:

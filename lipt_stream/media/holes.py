@@ -50,9 +50,9 @@ class HoleFiller:
         """What became of the holes of `what`, the sound."""
         if self._filled:
             silence = f"{self._silent / self._rate:.2f} s of silence"
-            yield f"{self._filled} holes in the {what} are filled with {silence}, so that what follows stays in time"
+            yield f"holes in the {what} ({self._filled}) are filled with {silence}, so that what follows stays in time"
         if self._closed:
-            yield f"{self._closed} holes in the {what} are too long to be filled; what follows comes early"
+            yield f"holes in the {what} ({self._closed}) are too long to be filled; what follows comes early"
 
     def fill(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """The packet, and before it the silence that it lacks, in packets of up to a second. Their times are those at

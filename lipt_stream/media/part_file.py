@@ -19,6 +19,18 @@ def part_path(result: Path) -> Path:
     return result.with_name(result.name + ".part")
 
 
+def refuse_unwritable(result: Path, source: Path | None) -> None:
+    """OutputError where `result`, or what it is called until it is whole, is no file or is `source`; and OSError."""
+    part = part_path(result)
+    for place, what in ((result, "it"), (part, f"{part.name}, as it is called until it is whole,")):
+        if place.is_dir():
+            raise OutputError(f"Cannot write {result}: {what} is a directory", "Name a file.")
+        if place.exists() and not place.is_file():
+            raise OutputError(f"Cannot write {result}: {what} is a pipe or a device", "Name a file.")
+        if source is not None and place.exists() and place.samefile(source):
+            raise OutputError(f"Cannot write {result}: {what} is the source itself", "Choose another name.")
+
+
 class PartFile:
     """Makes `NAME.part` beside `result`, empty, and holds it for this run alone until it is renamed or removed.
 

@@ -32,7 +32,7 @@ _TIMECODE: Final = "timecode"
 _TRIED: Final = frozenset({"mp4", "mov"})
 # Under which other name FFmpeg reads a tag that MP4 or MOV does hold.
 _READ_AS: Final = MappingProxyType({"title": "name", "author": "artist", "encoding_tool": "encoder"})
-_IN_OTHER_WORDS: Final = frozenset({"creation_time"})  # one moment can be written in many ways
+_IN_OTHER_WORDS: Final = frozenset({"creation_time", "location"})  # a moment and a place can be written in many ways
 
 
 def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -46,9 +46,8 @@ def fitting_tags(tags: Mapping[str, str], format: str) -> dict[str, str]:
     kept = kept_tags(tags)
     if "language" in kept:
         kept["language"] = (in_mov if format == "mov" else in_iso_639)(kept["language"])
-    if format == "mov" and "artist" in _in_small_letters(
-        kept
-    ):  # FFmpeg reads an author as the artist, and the last one wins
+    # FFmpeg reads an author as the artist, and the last one wins.
+    if format == "mov" and "artist" in _in_small_letters(kept):
         kept = {key: value for key, value in kept.items() if key.lower() != "author"}
     return kept
 

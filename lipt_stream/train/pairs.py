@@ -29,8 +29,8 @@ from lipt_stream.train.films import MOMENTS, is_film
 from lipt_stream.train.images import Skipped
 from lipt_stream.train.recipe import Degradation
 
-_HEAD: Final = 2**20
 _LONGEST_SIDE: Final = 16_383  # of a WebP
+_HEAD: Final = 2**20
 """Bytes of a film that, with its size, tell it from others."""
 CACHE_TAG: Final = "CACHEDIR.TAG"
 """Says that a folder is a cache (bford.info/cachedir), which backups pass by, and `train` where it looks for images."""

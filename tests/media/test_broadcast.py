@@ -19,7 +19,7 @@ from lipt_stream import PipelineSpec, upscale_file
 from lipt_stream.media.decoder import VideoDecoder, origin_seconds
 from lipt_stream.media.timeline import FileClock
 from lipt_stream.verify.audit import verify
-from tests.film import through, times
+from tests.film import flat_picture, through, times
 
 PACKET = 188
 RATE = 48_000
@@ -34,11 +34,7 @@ def write_part(path: Path, begin_seconds: int = 0, seconds: int = 1, *, sound: b
         picture.width, picture.height = 64, 48
         track = target.add_stream("aac", RATE, layout="mono") if sound else None
         for number in range(25 * seconds):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                np.frombuffer(plane, np.uint8)[:] = 20 + 8 * number % 200
-            frame.pts, frame.time_base = 25 * begin_seconds + number, Fraction(1, 25)
-            target.mux(picture.encode(frame))
+            target.mux(picture.encode(flat_picture(25 * begin_seconds + number, 20 + 8 * number % 200)))
         for start in range(0, RATE * seconds, 1024) if track else ():
             tone = (8000 * np.sin(np.arange(start, start + 1024) / 20)).astype(np.float32) / 32768
             block = av.AudioFrame.from_ndarray(tone[np.newaxis], format="fltp", layout="mono")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lipt_stream.media.lanes import on_one_clock
 from lipt_stream.media.timeline import FileClock
 from lipt_stream.verify.audit import verify
-from tests.film import through, times
+from tests.film import flat_picture, through, times
 
 RATE = 48_000
 SECONDS = 60
@@ -48,11 +48,7 @@ def write_film(
         for number in range(25 * SECONDS):
             pts = 25 * begin_seconds + number
             if shown(number / 25):
-                frame = av.VideoFrame(64, 48, "yuv420p")
-                for plane in frame.planes:
-                    np.frombuffer(plane, np.uint8)[:] = 20 + 8 * number % 200
-                frame.pts, frame.time_base = pts, Fraction(1, 25)
-                target.mux(picture.encode(frame))
+                target.mux(picture.encode(flat_picture(pts, 20 + 8 * number % 200)))
             if track and heard and heard(number / 25):
                 block = av.AudioFrame("s16", "mono", RATE // 25)
                 np.frombuffer(block.planes[0], np.uint8)[:] = 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lipt_stream.verify.audit import verify
-from tests.film import through, times
+from tests.film import flat_picture, through, times
 
 RATE = 48_000
 SAMPLES = 32  # of a packet: 0.667 ms
@@ -23,11 +23,7 @@ def write_film(path: Path, seconds: int = 2) -> None:
         sound = container.add_stream("flac", RATE, layout="mono", options={"frame_size": str(SAMPLES)})
         sound.format = "s16"
         for number in range(25 * seconds):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                np.frombuffer(plane, np.uint8)[:] = 40 + 2 * number
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(picture.encode(frame))
+            container.mux(picture.encode(flat_picture(number, 40 + 2 * number)))
         for start in range(0, RATE * seconds, SAMPLES):
             tone = 8000 * np.sin(2 * np.pi * 440 * np.arange(start, start + SAMPLES) / RATE)
             block = av.AudioFrame.from_ndarray(tone.astype(np.int16)[None], format="s16", layout="mono")

@@ -80,6 +80,11 @@ def test_every_tag_is_held_or_named(clip: Path, tmp_path: Path, suffix: str, los
         assert found[key] == wanted[key], key
 
 
+def test_a_place_is_held_though_it_is_written_with_other_zeros() -> None:
+    for format in ("mp4", "mov"):
+        assert lost_tags({"location": "+40.6800-74.4999/", "location-eng": "+40.6800-74.4999/"}, format) == []
+
+
 def test_a_value_that_mp4_cannot_hold_is_named() -> None:
     assert lost_tags({"track": "3/12", "compilation": "1"}, "mp4") == []
     assert lost_tags({"track": "side A", "compilation": "yes"}, "mp4") == ["compilation", "track"]
@@ -97,6 +102,17 @@ def test_tags_of_streams_are_named(clip: Path, tmp_path: Path) -> None:
     assert ".mp4 has no place for the tag MICROPHONE of the audio of codec aac" in notes
     with av.open(str(tmp_path / "out.mp4")) as result:
         assert result.streams.audio[0].metadata["name"] == "low"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_the_films_moment_is_that_of_its_tracks(clip: Path, tmp_path: Path, suffix: str) -> None:
+    """As cameras and telephones write it."""
+    notes = copied(clip, tmp_path / f"out{suffix}").notes
+    assert not [note for note in notes if "creation_time" in note]
+    with av.open(str(clip)) as film, av.open(str(tmp_path / f"out{suffix}")) as result:
+        moment = film.metadata["creation_time"]
+        assert [stream.metadata["creation_time"] for stream in (*film.streams, *result.streams)] == [moment] * 4
+    assert lost_tags({"creation_time": moment}, suffix[1:], of_stream=True) == ["creation_time"]
 
 
 LANGUAGES = {"eng": "eng", "fre": "fra", "fra": "fra", "deu": "ger", "swe": "sve", "zho": "chi", "hrv": "hr "}

@@ -18,6 +18,7 @@ from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.verify.audit import verify
+from tests.film import flat_picture
 
 RATE = 48_000
 SOUNDS = {  # file -> encoder of the picture, of the sound, its rate, the muxer's options
@@ -56,11 +57,7 @@ def write_film(
         sound.codec_context.open(strict=False)
         resampler = av.AudioResampler(sound.format, sound.layout, rate, sound.codec_context.frame_size or None)
         for n in range(25 * seconds):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                np.frombuffer(plane, np.uint8)[:] = 40 + 4 * n
-            frame.pts, frame.time_base = n, Fraction(1, 25)
-            container.mux(picture.encode(frame))
+            container.mux(picture.encode(flat_picture(n, 40 + 4 * n)))
         blocks: list[av.Packet] = []
         for start in range(0, rate * seconds, 1024):
             time = np.arange(start, start + 1024) / rate

@@ -144,6 +144,7 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
         ("a: --model 'nano\n", "Close the quotation", 1),
         ("a: --model nano\nb: --modell nano\n", "--modell nano is no run: No such option", 1),
         ("a: --batch zero\n", "--batch zero is no run: Invalid value for '--batch'", 1),
+        ("a: --scale 0\n", "--scale 0 is none of 1, 2, 3 and 4", 2),
         ("a: --patch 60\n", "--patch 60 is no multiple of the window", 2),
         ("a: --model nano --out=there\n", "--out=there is for this script to give", 1),
     ],
