@@ -25,8 +25,8 @@ def stats_line(
     """Ready for JSON. `works` is None until there are pictures.
 
     `time` is Unix time in seconds; rates are of the last 3 s, but `fps_target` is the source's while pictures come from
-    it; latencies and `reused` (a share, 0..1) of the last 10 s,
-    drops of the whole session; `rss_mb` in MiB, None where the system did not say.
+    it; latencies and `reused` (a share, 0..1) of the last 10 s, drops of the whole session; `rss_mb` in MiB, None where
+    the system did not say.
     """
     latency, drops = meters.latency, meters.drops
     return {
