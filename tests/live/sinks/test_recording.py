@@ -217,9 +217,14 @@ def test_a_container_whose_clock_runs_over_is_begun_anew(broadcast: Broadcast, t
 
 def test_segments_leave_nothing_open(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
     sink = sink_to(str(tmp_path / "film.mkv"), segment_seconds=1)
-    broadcast.play(sink, until=lambda: len(list(tmp_path.iterdir())) >= 2, speed=5)
+
+    def begun() -> int:
+        """Files that hold something: between its making and its opening, one holds nothing, and no descriptor."""
+        return sum(path.stat().st_size > 0 for path in tmp_path.iterdir())
+
+    broadcast.play(sink, until=lambda: begun() >= 2, speed=5)
     before = muxing_process().num_fds()
-    broadcast.play(sink, until=lambda: len(list(tmp_path.iterdir())) >= 6, speed=5)
+    broadcast.play(sink, until=lambda: begun() >= 6, speed=5)
     assert muxing_process().num_fds() == before
 
 
