@@ -137,8 +137,11 @@ def _bicubic(
 ) -> Materials:
     least = BicubicBatches.least_side(spec.largest_patch, spec.scale)
     side = LEAST_VALIDATION_SIDE * spec.scale
-    _, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
+    readable, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
     skipped += not_held_out
+    flat = _flat(held_out)
+    skipped += [_left_out_flat(readable[number]) for number in flat]
+    held_out = _without(flat, held_out)
     _require_some(held_out, len(valid), VALIDATION_ROLE, skipped)
     usable, images, too_bad = read_images(paths, least, _workers(), _least_side(least, "images"))
     skipped += too_bad
@@ -181,7 +184,11 @@ def _degraded(
         _require_some(large, len(of), role, skipped)
         return [source for source, _ in large], [pair for _, pair in large]
 
-    _, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
+    readable, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
+    flat = _flat([pair.high for pair in held_out])
+    skipped += [_left_out_flat(readable[number]) for number in flat]
+    held_out = _without(flat, held_out)
+    _require_some(held_out, len(valid), VALIDATION_ROLE, skipped)
     origins, training = pairs(sources, spec.largest_patch, "images", spec.variants)
     copies, digest = _compared([pair.high for pair in training], [pair.high for pair in held_out])
     skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
@@ -217,6 +224,15 @@ def _compared(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np
     digests = [digest_of_images([image]) for image in images]
     copies = [number for number, digest in enumerate(digests) if digest in known]
     return copies, hashlib.blake2b("".join(_without(copies, digests)).encode(), digest_size=16).hexdigest()
+
+
+def _flat(images: Sequence[NDArray[np.uint8]]) -> list[int]:
+    """Which of `images` have one colour only: any network scores CEILING on them, and none is told from another."""
+    return [number for number, image in enumerate(images) if (image == image[0, 0]).all()]
+
+
+def _left_out_flat(path: Path) -> Skipped:
+    return Skipped(path, f"{path} has one colour only, by which no network can be judged")
 
 
 def _without(numbers: Sequence[int], items: Sequence[T]) -> list[T]:

@@ -7,6 +7,7 @@ import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -40,6 +41,21 @@ def av_png(image: np.ndarray) -> bytes:
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb48be"
     encoder.time_base = Fraction(1, 25)
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+@pytest.mark.parametrize("degrade", ["bicubic", "video"])
+def test_no_network_is_judged_by_one_colour(photos: Path, tmp_path: Path, degrade: Literal["bicubic", "video"]) -> None:
+    """All of them score the same on it, and the mean would look better than it is."""
+    spec = dataclasses.replace(SPEC, degrade=degrade)
+    valid = tmp_path / "valid"
+    valid.mkdir()
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(valid / "black.png")
+    with pytest.raises(InputError, match=r"None of 1 images to validate by can be used: .*one colour only"):
+        materials(spec, photos, tmp_path / "out", valid)
+    Image.fromarray(noise(64, 64, 3)).save(valid / "picture.png")
+    found = materials(spec, photos, tmp_path / "out", valid)
+    assert len(found.validation) == 1
+    assert [skipped.path.name for skipped in found.skipped] == ["black.png"]
 
 
 def test_a_twentieth_is_held_back(photos: Path, tmp_path: Path) -> None:
