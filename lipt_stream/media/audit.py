@@ -35,6 +35,7 @@ DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
 _GIVE_UP_AFTER: Final = 100  # read errors in a row
 _TEXT_SUBTITLES: Final = frozenset({"subrip", "text", "mov_text", "webvtt"})
 _MARKUP: Final = re.compile(rb"<[^>]*>|\{\\[^}]*\}|\r")
+_PGS_COMPOSITION: Final = 0x16  # the first segment of a picture, which may have a packet of its own, as on a Blu-ray
 _KINDS: Final = frozenset({"video", "audio", "subtitle", "attachment"})
 
 CopiedKind = Literal["audio", "subtitle"]
@@ -196,6 +197,7 @@ class _TrackBuilder:
         self._may_be_adts = self._codec == "aac" and not has_header
         self._whole = hashlib.blake2b(digest_size=8)
         self._digests: list[bytes] = []
+        self._payload_so_far = b""  # of the last packet, whose picture the next may go on with
         self._seconds = array("d")
         self._durations = array("d")
 
@@ -204,7 +206,12 @@ class _TrackBuilder:
         if self._codec in _TEXT_SUBTITLES and not data:
             return  # MP4 fills the gaps between subtitles with empty ones
         self._whole.update(data)
-        self._digests.append(hashlib.blake2b(data, digest_size=8).digest())
+        if self._codec == "hdmv_pgs_subtitle" and self._digests and data[0] != _PGS_COMPOSITION:
+            self._payload_so_far += data
+            self._digests[-1] = _digest(self._payload_so_far)
+            return
+        self._payload_so_far = data
+        self._digests.append(_digest(data))
         time = packet.pts if packet.pts is not None else packet.dts
         duration = float((packet.duration or 0) * packet.time_base)
         self._seconds.append(nan if time is None else float(time * packet.time_base))
@@ -241,6 +248,10 @@ def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequen
         for packet in undamaged_packets(container, streams):
             builders[packet.stream_index].add(packet)
     return {index: builder.finished() for index, builder in builders.items()}
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=8).digest()
 
 
 def _plain_text(data: bytes) -> bytes:

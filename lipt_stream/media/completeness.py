@@ -94,7 +94,7 @@ def fewer_than_stated(stream: VideoStream, count: int, shown_seconds: Fraction) 
 
 def early_end(stream: VideoStream, end_seconds: Fraction) -> str | None:
     """The note on a film whose pictures end before the time that its header, or Matroska's tags, state for them."""
-    stated = _stated_end(stream)
+    stated = stated_end(stream)
     if stated is not None:
         if end_seconds >= stated - _TOLERATED_SECONDS:
             return None
@@ -153,7 +153,8 @@ def _counts_repeats(stream: VideoStream) -> bool:
     return stream.container.format.name == "avi"
 
 
-def _stated_end(stream: VideoStream) -> Fraction | None:
+def stated_end(stream: VideoStream) -> Fraction | None:
+    """Where the pictures end by what an AVI or a Matroska file says of them alone, in seconds."""
     if _counts_repeats(stream) and stream.frames and stream.average_rate:
         return stream.frames / stream.average_rate
     match = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))

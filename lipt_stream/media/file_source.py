@@ -17,7 +17,7 @@ from lipt_stream.errors import InputError
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.changes import changes_within
-from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated
+from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated, stated_end
 from lipt_stream.media.crop import stated_crop
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
@@ -155,9 +155,9 @@ class FileSource:
     def _estimate_frame_count(self) -> int | None:
         """From the container's frame count, else from duration and rate, in proportion to the cut."""
         stream, whole = self._decoder.stream, self._decoder.container.duration
-        seconds = stream.duration * self._time_base if stream.duration else None
-        if seconds is None and whole is not None:
-            seconds = Fraction(whole, av.time_base)
+        seconds = stream.duration * self._time_base if stream.duration else stated_end(stream)
+        if whole is not None and not stream.duration:  # sound may go on for longer, a subtitle without an end for hours
+            seconds = min(seconds or Fraction(whole, av.time_base), Fraction(whole, av.time_base))
         count = stream.frames or (round(seconds * self._rate) if seconds and self._rate else None)
         if count is None or seconds is None or (self._cut.start is None and self._cut.end is None):
             return count

@@ -23,6 +23,7 @@ from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_vid
 from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
+from lipt_stream.media.subtitle_pictures import LONGEST_SECONDS, StandingSubtitles, state_duration
 from lipt_stream.media.subtitles import SubtitleConverter
 from lipt_stream.media.tags import fitting_tags, readable, timecode_in, without_timecode
 from lipt_stream.media.timeline import Cut, FileClock, may_be_joined
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _INTERLEAVED_SECONDS: Final = 15  # a packet may lie that far from others of its time; FFmpeg's muxers allow for ten
 _NEVER: Final = Fraction(2**62)
 _LONGEST_PAUSE_SECONDS: Final = 60  # of sound, after which it has ended
-_LONGEST_LINE_SECONDS: Final = 60  # of words on the screen
 _SOON_SECONDS: Final = 2  # so much of a film may be held in memory, and lost by a kill
 
 
@@ -213,13 +213,18 @@ class StreamCopy:
         clock = FileClock(self._source.format.name)
         heard = [sound for sound in sounds_for_clock(self._source) if sound.index not in self._lanes]
         packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video, *heard], self.notes), clock)
+        standing = StandingSubtitles()
         for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
             start = self._start_of(packet)
             if start is None or self._cut.is_after(start):
                 continue
+            state_duration(packet, is_needed=self._is_mp4)
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
+                standing.hold(packet, lane, (self._cut.start or 0) - start)
                 continue
+            yield from self._released(standing)
             yield from self._addressed(lane, lane.whole(lane.converted(packet)))
+        yield from self._released(standing)
         for lane in self._lanes.values():
             yield from self._addressed(lane, lane.rest())
 
@@ -227,10 +232,14 @@ class StreamCopy:
         for packet in packets:
             yield lane.address(packet, self._shift, is_cut=self._cut.start is not None)
 
+    def _released(self, standing: StandingSubtitles) -> Iterator[Packet[Stream]]:
+        for packet, lane in standing.let_go():
+            yield from self._addressed(lane, [packet])
+
     def _go_to_start(self, film: InputContainer) -> None:
         """Moves the freshly opened `film` to where the first packet of the cut may lie. A subtitle that is on the
         screen by then lies where it appeared, which may be long before."""
-        seconds = (self._cut.start or 0) - (_LONGEST_LINE_SECONDS if self._has_subtitles else 0)
+        seconds = (self._cut.start or 0) - (LONGEST_SECONDS if self._has_subtitles else 0)
         if seconds > 0 and self._can_seek:
             with reading(self._source_path):
                 film.seek(int((self._origin + seconds) * av.time_base))

@@ -14,6 +14,7 @@ from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 from lipt_stream.verify.sound import BLOCK_MS, MAX_SOUND_OFFSET_MS, compare_heard
 
 _CHAPTER_ROUNDING_SECONDS: Final = 0.002  # containers count chapters in milliseconds, and both may round
+_TIMED_INSIDE: Final = frozenset({"dvd_subtitle"})  # a picture's own commands end it; in MP4 a packet lasts to the next
 # Tags that describe the file, its container or who wrote it, not the film.
 _OF_THE_FILE: Final = frozenset(
     {
@@ -191,7 +192,7 @@ def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
         return Check(name, False, before, after, f"{count}the first that differs is number {first}")
     off_ms, number = _worst_spacing(one.seconds, other.seconds)
     reason = "" if off_ms <= limit_ms else f"same contents, but packet {number} comes {off_ms:.1f} ms off"
-    if not reason and source.kind == "subtitle":
+    if not reason and source.kind == "subtitle" and source.codec not in _TIMED_INSIDE:
         pairs = enumerate(zip(one.durations, other.durations, strict=True))
         changed = [n for n, (was, now) in pairs if was > 0 and 1000 * abs(now - was) > limit_ms]
         reason = f"same contents, but number {changed[0]} is shown for another time" if changed else ""

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lipt_stream.frame import BT709, END, Frame
 from lipt_stream.media.av_errors import input_error
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import stamped_index
+from tests.film import flat_picture
 
 WriteFilm = Callable[..., object]
 
@@ -56,6 +58,23 @@ def test_the_bundled_clip(clip: Path) -> None:
     assert source.frame_count_estimate == 90
     assert len(frames_of(source)) == 90
     assert source.frames_concealed == 0
+
+
+def test_pictures_are_expected_to_their_own_end(tmp_path: Path) -> None:
+    """Not to that of a subtitle which FFmpeg wrote without one, hours behind them."""
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as container:
+        video, track = container.add_stream("libx264", 25), container.add_mux_stream("dvb_subtitle")
+        video.width, video.height = 64, 48
+        for number in range(50):
+            container.mux(video.encode(flat_picture(number, 90)))
+        packet = av.Packet(bytes([0x0F, 0x80, 0, 1, 0, 0]))
+        packet.pts = packet.dts = 1_000
+        packet.duration, packet.time_base, packet.stream = 40_000_000, Fraction(1, 1_000), track
+        container.mux(packet)
+        container.mux(video.encode(None))
+    with closing(FileSource(film)) as source:
+        assert source.frame_count_estimate == 50
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
