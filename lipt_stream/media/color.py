@@ -77,7 +77,9 @@ def _siting(picture: VideoFrame, codec: str, matrix: int, stated_siting: str | N
     stated = _SITINGS.get(stated_siting or "")
     if stated is None and codec in _CENTER_SITED:
         return "center"
-    return stated or ("topleft" if matrix == BT2020_NCL else "left")
+    siting = stated or ("topleft" if matrix == BT2020_NCL else "left")
+    has_every_line = picture.format.chroma_height(64) == 64
+    return "left" if has_every_line and siting == "topleft" else siting  # the scaler averages two lines
 
 
 _NAMES: Final[dict[int, str]] = {

@@ -134,6 +134,28 @@ def test_bt2020_primaries_mean_the_bt2020_matrix() -> None:
     assert (tags.matrix, tags.chroma_location) == (BT2020_NCL, "topleft")
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv422p10le", "yuv444p", "yuv420p"])
+@pytest.mark.parametrize("stated", ["left", "topleft", "center", None])
+def test_chroma_lies_where_the_siting_says(pix_fmt: str, stated: str | None) -> None:
+    """MPEG-2's decoder says "topleft" of 4:2:2 too, which says nothing of lines: each has its own chroma."""
+    source = av.VideoFrame(32, 64, pix_fmt)
+    has_every_line = source.format.chroma_height(64) == 64
+    source.colorspace = BT2020_NCL
+    first_line, step = (0.0, 1) if has_every_line else (0.0 if stated in ("topleft", None) else 0.5, 2)
+    unit = 4 if "10" in pix_fmt else 1
+    for n, plane in enumerate(source.planes):
+        lines = first_line + step * np.arange(plane.height)
+        samples = np.frombuffer(plane, np.uint16 if unit == 4 else np.uint8)
+        samples.reshape(plane.height, -1)[:] = unit * (20 + 3 * lines[:, None] if n else 100)
+    tags = color_tags(source, "mpeg2video", stated)
+    pix: PixFmt = "yuv420p" if unit == 1 else "yuv420p10le"
+    format = VideoFormat(width=32, height=64, pix_fmt=pix, color_space=tags.matrix)
+    planes = format.new_planes()
+    PlaneReader(format).copy(source, planes)
+    lies_at = (planes[1][4:-4, 8] / unit - 20) / 3 - 2 * np.arange(4, 28)  # against its own first line of two
+    assert np.abs(lies_at - (0 if tags.chroma_location == "topleft" else 0.5)).max() < 0.25
+
+
 def test_the_writer_gives_planes_back_unchanged_and_owns_its_picture() -> None:
     format = VideoFormat(width=35, height=19, pix_fmt="yuv420p10le")
     rng = np.random.default_rng(0)
