@@ -15,6 +15,7 @@ from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, PixFmt, Pla
 
 _DIRECT: Final = frozenset({"yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le"})
 _GRAYS: Final[dict[PixFmt, str]] = {"yuv420p": "gray", "yuv420p10le": "gray10le", "yuv420p12le": "gray12le"}
+_QUARTER_WIDTH: Final = frozenset({"yuv411p", "yuvj411p"})
 _SWSCALE_MATRICES: Final[dict[int, Colorspace]] = {
     BT709: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -127,6 +128,8 @@ class PlaneReader:
         matrix, range = self._color_of(picture)
         if range == "studio" and picture.format.name.startswith("yuvj"):
             picture = _under_plain_name(picture)
+        if picture.format.name in _QUARTER_WIDTH and format.chroma_location != "center":
+            picture = _at_half_width(picture)
         source_range = ColorRange.JPEG if range == "full" else ColorRange.MPEG
         if delivery.is_rgb:
             source_range = ColorRange.MPEG if picture.color_range == ColorRange.MPEG else ColorRange.JPEG
@@ -157,6 +160,21 @@ def _under_plain_name(picture: VideoFrame) -> VideoFrame:
     for plane, target in zip(picture.planes, plain.planes, strict=True):
         np.copyto(_samples(target, np.uint8), np.from_dlpack(plane))
     return plain
+
+
+def _at_half_width(picture: VideoFrame) -> VideoFrame:
+    """4:1:1 as 4:2:2, each sample on the first pixel of those that it stands for, as DV has it: swscale would take it
+    for in their middle, and show colours a pixel too far to the right."""
+    wide = VideoFrame(picture.width, picture.height, picture.format.name.replace("411", "422"))
+    (luma, wide_luma), *chroma = (
+        (_samples(p, np.uint8), _samples(w, np.uint8)) for p, w in zip(picture.planes, wide.planes, strict=True)
+    )
+    np.copyto(wide_luma, luma)
+    for narrow, target in chroma:
+        between = (narrow[:, :-1].astype(np.uint16) + narrow[:, 1:] + 1) // 2
+        target[:, ::2] = narrow
+        target[:, 1::2] = np.concatenate([between, narrow[:, -1:]], axis=1)[:, : target.shape[1] // 2]
+    return wide
 
 
 def _swscale_matrix(color_space: int) -> Colorspace:

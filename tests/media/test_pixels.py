@@ -7,7 +7,7 @@ from av.video.format import VideoFormat as PixelFormat
 from numpy.typing import NDArray
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, PixFmt, VideoFormat
-from lipt_stream.media.color import color_tags
+from lipt_stream.media.color import Siting, color_tags
 from lipt_stream.media.pixels import PictureWriter, PlaneReader, plan_delivery
 
 KR_KB = {BT709: (0.2126, 0.0722), SMPTE170M: (0.299, 0.114), BT2020_NCL: (0.2627, 0.0593)}
@@ -154,6 +154,21 @@ def test_chroma_lies_where_the_siting_says(pix_fmt: str, stated: str | None) -> 
     PlaneReader(format).copy(source, planes)
     lies_at = (planes[1][4:-4, 8] / unit - 20) / 3 - 2 * np.arange(4, 28)  # against its own first line of two
     assert np.abs(lies_at - (0 if tags.chroma_location == "topleft" else 0.5)).max() < 0.25
+
+
+@pytest.mark.parametrize(("width", "siting"), [(61, "left"), (62, "left"), (63, "left"), (64, "left"), (64, "center")])
+def test_chroma_of_dv_lies_on_the_first_pixel_of_four(width: int, siting: Siting) -> None:
+    source = av.VideoFrame(width, 16, "yuv411p")
+    begin = 0.0 if siting == "left" else 1.5
+    for n, plane in enumerate(source.planes):
+        samples = np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[:, : plane.width]
+        samples[:] = 20 + 3 * (begin + 4 * np.arange(plane.width)) if n else 100
+    format = VideoFormat(width=width, height=16, chroma_location=siting)
+    planes = format.new_planes()
+    PlaneReader(format).copy(source, planes)
+    lies_at = (planes[1][4].astype(float) - 20) / 3 - 2 * np.arange(planes[1].shape[1])
+    assert np.abs(lies_at - (0 if siting == "left" else 0.5))[4:-4].max() < 0.3
+    assert planes[0].min() == planes[0].max() == 100
 
 
 def test_the_writer_gives_planes_back_unchanged_and_owns_its_picture() -> None:
