@@ -57,7 +57,8 @@ class Reducer:
         deep = bit_depth(frame.format) > 8
         name = ("gray" if gray else "yuv444p") + ("10le" if deep else "")
         full = bool(full_range(frame))
-        either = ColorRange.JPEG if full else ColorRange.MPEG  # the same on both sides: no conversion takes place
+        # The same on both sides, so no conversion takes place; swscale takes yuvj for full, whatever it is told.
+        either = ColorRange.JPEG if full or frame.format.name.startswith("yuvj") else ColorRange.MPEG
         small = self._scaler.reformat(
             self._as_progressive(frame) if frame.interlaced_frame else frame,
             columns,

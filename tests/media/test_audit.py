@@ -98,6 +98,17 @@ def test_an_interlaced_picture_is_averaged_over_both_fields() -> None:
     assert np.array_equal(reducer.reduce(flagged), reducer.reduce(frame))
 
 
+@pytest.mark.parametrize("name", ["yuvj420p", "yuv420p"])
+@pytest.mark.parametrize(("color_range", "white"), [(1, (200 - 16) * 255 / 219), (2, 200)])
+def test_the_range_goes_by_the_tag_and_not_by_the_name(name: str, color_range: int, white: float) -> None:
+    """FFmpeg's H.264 decoder goes on with the name where a film turns from full range to studio."""
+    frame = VideoFrame(64, 48, name)
+    for plane, code in zip(frame.planes, (200, 128, 128), strict=True):
+        np.frombuffer(plane, np.uint8)[:] = code
+    frame.color_range, frame.colorspace = color_range, 1
+    assert np.abs(Reducer(16, 12).reduce(frame) - white).max() < 0.1
+
+
 def test_the_matrix_and_range_of_the_picture_are_used(clip: Path) -> None:
     with av.open(str(clip)) as container:
         frame = next(container.decode(video=0))
