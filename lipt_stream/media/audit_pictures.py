@@ -30,6 +30,7 @@ from lipt_stream.media.audit_thumbnails import (
 )
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film, share_decoding
+from lipt_stream.media.crop import stated_crop
 from lipt_stream.media.side_data import is_mirrored, side_data_of
 from lipt_stream.media.siting import stated_siting
 
@@ -39,7 +40,8 @@ class PictureFacts:
     """What the first picture and its stream say of themselves; colour as H.273 code points, nothing resolved.
 
     `mastering_display`: chromaticities (x, y) of R, G, B, white, then luminance min, max in cd/m2.
-    `content_light`: MaxCLL, MaxFALL in cd/m2. `full_range` None: not stated. `rotation` in degrees.
+    `content_light`: MaxCLL, MaxFALL in cd/m2. `crop`: what players are to cut off, in words. `full_range` None: not
+    stated. `rotation` in degrees.
     """
 
     width: int
@@ -60,6 +62,7 @@ class PictureFacts:
     mirrored: bool
     mastering_display: tuple[float, ...]
     content_light: tuple[int, ...]
+    crop: str | None
     tick_seconds: float
 
     @property
@@ -83,13 +86,15 @@ class PictureReader:
 
     Raises InputError where the file cannot be opened or no picture decodes. `damaged` counts packets that gave an
     error and pictures that the decoder had to repair; `sizes` every size met; `offsets` what was added to the times, in
-    seconds, behind each jump of the file's clock. All are complete after `pictures`.
+    seconds, behind each jump of the file's clock; `beside` the kinds of side data that came with a picture. All are
+    complete after `pictures`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = 0
         self.sizes: set[tuple[int, int]] = set()
+        self.beside: set[str] = set()
         self.offsets = [0.0]
         self._pauses = Pauses()
         self._avi_first: tuple[int, int] | None = None  # when the first was decoded and when it is shown
@@ -164,6 +169,7 @@ class PictureReader:
         for index, frame in enumerate(self._frames):
             self.damaged += frame.is_corrupt
             self.sizes.add((frame.width, frame.height))
+            self.beside |= side_data_of(frame).keys()
             with reading(self.path):
                 thumbnail = reducer.reduce(frame)
             shown = self._shown(frame)
@@ -208,7 +214,7 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         chroma_width=0 if is_gray(pixel_format) else pixel_format.chroma_width(frame.width),
         chroma_height=0 if is_gray(pixel_format) else pixel_format.chroma_height(frame.height),
         is_yuv=is_yuv(pixel_format),
-        has_alpha=any(component.is_alpha for component in pixel_format.components),
+        has_alpha=any(component.is_alpha for component in pixel_format.components) or _has_alpha_beside(stream),
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
@@ -219,8 +225,14 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         mirrored=is_mirrored(side_data),
         mastering_display=_mastering_display(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
         content_light=_content_light(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
+        crop=stated_crop(stream),
         tick_seconds=float(stream.time_base or Fraction(1, 1000)),
     )
+
+
+def _has_alpha_beside(stream: VideoStream) -> bool:
+    """VP8 and VP9 in Matroska: as a second picture, which FFmpeg's own decoders leave alone."""
+    return {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1"
 
 
 def _mastering_display(data: bytes) -> tuple[float, ...]:

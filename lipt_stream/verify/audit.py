@@ -13,7 +13,7 @@ from typing import Any, Final
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import read_film
 from lipt_stream.media.audit_pictures import PictureReader
-from lipt_stream.verify.facts import NONE, Check, compare_pictures, tolerance_seconds
+from lipt_stream.verify.facts import NONE, Check, compare_pictures, compare_side_data, tolerance_seconds
 from lipt_stream.verify.pictures import Alignment, PictureMatcher, align, ranges
 from lipt_stream.verify.streams import compare_films
 from lipt_stream.verify.times import compare_durations, compare_times, quick_check
@@ -72,6 +72,7 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)
     yield from compare_pictures(source.facts, result.facts, scale)
+    yield from compare_side_data(source.beside, result.beside)
     origins = _origin(matcher.source_times[0]), _origin(matcher.result_times[0])
     yield from compare_films(
         read_film(source.path, source.offsets), read_film(result.path, result.offsets), origins, tolerance

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.audit_pictures import PictureFacts
+from lipt_stream.media.side_data import LOST_SIDE_DATA
 
 NONE: Final = "-"
 
 _LEAST_ROUNDING_SECONDS: Final = 0.001
 _SAME_COEFFICIENTS: Final = {5: SMPTE170M}  # H.273: 5 and 6 differ in name only
+_PART_OF_THE_PICTURE: Final = frozenset({"FILM_GRAIN_PARAMS"})  # it was decoded, and upscaled with the rest
 _IDENTITY: Final = 0
 _UNSTATED: Final = frozenset({0, UNSPECIFIED, 3})
 # What an unstated tag may become in the result, by the matrix that goes with it.
@@ -48,6 +50,9 @@ def compare_pictures(source: PictureFacts, result: PictureFacts, scale: int | No
     yield _size(source, result, scale)
     yield _equal("sample aspect ratio", source.sample_aspect_ratio, result.sample_aspect_ratio)
     yield _equal("rotation", _rotation(source), _rotation(result))
+    if source.crop:
+        lost = "" if result.crop else f"players cut off {source.crop} of the source, and nothing of the result"
+        yield Check("crop", not lost, source.crop, result.crop or NONE, lost)
     yield _matrix(source, result)
     yield _tag("primaries", source.primaries, result.primaries, _usual(_USUAL_PRIMARIES, result), _PRIMARIES)
     yield _tag("transfer", source.transfer, result.transfer, _usual(_USUAL_TRANSFERS, result), _TRANSFERS)
@@ -63,6 +68,15 @@ def compare_pictures(source: PictureFacts, result: PictureFacts, scale: int | No
         yield _hdr("mastering display", source.mastering_display, result.mastering_display)
     if source.content_light or result.content_light:
         yield _hdr("content light", source.content_light, result.content_light)
+
+
+def compare_side_data(source: Set[str], result: Set[str]) -> Iterator[Check]:
+    """What came inside the pictures, such as captions, by PyAV's names of the kinds."""
+    told = [name for name in LOST_SIDE_DATA if name in source and name not in _PART_OF_THE_PICTURE]
+    if told:
+        lost = [name for name in told if name not in result]
+        reason = "; ".join(LOST_SIDE_DATA[name] for name in lost)
+        yield Check("side data", not lost, str(len(told)), str(len(told) - len(lost)), reason)
 
 
 def _equal(name: str, source: object, result: object) -> Check:
