@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit_joins import JoinedTimes, JointsBeside
 from lipt_stream.media.av_errors import reading
-from lipt_stream.media.containers import open_film
+from lipt_stream.media.containers import open_film, packets_of
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the stubs alone
@@ -178,7 +178,7 @@ def undamaged_packets(container: InputContainer, streams: list[Stream] | list[Vi
     errors_in_a_row = 0
     while errors_in_a_row < _GIVE_UP_AFTER:
         try:
-            for packet in container.demux(*streams):
+            for packet in packets_of(container, streams):
                 if packet.size:
                     errors_in_a_row = 0
                     yield packet

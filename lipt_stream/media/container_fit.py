@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from lipt_stream.media.av_errors import AV_ERRORS
-from lipt_stream.media.containers import open_film
+from lipt_stream.media.containers import open_film, packets_of
 from lipt_stream.media.decoder import DAMAGE
 from lipt_stream.media.pcm import add_pcm_stream, pcm_codec
 from lipt_stream.media.subtitles import TEXT_CODECS
@@ -87,7 +87,7 @@ def _first_packets(source: Path, indices: list[int]) -> dict[int, list[bytes]]:
         return found
     with open_film(source) as container:
         try:
-            for number, packet in enumerate(container.demux(*(container.streams[index] for index in indices))):
+            for number, packet in enumerate(packets_of(container, [container.streams[index] for index in indices])):
                 samples = found.setdefault(packet.stream_index, [])
                 if packet.size and len(samples) < _SAMPLES:
                     samples.append(bytes(packet))

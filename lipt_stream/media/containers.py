@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
 from av.error import ArgumentError
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, input_error, reading
+from lipt_stream.media.late_streams import probing
 
 # Formats that may name other files or addresses, or are no files at all. A local playlist can point anywhere on the
 # disk or the network, and FFmpeg follows it whatever `protocol_whitelist` says, so these are never opened.
@@ -47,12 +51,24 @@ def open_film(path: Path) -> InputContainer:
         raise input_error(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
     if not is_film:
         raise InputError(f"Cannot read {path}: it is a pipe or a device, not a file", "Save the video to a file first.")
+    container = _opened(path, {})
+    if container.format.name != "mpeg":
+        return container
+    with reading(path):
+        options = probing(path, {stream.id for stream in container.streams})
+    if not options:
+        return container
+    container.close()
+    return _opened(path, options)
+
+
+def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
     try:
         # The prefix keeps a name such as "a:b.mp4" from being taken for a protocol.
         return av.open(
             f"file:{path}",
             metadata_errors="surrogateescape",
-            container_options={"format_whitelist": film_formats()},
+            container_options={"format_whitelist": film_formats(), **options},
         )
     except ArgumentError as error:
         raise InputError(
@@ -61,6 +77,13 @@ def open_film(path: Path) -> InputContainer:
         ) from error
     except AV_ERRORS as error:
         raise input_error(error, path) from error
+
+
+def packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet[Any]]:
+    """What `demux` gives. Raises what it raises, but for one error: where FFmpeg has met a stream that was not there
+    when the film was opened, PyAV 18 may, behind the last packet, ask its list of streams for that one too."""
+    with suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def share_decoding(stream: VideoStream, threads: int | None) -> None:

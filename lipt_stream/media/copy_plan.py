@@ -14,10 +14,12 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import OutputError
+from lipt_stream.media.av_errors import reading
 from lipt_stream.media.container_fit import ContainerFit, codec_name, has_decoder
 from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
+from lipt_stream.media.late_streams import MOST_PROBED, begins_too_late
 from lipt_stream.media.pcm import pcm_codec
 from lipt_stream.media.picture_format import believable_rate
 from lipt_stream.media.side_data import STEREO_LOSS, is_stereo
@@ -75,6 +77,8 @@ class _Planner:
             elif stream != picture and not (self._holds_chapters(stream) or self._holds_timecode(stream)):
                 name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
+        if source.format.name == "mpeg":
+            self._note_late_streams()
         self._rate = believable_rate(picture)
         if lost := lost_tags(source.metadata, self._format, rate=self._rate):
             self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
@@ -82,6 +86,12 @@ class _Planner:
             self._note_lost_words(stream)
         if self._format in ("mp4", "mov") and is_stereo(picture.metadata):
             self.plan.note(STEREO_LOSS)
+
+    def _note_late_streams(self) -> None:
+        with reading(self._path):
+            late = begins_too_late(self._path, {stream.id for stream in self._source.streams})
+        for what in late:
+            self.plan.note(f"a track of {what} is left out: it begins more than {MOST_PROBED >> 20} MB into the film")
 
     def _note_lost_words(self, stream: Stream) -> None:
         """Of a stream's own tags, its language among them, and of its flags."""

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
 from lipt_stream.media.av_errors import reading, reason
-from lipt_stream.media.containers import open_film, share_decoding
+from lipt_stream.media.containers import open_film, packets_of, share_decoding
 from lipt_stream.media.timeline import FileClock, may_be_joined
 
 DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
@@ -150,7 +150,7 @@ class VideoDecoder:
 def picture_packets(container: InputContainer, picture: VideoStream, clock: FileClock) -> Iterator[Packet[VideoStream]]:
     """Those of `picture` that hold something: an empty one would tell a decoder that the film is over. `clock` hears
     the sound between them."""
-    for packet in container.demux([picture, *sounds_for_clock(container)]):
+    for packet in packets_of(container, [picture, *sounds_for_clock(container)]):
         if packet.stream_index == picture.index and packet.size:
             yield cast("Packet[VideoStream]", packet)
         elif packet.size:
@@ -197,7 +197,7 @@ def has_jumps(path: Path) -> bool:
             return False
         clock = FileClock(container.format.name)
         try:
-            for packet in container.demux(main_video(container, path)):
+            for packet in packets_of(container, [main_video(container, path)]):
                 show(clock, packet)
         except DAMAGE:
             return True  # whoever reads it from its beginning will say so

@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from lipt_stream.errors import AbsentError, AddressError, InputError
 from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.backlog import Backlog
-from lipt_stream.media.containers import open_film
+from lipt_stream.media.containers import open_film, packets_of
 from lipt_stream.media.decoder import DAMAGE, main_video
 from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
 from lipt_stream.media.live_address import LiveAddress
@@ -208,7 +208,7 @@ class LiveInput:
         while True:
             try:
                 asked_seconds = time.monotonic()
-                for packet in self._container.demux(streams):
+                for packet in packets_of(self._container, streams):
                     if self._cancelled.is_set():
                         return
                     if packet.size:  # an empty one would tell the decoder that all is over

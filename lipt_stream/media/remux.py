@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Stream
 
 from lipt_stream.media.av_errors import reading, reason
 from lipt_stream.media.container_fit import codec_name
-from lipt_stream.media.containers import CONTAINERS, container_format, open_film
+from lipt_stream.media.containers import CONTAINERS, container_format, open_film, packets_of
 from lipt_stream.media.copy_plan import Unfit, plan_copies
 from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds, sounds_for_clock
 from lipt_stream.media.holes import hole_filler
@@ -302,7 +302,7 @@ def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) 
     errors_in_a_row, why = 0, ""
     while errors_in_a_row < GIVE_UP_AFTER:
         try:
-            for packet in source.demux(streams):
+            for packet in packets_of(source, streams):
                 if packet.size:
                     errors_in_a_row = 0
                     yield packet
