@@ -78,10 +78,11 @@ class _Listener:
         return HeardSound(self.samples, whole, sounding, array("d", [*self._marks, self._now]), delay_seconds)
 
 
-def hear(path: Path, index: int, seconds: Sequence[float]) -> HeardSound:
+def hear(path: Path, index: int, seconds: Sequence[float], *, source_codec: str) -> HeardSound:
     """Decodes the sound in stream `index`, past damage. Raises InputError where the file cannot be opened.
 
-    `seconds`: when its packets are to be heard, each; nan where one goes on where the last one ended.
+    `seconds`: when its packets are to be heard, each; nan where one goes on where the last one ended. `source_codec`:
+    what it was once coded with, which tells what is silence.
     """
     first_packet: float | None = None
     start: float | None = None  # as the first frame with a time tells it
@@ -90,7 +91,7 @@ def hear(path: Path, index: int, seconds: Sequence[float]) -> HeardSound:
         context = stream.codec_context
         assert isinstance(context, AudioCodecContext)
         sound = SteadySound(context)
-        listener = _Listener(_QUIETEST_ALAW if context.name == "pcm_alaw" else 0)
+        listener = _Listener(_QUIETEST_ALAW if source_codec == "pcm_alaw" else 0)
         packets = undamaged_packets(container, [stream])
         for packet, begin in chain(zip(packets, seconds, strict=False), [(None, nan)]):
             if first_packet is None and packet is not None and packet.pts is not None:

@@ -79,8 +79,8 @@ def _streams(
             delays = (0.0, 0.0)
             if _is_decoded(one, other) or _is_other_pcm(one, other):
                 sounds = (
-                    hear(source.path, one.index, one.packets.seconds),
-                    hear(result.path, other.index, other.packets.seconds),
+                    hear(source.path, one.index, one.packets.seconds, source_codec=one.codec),
+                    hear(result.path, other.index, other.packets.seconds, source_codec=one.codec),
                 )
                 limit_ms = MAX_SOUND_OFFSET_MS + (BLOCK_MS if _is_decoded(one, other) else 0)
                 yield compare_heard(f"{kind} {number} heard", *sounds, origins, limit_ms)
