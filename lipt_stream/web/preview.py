@@ -21,6 +21,7 @@ _SOUND_IN_BROWSERS: Final = {"aac", "opus"}
 _MOST_INBOX: Final = 150  # packets on their way to the server's thread
 _STATED_SECONDS: Final = 0.5  # how long a picture lasts, as browsers are told: see Feed
 _SECONDS_BETWEEN_KEYFRAMES: Final = 0.3  # asked for; however many come and go
+_SECONDS_UNTIL_SILENT: Final = 2.0  # of pictures without a packet of sound among them
 
 
 class Feed:
@@ -73,6 +74,34 @@ class Feed:
         self._last_dts = packet.dts
 
 
+class _Silence:
+    """Whether pictures come and their sound does not: while the camera is gone, or once it is back without. A browser
+    shows no picture that is later than its sound. Used in the server's thread alone."""
+
+    def __init__(self, longest_ticks: float) -> None:
+        """`longest_ticks`: of the pictures' time base."""
+        self.lasts = False
+        self._longest_ticks = longest_ticks
+        self._newest_picture: int | None = None
+        self._heard_at: int | None = None  # the newest picture when sound came
+
+    def changes_with(self, packet: EncodedPacket) -> bool:
+        """Takes in the next packet; whether silence begins or ends with it."""
+        if packet.kind == "video":
+            self._newest_picture = packet.dts
+            self._heard_at = packet.dts if self._heard_at is None else self._heard_at
+        else:
+            self._heard_at = self._newest_picture
+        heard_at = self._heard_at
+        lasts = packet.kind == "video" and heard_at is not None and packet.dts - heard_at > self._longest_ticks
+        has_changed, self.lasts = lasts != self.lasts, lasts
+        return has_changed
+
+    def nobody_listens(self) -> None:
+        """What comes next is not compared with what was offered before."""
+        self._newest_picture = self._heard_at = None
+
+
 class Preview:
     """A LiveSink (and PreviewSink). `open`, `offer` and `close` are the session's, `join` and `leave` the server's.
 
@@ -84,6 +113,7 @@ class Preview:
     def __init__(self) -> None:
         self.composition: Composition | None = None
         self._feeds: tuple[Feed, ...] = ()  # without sound, and with it where there is any
+        self._silence = _Silence(0)
         self._note = ""
         self._viewers: tuple[Viewer, ...] = ()  # replaced, never changed: other threads read it
         self._left = (0, 0)  # delivered to and dropped for viewers that have left
@@ -117,6 +147,7 @@ class Preview:
         if sound and not playable:
             self._note = f"no sound: browsers do not play {sound[0].codec}"
         choices = [[picture], [picture, *playable]] if playable else [[picture]]
+        self._silence = _Silence(_SECONDS_UNTIL_SILENT / picture.time_base)
         self._feeds = tuple(Feed(choice, self.composition, bool(playable)) for choice in choices)
 
     def offer(self, packet: EncodedPacket) -> None:
@@ -177,17 +208,26 @@ class Preview:
             self._viewers = tuple(other for other in self._viewers if other is not viewer)
             delivered, dropped = self._left
             self._left = delivered + viewer.delivered, dropped + viewer.dropped
+        if not self._viewers:
+            self._silence.nobody_listens()
 
     def _distribute(self) -> None:
         with self._lock:
             packets = tuple(self._inbox)
             self._inbox.clear()
         for packet in packets:
+            self._mind_silence(packet)
             for feed in self._feeds:
                 feed.add(packet, [viewer for viewer in self._viewers if self._feed_of(viewer) is feed])
 
+    def _mind_silence(self, packet: EncodedPacket) -> None:
+        if self._silence.changes_with(packet):
+            for viewer in self._viewers:
+                if viewer.with_sound:
+                    viewer.restart()
+
     def _feed_of(self, viewer: Viewer) -> Feed:
-        return self._feeds[-1 if viewer.with_sound else 0]
+        return self._feeds[-1 if viewer.with_sound and not self._silence.lasts else 0]
 
     def _dismiss(self) -> None:
         for viewer in self._viewers:

@@ -16,6 +16,7 @@ from lipt_stream.live.composition import Composition
 from lipt_stream.live.preview import PreviewSink
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
 from lipt_stream.media.live_encoder import LiveEncoder
+from lipt_stream.web import preview as preview_module
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.viewer import Item, Viewer
 
@@ -134,6 +135,36 @@ def test_sound_is_for_those_who_want_it() -> None:
         assert sum(item.is_picture for item in second) == 1
 
     asyncio.run(watch())
+
+
+def test_while_no_sound_comes_the_picture_goes_on_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser shows no picture that is later than its sound: with sound on, it would stand still."""
+    monkeypatch.setattr(preview_module, "_SECONDS_BETWEEN_KEYFRAMES", -1.0)
+    tone = Tone()
+    preview, encoder = new_preview(tone.stream)
+    starts: list[bool] = []  # of the picture: with sound?
+
+    async def take(viewer: Viewer) -> None:
+        while (item := await viewer.take()) is not None:
+            if isinstance(item.data, str):
+                starts.append(json.loads(item.data)["sound"])
+
+    async def watch() -> None:
+        hearing = preview.join()
+        hearing.with_sound = True
+        taking = asyncio.create_task(take(hearing))
+        for number in range(0, 220, 10):
+            if preview.wants_keyframe:
+                encoder.force_keyframe()
+            preview.offer(encoded(encoder, number))
+            for packet in tone.until(number / 30) if not 30 <= number < 150 else []:
+                preview.offer(packet)
+            await asyncio.sleep(0.01)
+        preview.close(1)
+        await taking
+
+    asyncio.run(watch())
+    assert starts == [True, False, True], "from 1 s to 5 s there was no sound"
 
 
 def test_sound_that_browsers_do_not_play_is_said_to_be_missing() -> None:

@@ -56,12 +56,13 @@ export class Buttons {
     at('model').value = this.stats?.pinned ? this.stats.rung : 'auto';
   }
 
-  /** Whether the picture that begins has sound, or could have. */
+  /** Whether the picture that begins has sound, or could have: while none comes, it goes on without. */
   showSound({ sound, sound_available: available }) {
     this.listening &&= available;
     at('sound').disabled = !available;
-    at('sound').title = available ? '' : 'This session has no sound';
-    press('sound', sound, 'Sound');
+    const missing = this.listening && !sound ? 'No sound comes at present' : '';
+    at('sound').title = available ? missing : 'This session has no sound';
+    press('sound', this.listening, 'Sound');
   }
 
   async #choose() {
