@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from lipt_stream.errors import LiptError, SettingsError
@@ -39,17 +39,17 @@ class Actions:
     async def _model(self, request: Request) -> Response:
         name = _value(await _body(request), "name", str)
         await run_in_threadpool(self._controls.choose_model, name)
-        return JSONResponse({"name": name})
+        return _json({"name": name})
 
     async def _pause(self, request: Request) -> Response:
         paused = _value(await _body(request), "paused", bool)
         await run_in_threadpool(self._controls.pause, paused)
-        return JSONResponse({"paused": paused})
+        return _json({"paused": paused})
 
     async def _record(self, request: Request) -> Response:
         recording = _value(await _body(request), "recording", bool)
         file = await run_in_threadpool(self._controls.record, recording)
-        return JSONResponse({"recording": recording, "file": file})
+        return _json({"recording": recording, "file": file})
 
     async def _snapshot(self, request: Request) -> Response:
         """Both PNGs of one moment, as the two files of a multipart/form-data body."""
@@ -63,15 +63,20 @@ class Actions:
 def refusal(_: Request, error: Exception) -> Response:
     """The one line that the page shows for a LiptError."""
     status = 400 if isinstance(error, SettingsError) else 500
-    return JSONResponse({"error": str(error)}, status)
+    return _json({"error": str(error)}, status)
 
 
 def failure(_: Request, __: Exception) -> Response:
     """For what nobody foresaw; starlette raises it again for the log."""
-    return JSONResponse({"error": "The server failed at this. Its log says why."}, 500)
+    return _json({"error": "The server failed at this. Its log says why."}, 500)
 
 
 REFUSALS: Final = {LiptError: refusal, Exception: failure}
+
+
+def _json(content: Mapping[str, object], status: int = 200) -> Response:
+    """In ASCII alone: a file's name may hold bytes that are not UTF-8, which starlette's JSONResponse fails at."""
+    return Response(json.dumps(content), status, media_type="application/json")
 
 
 async def _body(request: Request) -> Mapping[str, object]:

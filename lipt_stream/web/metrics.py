@@ -119,11 +119,13 @@ def _gpu(gpu: Mapping[str, Any]) -> Iterable[Metric]:
 
 
 def _unlike_names(sinks: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Sinks by name; the second of one name gets a number, because two samples of the same labels are no metrics."""
+    """Sinks by name; the second of one name gets a number, because two samples of the same labels are no metrics. Bytes
+    of a file's name that are not UTF-8 are spelt out."""
     named: dict[str, Mapping[str, Any]] = {}
     for sink in sinks:
         number = sum(1 for other in named.values() if other["name"] == sink["name"])
-        named[f"{sink['name']} #{number + 1}" if number else str(sink["name"])] = sink
+        name = str(sink["name"]).encode(errors="backslashreplace").decode()
+        named[f"{name} #{number + 1}" if number else name] = sink
     return named
 
 

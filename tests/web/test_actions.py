@@ -23,6 +23,7 @@ class Told(ClockSession):
 
     pair: Stills | None = None
     disk_is_full = False
+    file: str | None = None
 
     def stills(self) -> Stills | None:
         with pytest.raises(RuntimeError, match="no running event loop"):
@@ -32,7 +33,7 @@ class Told(ClockSession):
     def record(self, recording: bool) -> str | None:
         if self.disk_is_full:
             raise OutputError("Cannot write out/live.mkv: no space is left on the device", "Free some space.")
-        return super().record(recording)
+        return super().record(recording) and (self.file or "out/live.mkv")
 
 
 @pytest.fixture
@@ -51,6 +52,11 @@ def test_what_is_asked_is_done(client: TestClient, session: Told) -> None:
     assert client.post("/record", json={"recording": True}).json() == {"recording": True, "file": "out/live.mkv"}
     assert client.post("/record", json={"recording": False}).json() == {"recording": False, "file": None}
     assert session.asked == [("model", "tiny"), ("pause", True), ("record", True), ("record", False)]
+
+
+def test_a_name_that_is_not_utf8_is_answered(client: TestClient, session: Told) -> None:
+    session.file = "caf\udce9/live.mkv"
+    assert client.post("/record", json={"recording": True}).json()["file"] == session.file
 
 
 @pytest.mark.parametrize(

@@ -95,3 +95,10 @@ def test_two_sinks_of_one_name_are_two() -> None:
 def test_odd_names_are_escaped() -> None:
     sink = {"name": 'file "a\\b"\n', "state": "ok", "delivered": 5, "dropped": 0, "restarts": 0, "detail": ""}
     assert scraped(sinks=[sink])["lipt_stream_sink_delivered_packets_total", labels(sink='file "a\\b"\n')] == 5
+
+
+def test_a_name_that_is_not_utf8_is_spelt_out() -> None:
+    sink = {"name": "caf\udce9.mkv", "state": "ok", "delivered": 5, "dropped": 2, "restarts": 1, "detail": ""}
+    samples = scraped(sinks=[sink, sink])
+    assert samples["lipt_stream_sink_delivered_packets_total", labels(sink=r"caf\udce9.mkv")] == 5
+    assert samples["lipt_stream_sink_delivered_packets_total", labels(sink=r"caf\udce9.mkv #2")] == 5
