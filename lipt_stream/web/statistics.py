@@ -36,7 +36,8 @@ class Statistics:
         while True:
             try:
                 stats = await anyio.to_thread.run_sync(self._controls.stats)  # which asks `ps` where there is no /proc
-            except OSError:  # no descriptor or thread was left for it; the viewers see that this second is missing
+            except (OSError, RuntimeError):
+                # No descriptor was left for it, or no thread; the viewers see that this second is missing.
                 await anyio.sleep(_SECONDS_BETWEEN)
                 continue
             self._history.append({field: stats[field] for field in _DRAWN})

@@ -41,14 +41,15 @@ def test_the_loop_goes_on_while_the_session_is_asked() -> None:
     assert '"rss_mb": 611.5' in anyio.run(ask)[1]
 
 
-def test_a_second_without_an_answer_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lack", [OSError(errno.EMFILE, "Too many open files"), RuntimeError("can't start new thread")])
+def test_a_second_without_an_answer_is_not_the_last(monkeypatch: pytest.MonkeyPatch, lack: Exception) -> None:
     monkeypatch.setattr(statistics_module, "_SECONDS_BETWEEN", 0.01)
     fails = [True, False, True]
 
     class Exhausted(ClockSession):
         def stats(self) -> Mapping[str, object]:
             if fails and fails.pop():
-                raise OSError(errno.EMFILE, "Too many open files")
+                raise lack
             return super().stats()
 
     async def ask() -> int:
