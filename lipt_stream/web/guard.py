@@ -82,8 +82,10 @@ class Guard:
         return PlainTextResponse(_NO_TOKEN, 401)
 
     def _welcome(self) -> Response:
+        """Not "strict": where the address was a link in a mail, a chat or a terminal in a browser, the redirect would
+        come without the cookie. What "lax" lets other sites do is to open the page, which tells them nothing."""
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(self._cookie, self._token.decode(), _LONGEST, httponly=True, samesite="strict")
+        answer.set_cookie(self._cookie, self._token.decode(), _LONGEST, httponly=True, samesite="lax")
         return answer
 
     def _is_this_machine(self, host: str) -> bool:
