@@ -59,7 +59,7 @@ class Bar:
 
     def __init__(self, name: str, console: Console, device: str) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # a film may be called "Show [eng].mkv"
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_times_real_time_are_those_of_the_average_rate(
     with progress.display("film", Console(), quiet=False) as show:
         show(update(frames))
     assert "50.0 fps (avg 50.0)  2.00x" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["Show [eng] [x265].mkv", "a[/b].mp4"])
+def test_a_films_name_in_brackets_is_shown_as_it_is(name: str) -> None:
+    shown = io.StringIO()
+    with progress.display(name, Console(file=shown, force_terminal=True, width=120), quiet=False, device="cpu") as show:
+        show(update(2))
+    assert name in shown.getvalue()
 
 
 def with_a_terminal() -> None:
