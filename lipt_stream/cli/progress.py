@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.observe.gpu import GpuMonitor
@@ -58,8 +59,9 @@ class Bar:
     """A live line: frames, fps now and on average, times real time, time left, GPU memory."""
 
     def __init__(self, name: str, console: Console, device: str) -> None:
+        short = Column(no_wrap=True, max_width=console.width // 4)  # a film's name is to leave room for the figures
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False),  # a film may be called "Show [eng].mkv"
+            TextColumn("{task.description}", markup=False, table_column=short),  # it may be "Show [eng].mkv"
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),

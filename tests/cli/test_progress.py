@@ -44,6 +44,14 @@ def test_a_films_name_in_brackets_is_shown_as_it_is(name: str) -> None:
     assert name in shown.getvalue()
 
 
+def test_a_long_name_leaves_room_for_the_figures() -> None:
+    shown = io.StringIO()
+    name = "A long name of a film that somebody recorded on the 12th of March in 1989, part two.mkv"
+    with progress.display(name, Console(file=shown, force_terminal=True, width=80), quiet=False, device="cpu") as show:
+        show(update(2))
+    assert "2/100 frames  50.0 fps (avg 50.0)  2.00x" in shown.getvalue()
+
+
 def with_a_terminal() -> None:
     os.environ["FORCE_COLOR"] = "1"  # rich then takes anything for one
 
