@@ -25,16 +25,27 @@ def no_byte_more() -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
 def test_a_failed_attempt_leaves_no_empty_file_and_keeps_others(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"film{suffix}").touch()  # someone else's
+    process = written_to_no_byte_more(str(tmp_path / f"film{suffix}"))
+    assert process.returncode == 1, process.stderr
+    assert read_report(process.stdout.splitlines()[-1]).error.startswith("The file grew larger")
+    assert [path.name for path in tmp_path.iterdir()] == [f"film{suffix}"]
+
+
+def test_an_hls_folder_that_takes_nothing_is_no_success(tmp_path: Path) -> None:
+    process = written_to_no_byte_more(f"hls:{tmp_path}")
+    assert process.returncode == 1, process.stderr
+    assert read_report(process.stdout.splitlines()[-1]).error.startswith("The file grew larger")
+
+
+def written_to_no_byte_more(target: str) -> subprocess.CompletedProcess[bytes]:
+    """Five seconds, muxed by a process that may write nothing."""
     encoder = LiveEncoder(FORMAT, encoder="libx264")
-    packets = [one for n in range(60) for one in encoder.encode(FORMAT.new_planes(), 3000 * n, 3000)]
-    job = parse_target(str(tmp_path / f"film{suffix}")).job((encoder.stream,))
-    process = subprocess.run(
+    packets = [one for n in range(150) for one in encoder.encode(FORMAT.new_planes(), 3000 * n, 3000)]
+    job = parse_target(target).job((encoder.stream,))
+    return subprocess.run(
         [sys.executable, "-m", "lipt_stream.media.mux_child"],
         input=pack_job(job) + b"".join(map(pack_packet, packets)),
         capture_output=True,
         preexec_fn=no_byte_more,  # as on a full disk, save for the words
         check=False,
     )
-    assert process.returncode == 1, process.stderr
-    assert read_report(process.stdout.splitlines()[-1]).error.startswith("The file grew larger")
-    assert [path.name for path in tmp_path.iterdir()] == [f"film{suffix}"]
