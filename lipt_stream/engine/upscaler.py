@@ -70,8 +70,9 @@ class Upscaler:
         allows.
         """
         target = pick_device(str(device))
-        network, info = load_weights(find_weights(name_or_path, scale))
-        if Path(name_or_path).is_file():  # trained anew, it would be called as what ships
+        file = find_weights(name_or_path, scale)
+        network, info = load_weights(file)
+        if file == Path(name_or_path):  # trained anew, it would be called as what ships
             info = dataclasses.replace(info, name=str(name_or_path))
         with translated(f"loading {info.name} onto {target}", _TOO_FULL):
             run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
@@ -167,11 +168,19 @@ class Upscaler:
 
 
 def find_weights(name_or_path: str | Path, scale: int) -> Path:
-    """The file that a model name or a path means. Raises WeightsError naming what is near."""
+    """The file that a model name or a path means. Raises WeightsError naming what is near.
+
+    A name of what ships means that, also where a file is called so; "./nano" is the file.
+    """
     path = Path(name_or_path)
-    if path.is_file():
+    is_path = bool(path.suffix) or path.name != str(name_or_path)
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise WeightsError(f"Cannot read weights from {path}: {error.strerror}", "Check the path") from error
+    if is_file and (is_path or not catalog.is_known(str(name_or_path))):  # "nano" means what ships, in any folder
         return path
-    if path.suffix or len(path.parts) > 1:
+    if is_path:
         raise WeightsError(f"No weights file at {path}", "`lipt-stream models` lists the names that need no file")
     return catalog.path_of(catalog.find(str(name_or_path), scale))
 

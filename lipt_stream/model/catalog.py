@@ -59,6 +59,11 @@ def entries() -> tuple[Entry, ...]:
         raise WeightsError(f"{index} is no index of weights ({error})", "Install the package again") from error
 
 
+def is_known(name: str) -> bool:
+    """Whether weights that ship, or their network, are called so."""
+    return any(name in (entry.name, entry.model) for entry in entries())
+
+
 def find(name: str, scale: int) -> Entry:
     """The weights called `name` ("tiny-x2", whose own scale holds), or of the network `name` ("tiny") for `scale`.
 

@@ -236,6 +236,23 @@ def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
         Upscaler.load(tmp_path / "none.safetensors", device="cpu")
 
 
+def test_a_file_that_is_called_as_what_ships_takes_no_ones_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("nano", "nano-x2", "mine"):
+        Path(name).write_bytes(b"not weights")
+    for name in ("nano", "nano-x2"):
+        assert Upscaler.load(name, device="cpu", runtime="torch").info.name.startswith("nano-x2")
+    assert module.find_weights("mine", 2) == Path("mine")
+    assert module.find_weights("./nano", 2) == Path("nano")
+
+
+def test_a_name_that_no_file_can_have_is_no_defect() -> None:
+    with pytest.raises(WeightsError, match="File name too long"):
+        Upscaler.load("x" * 300, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
