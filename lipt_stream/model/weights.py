@@ -46,6 +46,8 @@ BROKEN: Final = (
     AssertionError,
     struct.error,
 )
+BAD_METADATA: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
+KEPT_AS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint (.pt)"
 
 
@@ -142,14 +144,25 @@ def _load_ours(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
         found = metadata.get("format", "no format")
         raise WeightsError(f"{path} is a safetensors file with {found} in its metadata, not {FORMAT}", NOT_WEIGHTS)
     try:
-        config = LiptConfig(**json.loads(metadata["config"]))
+        config = _config(json.loads(metadata["config"]))
         info = _info(json.loads(metadata["info"]))
+        if info.scale != config.scale:
+            raise ValueError(f"info says x{info.scale}, the network is x{config.scale}")
         deployed = {"deployed": True, "training": False}[metadata["form"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except BAD_METADATA as error:
         raise WeightsError(f"{path} has unusable metadata ({_first_line(error)})", DAMAGED) from error
     if window not in (None, config.window):
         raise WeightsError(f"{path} was trained with a window of {config.window}, not {window}", "Leave the window out")
     return _build(path, config, state, deployed=deployed), info
+
+
+def _config(fields: dict[str, Any]) -> LiptConfig:
+    config = LiptConfig(**fields)
+    for part in dataclasses.fields(config):
+        value = getattr(config, part.name)
+        if type(value) is not (bool if isinstance(part.default, bool) else int):
+            raise TypeError(f"{part.name} is {value!r}")
+    return config
 
 
 def _info(fields: dict[str, Any]) -> WeightsInfo:
@@ -175,6 +188,7 @@ def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
     if len(named) < len(state) or not is_reference(list(named)):
         held = ", ".join(str(name) for name in list(state)[:3]) or "nothing"
         raise WeightsError(f"{path} holds no LIPT network (it holds {held}, ...)", NOT_WEIGHTS)
+    _refuse_odd(path, named)
     tensors = from_reference(named)
     config = _infer(path, tensors, window)
     model = _build(path, config, tensors, deployed=not any(".norm." in name for name in tensors))
@@ -210,7 +224,9 @@ def _unpickle_tensors(path: Path) -> Mapping[Any, Any]:
 def _infer(path: Path, state: Mapping[str, Tensor], window: int | None) -> LiptConfig:
     """The config that a reference checkpoint's tensors imply."""
     positions = {
-        tuple(map(int, match.groups())) for name in state if (match := re.match(r"blocks\.(\d+)\.units\.(\d+)\.", name))
+        tuple(map(int, match.groups()))
+        for name in state
+        if (match := re.match(r"blocks\.(\d{1,6})\.units\.(\d{1,6})\.", name))
     }
     ends = ("head.weight", "tail.weight")
     missing = [name for name in ends if name not in state] + ([] if positions else ["blocks.*"])
@@ -232,7 +248,14 @@ def _infer(path: Path, state: Mapping[str, Tensor], window: int | None) -> LiptC
 
 
 def _build(path: Path, config: LiptConfig, state: Mapping[str, Tensor], *, deployed: bool) -> LIPT:
-    """The network of `config` with these tensors, or a WeightsError that names all that do not fit."""
+    """The network of `config` with these tensors, or a WeightsError that names all that do not fit.
+
+    None is made that is far larger than the file: each unit has six 3x3 convolutions, of which some may be missing.
+    """
+    _refuse_odd(path, state)
+    held = sum(tensor.numel() for tensor in state.values())
+    if config.units * 9 * config.channels**2 > held:
+        raise WeightsError(f"{path} does not fit {config}: it holds {held:,} numbers, too few for that", NOT_WEIGHTS)
     model = LIPT(config, deployed=deployed)
     expected = model.state_dict()
     shapes = (
@@ -255,6 +278,25 @@ def _build(path: Path, config: LiptConfig, state: Mapping[str, Tensor], *, deplo
         raise WeightsError(f"{path} has NaN or infinite numbers in {', '.join(broken)}", "Its training went wrong")
     model.load_state_dict(state)
     return model.eval()
+
+
+def _refuse_odd(path: Path, state: Mapping[str, Tensor]) -> None:
+    """WeightsError where tensors are quantized, complex, sparse, without content or without a shape."""
+    odd = [
+        f"{name} is {tensor.dtype}, {tensor.layout}, on {tensor.device}, of {tensor.ndim} dimensions"
+        for name, tensor in state.items()
+        if not name.endswith("num_batches_tracked")  # of batch norms: whole numbers, and not used here
+        and (
+            tensor.dtype not in KEPT_AS
+            or tensor.layout is not torch.strided
+            or tensor.device.type != "cpu"
+            or tensor.ndim == 0
+        )
+    ]
+    if odd:
+        raise WeightsError(
+            f"{path} holds what is no plain tensor of decimal numbers: {'; '.join(odd[:3])}", NOT_WEIGHTS
+        )
 
 
 def _first_line(error: Exception) -> str:

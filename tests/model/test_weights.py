@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from lipt_stream.errors import OutputError, WeightsError
 from lipt_stream.model.config import LiptConfig
@@ -36,6 +39,7 @@ INFO = WeightsInfo(
     origin="lipt-stream",
 )
 TINY = LiptConfig(scale=2, channels=4, units=2, shared=1, window=4)
+CONFIG = '{"scale": 2, "channels": 4, "units": 2, "shared": 1, "window": 4, %s}'  # the last of two that are alike holds
 
 
 def assert_gives_the_stored_output(folder: Path, name: str, form: str) -> None:
@@ -222,8 +226,13 @@ def test_another_networks_safetensors_is_refused(tmp_path: Path) -> None:
         {"config": "["},
         {"info": "{}"},
         {"form": "half"},
+        {"config": CONFIG % '"channels": 4.0'},
+        {"config": CONFIG % '"scattered": "no"'},
+        {"config": "[" * 100_000},
+        {"info": json.dumps(dataclasses.asdict(INFO) | {"scale": 4})},
+        {"info": json.dumps(dataclasses.asdict(INFO) | {"scores": {"Set5": 10**400}})},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
 def test_unusable_metadata_is_refused(tmp_path: Path, change: dict[str, str]) -> None:
     path = tmp_path / "test.safetensors"
@@ -232,6 +241,58 @@ def test_unusable_metadata_is_refused(tmp_path: Path, change: dict[str, str]) ->
         metadata = file.metadata()
     save_file(load_file(path), path, metadata | change)
     with pytest.raises(WeightsError, match="unusable metadata") as error:
+        load_weights(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("change", ['"units": 200000000', '"channels": 200000'])
+def test_no_network_is_made_that_is_far_larger_than_its_file(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "test.safetensors"
+    save_weights(path, LIPT(TINY, deployed=True), INFO)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata | {"config": CONFIG % change})
+    with pytest.raises(WeightsError, match="too few") as error:
+        load_weights(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("position", ["body.0.modules_hrm_a.lcs_a_999999.", "body.999999.modules_hrm_a.lcs_a_0."])
+def test_a_place_that_no_network_has_is_refused(tmp_path: Path, position: str) -> None:
+    state = torch.load(DATA / "c24m2_x1_deploy.pt", weights_only=True)
+    torch.save(state | {position + "0.weight": torch.zeros(1)}, tmp_path / "odd.pt")
+    with pytest.raises(WeightsError) as error:
+        load_weights(tmp_path / "odd.pt")
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda tensor: tensor.to(torch.float8_e4m3fn),
+        lambda tensor: tensor.to(torch.int8),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor.sum(),
+    ],
+    ids=["float8", "int8", "complex", "sparse", "meta", "number"],
+)
+def test_tensors_of_other_kinds_are_refused(tmp_path: Path, odd: Callable[[Tensor], Tensor]) -> None:
+    state = torch.load(DATA / "c24m2_x1_deploy.pt", weights_only=True)
+    torch.save(state | {"head.0.weight": odd(state["head.0.weight"])}, tmp_path / "odd.pt")
+    with pytest.raises(WeightsError, match=r"no plain tensor.*head\.0\.weight is") as error:
+        load_weights(tmp_path / "odd.pt")
+    one_line(error)
+
+
+def test_our_files_with_tensors_of_another_kind_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test.safetensors"
+    save_weights(path, LIPT(TINY, deployed=True), INFO)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in load_file(path).items()}, path, metadata)
+    with pytest.raises(WeightsError, match="no plain tensor") as error:
         load_weights(path)
     one_line(error)
 
