@@ -13,7 +13,8 @@ python=${PYTHON:-python3}
     exit 1
 }
 echo "setting up .venv (once)"
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+# One without pip is what `venv` leaves where it is stopped, or where Debian's python3-venv is missing.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --disable-pip-version-check "$@"; }
 install() { pip install --quiet --constraint constraints.txt "$@"; }
 
@@ -23,7 +24,7 @@ has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep
 # from a local folder or index of pip's own configuration where one offers it, else from PyTorch's CPU index.
 offers_cpu_torch() {
     pip install --quiet --dry-run --ignore-installed --no-deps --report - --constraint constraints.txt torch 2>/dev/null |
-        "$python" -c 'import json, sys; sys.exit("+cpu" not in json.load(sys.stdin)["install"][0]["metadata"]["version"])'
+        "$python" -c 'import json, sys; sys.exit("+cpu" not in json.load(sys.stdin)["install"][0]["metadata"]["version"])' 2>/dev/null
 }
 if ! has_gpu && [ "$(uname -sm)" = "Linux x86_64" ] && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
     offers_cpu_torch || install --index-url https://download.pytorch.org/whl/cpu torch ||
