@@ -122,7 +122,10 @@ def _frames(matcher: PictureMatcher, alignment: Alignment) -> Check:
 def _colors(matcher: PictureMatcher, pixels: int) -> Iterator[Check]:
     if not matcher.colors.is_empty:
         difference = matcher.colors.difference(pixels)
-        yield Check("colour", not difference.faults, NONE, str(difference), "; ".join(difference.faults))
+        found = () if difference.mistake else matcher.stretches.found.items()
+        partly = [f"pictures {ranges(indices)} look as if {mistake}" for mistake, indices in found]
+        reason = "; ".join([*difference.faults, *partly])
+        yield Check("colour", not reason, NONE, str(difference), reason)
     unlike = f"pictures {ranges(matcher.unlike)} show nothing that is near them in the source" if matcher.unlike else ""
     yield Check("likeness", not unlike, NONE, f"{matcher.worst_rms:.1f} rms at worst", unlike)
 

@@ -28,6 +28,8 @@ MAX_MEAN_SHIFT: Final = 1.0
 MAX_GAIN_ERROR: Final = 0.08
 MAX_MEAN_DIFFERENCE: Final = 10.0
 _VISIBLE_RMS: Final = 0.5  # below this, on 0..255, no mistake is asserted
+_STRETCH: Final = 8  # pictures
+_VISIBLE_IN_STRETCH_RMS: Final = 1.5  # a second of flat gray that an encoder moved by one code looks like a wrong range
 _EXPLAINED: Final = 0.5  # a mistake explains a difference if it leaves less than half of it
 _POOL: Final = 4
 _PRIOR_VARIANCE: Final = 16.0  # how much variance of colour outweighs the belief that nothing has changed
@@ -110,14 +112,40 @@ class ColorSums:
             shift=_triple(result - source),
             gain=_triple(gains),
             absolute=_triple(self._absolute / self._count),
-            mistake=self._mistake(),
+            mistake=self.mistake(),
             freedom=_FREEDOM / float(np.sqrt(pixels)),
         )
 
-    def _mistake(self) -> str:
+    def mistake(self, visible_rms: float = _VISIBLE_RMS) -> str:
+        """The one that explains the difference, if that is larger than `visible_rms`; else ""."""
         rms = self._rms_after(ColorChange(np.eye(3), np.zeros(3)))
         left, name = min((self._rms_after(change), name) for name, change in MISTAKES)
-        return name if rms > _VISIBLE_RMS and left < _EXPLAINED * rms else ""
+        return name if rms > visible_rms and left < _EXPLAINED * rms else ""
+
+
+class ColorStretches:
+    """Looks for mistakes in one stretch of a film after the other: in the sums of all of it, those of a part drown.
+
+    `found`: mistake -> indices of the pictures in the stretches that show it.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[int]] = {}
+        self._sums = ColorSums()
+        self._indices: list[int] = []
+
+    def add(self, index: int, source: Thumbnail, result: Thumbnail) -> None:
+        self._sums.add(source, result)
+        self._indices.append(index)
+        if len(self._indices) == _STRETCH:
+            self.end()
+
+    def end(self) -> None:
+        """Of the stretch, where it has pictures enough to tell."""
+        mistake = self._sums.mistake(_VISIBLE_IN_STRETCH_RMS) if len(self._indices) >= _STRETCH // 2 else ""
+        if mistake:
+            self.found.setdefault(mistake, []).extend(self._indices)
+        self._sums, self._indices = ColorSums(), []
 
 
 def _pooled(image: Thumbnail) -> Thumbnail:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipt_stream.media.audit_pictures import AuditPicture
 from lipt_stream.media.audit_thumbnails import Thumbnail
-from lipt_stream.verify.colors import ColorChange, ColorSums
+from lipt_stream.verify.colors import ColorChange, ColorStretches, ColorSums
 
 REACH: Final = 4  # pictures to either side in which the nearest is looked for
 _LOOK_AHEAD: Final = 240  # pictures read in search of one with the same time
@@ -42,6 +42,7 @@ class PictureMatcher:
         self.result_times = array("d")
         self.source_end_duration = self.result_end_duration = 0.0
         self.colors = ColorSums()
+        self.stretches = ColorStretches()
         self.worst_rms = 0.0
         self.unlike: list[int] = []  # pictures of the result that show nothing that the source does near them
         self._source = source
@@ -67,6 +68,7 @@ class PictureMatcher:
             self.unlike.append(picture.index)
         else:
             self.colors.add(match.thumbnail, picture.thumbnail)
+            self.stretches.add(picture.index, match.thumbnail, picture.thumbnail)
 
     def _color_change(self, thumbnail: Thumbnail) -> ColorChange:
         """How the result's colours differ so far; at its first picture, how they differ from the source's first."""
@@ -77,7 +79,8 @@ class PictureMatcher:
         return self.colors.best_fit()
 
     def finish(self) -> None:
-        """Reads what is left of the source, to count it."""
+        """Reads what is left of the source, to count it. What was found is complete then."""
+        self.stretches.end()
         while self._read():
             pass
 
