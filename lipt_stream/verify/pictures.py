@@ -22,6 +22,10 @@ _STILL_RMS: Final = 0.2  # two of the source's pictures nearer than this to each
 _STILL_LEVELS: Final = 2.0
 """Nor are two that differ by less in nothing but brightness and hue, as flat ones of a slow fade do: networks and
 encoders miss a level by one. What has an outline is told by that."""
+_MOVING_RMS: Final = 1.0  # two further apart than this, levels aside, always are
+_STILL_SHARE: Final = 0.5
+"""Nor two that are nearer to each other than this share of what the result differs from either: there an encoder's
+skipped blocks outweigh the motion. Right results of small, noisy films went wrong at up to 0.43."""
 MAX_PICTURE_RMS: Final = 25.0
 """A picture that differs by more, colours aside, shows something else. Good results differ by up to 7, and by 17 on a
 test pattern of saturated lines a pixel wide; across a cut it is 27 to 113, to plain gray or black about as much."""
@@ -130,20 +134,21 @@ class PictureMatcher:
         stack = change.apply(np.stack([one.thumbnail for one in near]))
         errors = _mean_squares(stack - thumbnail)
         levels = (stack - thumbnail).mean(axis=(1, 2))  # (n, channels)
+        nearest = int(np.argmin(errors))
+        least_apart = min(max(_STILL_RMS**2, _STILL_SHARE**2 * float(errors[nearest])), _MOVING_RMS**2)
 
         def way(here: int, there: int) -> float:
-            """Where the result lies on the line from one (0) to the other (1); 0 where they are the same picture."""
+            """Where the result lies on the line from one (0) to the other (1); 0 where they cannot be told apart."""
             apart = float(_mean_squares((stack[there] - stack[here])[None])[0])
             nearer = float(errors[here] - errors[there])
-            change = levels[there] - levels[here]
-            if np.abs(change).max() < _STILL_LEVELS:
-                apart -= float(np.square(change).mean())
+            step = levels[there] - levels[here]
+            if np.abs(step).max() < _STILL_LEVELS:
+                apart -= float(np.square(step).mean())
                 nearer -= float(np.square(levels[here]).mean() - np.square(levels[there]).mean())
-            return 0.5 + nearer / (2 * apart) if apart > _STILL_RMS**2 else 0.0
+            return 0.5 + nearer / (2 * apart) if apart > least_apart else 0.0
 
         by_time, by_order = places[0], places[-1]
         expected = by_order if way(by_time, by_order) > 0.5 else by_time
-        nearest = int(np.argmin(errors))
         is_like = errors[nearest] <= MAX_PICTURE_RMS**2  # of pictures all unlike, none is the one
         return near[nearest] if is_like and way(expected, nearest) > _CERTAINTY else near[expected]
 
