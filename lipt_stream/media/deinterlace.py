@@ -11,6 +11,9 @@ from typing import Final, Literal, TypeAlias
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from lipt_stream.frame import UNSPECIFIED
+from lipt_stream.media.color import UNSTATED
+
 Deinterlace: TypeAlias = Literal["auto", "off", "on"]
 _ANY_TIME_BASE: Final = Fraction(1, 1_000_000)  # the times of the filter's output are not used
 
@@ -38,7 +41,7 @@ class Deinterlacer:
         self._mode = mode
         self._threads = threads or 0
         self._graph: Graph | None = None
-        self._kind = (0, 0, "")
+        self._kind: tuple[object, ...] = ()
         self._inside: deque[TimedPicture] = deque()
 
     def through(self, pictures: Iterator[TimedPicture]) -> Iterator[TimedPicture]:
@@ -50,7 +53,7 @@ class Deinterlacer:
         for timed in pictures:
             picture = timed.decoded
             self.seen += picture.interlaced_frame
-            kind = (picture.width, picture.height, picture.format.name)
+            kind = _kind_of(picture)
             if self._graph is not None and kind != self._kind:
                 yield from self._drained()
             if self._graph is None and self._is_wanted(picture):
@@ -86,13 +89,26 @@ class Deinterlacer:
         assert not self._inside, "bwdif gives as many pictures as it takes"
 
 
+def _kind_of(picture: VideoFrame) -> tuple[object, ...]:
+    """What a filter takes no change of."""
+    return picture.width, picture.height, picture.format.name, picture.colorspace, picture.color_range
+
+
 def _bwdif(picture: VideoFrame, threads: int) -> Graph:
     """deint=all, for the choice is made outside: left to itself the filter shows a first progressive picture twice."""
     graph = Graph()
     graph.threads = threads
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or _ANY_TIME_BASE
-    )
+    # Formats that bwdif does not take (uyvy422, nv12) pass a scaler before it, which would make colours of an unstated
+    # kind out of those that are stated.
+    values = {
+        "width": picture.width,
+        "height": picture.height,
+        "pix_fmt": picture.format.name,
+        "time_base": picture.time_base or _ANY_TIME_BASE,
+        "colorspace": UNSPECIFIED if picture.colorspace in UNSTATED else int(picture.colorspace),
+        "range": int(picture.color_range),
+    }
+    source = graph.add("buffer", ":".join(f"{key}={value}" for key, value in values.items()))
     graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:parity=auto:deint=all"), graph.add("buffersink"))
     graph.configure()
     return graph

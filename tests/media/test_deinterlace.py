@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -171,6 +172,25 @@ def test_full_range_and_depth_pass_the_filter_unchanged() -> None:
             assert timed.shown.format.name == pix_fmt
             assert timed.shown.color_range == 2
             assert {int(v) for plane in timed.shown.planes for v in np.frombuffer(plane, np.uint8)[:32]} == {3}
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize(
+    ("pix_fmt", "matrix"),
+    [*itertools.product(["uyvy422", "nv12", "p010le", "yuv420p"], [1, 6, 9]), ("yuv420p", 3)],  # 3 is reserved
+)
+def test_colours_pass_the_filter_unchanged(pix_fmt: str, color_range: int, matrix: int) -> None:
+    """Pictures packed as captures are go through a scaler, because bwdif does not take them as they are."""
+    pictures = [av.VideoFrame(64, 48, pix_fmt) for _ in range(3)]
+    for picture in pictures:
+        picture.colorspace, picture.color_range = matrix, color_range
+        for plane in picture.planes:
+            np.frombuffer(plane, np.uint8)[:] = 80
+    for timed in Deinterlacer("on", 1).through(TimedPicture(p, n, p) for n, p in enumerate(pictures)):
+        code = 80 if timed.shown.format.components[0].bits == 8 else (80 << 8 | 80) >> 6
+        for plane in timed.shown.planes:
+            samples = np.frombuffer(plane, np.uint8 if code == 80 else np.uint16)
+            assert samples[:32].tolist() == [code] * 32
 
 
 def test_a_film_of_another_encoder(shared: Path) -> None:
