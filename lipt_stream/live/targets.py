@@ -132,6 +132,7 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
     """The target that one `--to` names; see `parse_targets`."""
     word, _, rest = text.partition(":")
     word = word.lower()
+    address = f"{word}:{rest}"  # FFmpeg knows its protocols in small letters alone
     name = redact(text)
     if word in ("preview", "null") and not rest:
         return Target(name=name, kind=word)
@@ -146,20 +147,20 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
         return _whip(name, rest)
     if word in ("rtsp", "rtsps") and rest.startswith("//"):
         options = {"rtsp_transport": "tcp", **_PROMPT}
-        return Target(name=name, kind="rtsp", url=text, format="rtsp", options=options, sound=_OVER_RTSP)
+        return Target(name=name, kind="rtsp", url=address, format="rtsp", options=options, sound=_OVER_RTSP)
     if word in ("rtmp", "rtmps") and rest.startswith("//"):
         options = {"flvflags": "no_duration_filesize", **_PROMPT}
         return Target(
             name=name,
             kind="rtmp",
-            url=text,
+            url=address,
             format="flv",
             options=options,
             sound=_IN_FLV,
             longest_seconds=_FLV_SECONDS,
         )
     if word == "udp" and rest.startswith("//"):
-        url = text if "pkt_size=" in text else f"{text}{'&' if '?' in text else '?'}pkt_size=1316"
+        url = address if "pkt_size=" in rest else f"{address}{'&' if '?' in rest else '?'}pkt_size=1316"
         return Target(name=name, kind="udp", url=url, format="mpegts", options=_PROMPT, sound=_IN_MPEG_TS)
     if "://" not in text and not _NO_FILE.match(text):
         return _file(name, Path(text), segment_seconds)

@@ -35,6 +35,12 @@ def test_forms(text: str, kind: str, format: str) -> None:
         assert Path(target.url).is_absolute()
 
 
+@pytest.mark.parametrize("text", ["RTMP://Host/App/Key", "Rtsp://Host/A", "UDP://Host:1"])
+def test_a_scheme_in_capitals_is_given_to_ffmpeg_in_small_letters(text: str) -> None:
+    scheme, rest = text.split(":", 1)
+    assert parse_target(text).url.startswith(f"{scheme.lower()}:{rest}")
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
