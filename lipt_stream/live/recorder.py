@@ -36,7 +36,7 @@ class Recorder:
         return current[0] if current else None
 
     def begin(self, broadcast: Broadcast) -> None:
-        if not os.access(self._folder, os.W_OK):
+        if not (os.access(self._folder, os.W_OK | os.X_OK) and self._folder.is_dir()):
             raise SettingsError(
                 f"Recordings cannot be written to {self._folder.absolute()}", "Name a folder by --record-to"
             )
