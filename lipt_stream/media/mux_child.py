@@ -191,7 +191,7 @@ class _Muxer:
 
 def _remove_orphans(playlist: Path) -> None:
     """Removes segments that an earlier process left behind and that its playlist does not name."""
-    named = playlist.read_text(encoding="utf-8") if playlist.exists() else ""
+    named = playlist.read_text(encoding="utf-8", errors="replace") if playlist.exists() else ""
     for segment in Path().iterdir():
         if HLS_SEGMENT.fullmatch(segment.name) and segment.name not in named:
             segment.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import pytest
 
 from lipt_stream.frame import VideoFormat
 from lipt_stream.live.targets import parse_target
+from lipt_stream.media import mux_child
 from lipt_stream.media.live_encoder import LiveEncoder
 from lipt_stream.media.mux_wire import pack_job, pack_packet, read_report
 
@@ -35,6 +36,19 @@ def test_an_hls_folder_that_takes_nothing_is_no_success(tmp_path: Path) -> None:
     process = written_to_no_byte_more(f"hls:{tmp_path}")
     assert process.returncode == 1, process.stderr
     assert read_report(process.stdout.splitlines()[-1]).error.startswith("The file grew larger")
+
+
+def test_a_playlist_that_is_damaged_keeps_no_stream_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    playlist, named, orphan = (Path(name) for name in ("index.m3u8", "live-000007.ts", "live-000001.ts"))
+    playlist.write_bytes(b"#EXTM3U\n\xff\xfe\nlive-000007.ts\n")
+    named.touch()
+    orphan.touch()
+    mux_child._remove_orphans(playlist)  # pyright: ignore[reportPrivateUsage]
+    assert named.exists()
+    assert not orphan.exists()
 
 
 def written_to_no_byte_more(target: str) -> subprocess.CompletedProcess[bytes]:
