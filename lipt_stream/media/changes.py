@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from av.video.frame import VideoFrame
 
 from lipt_stream.frame import VideoFormat
-from lipt_stream.media.color import UNSTATED, name_of_matrix
+from lipt_stream.media.color import name_of_matrix
+from lipt_stream.media.matrices import UNSTATED
 from lipt_stream.media.pixels import color_of, plan_delivery
 
 

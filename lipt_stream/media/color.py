@@ -7,12 +7,10 @@ from typing import Final, Literal, TypeAlias
 
 from av.video.frame import VideoFrame
 
-from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
+from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M
+from lipt_stream.media.matrices import UNSTATED, assumed_matrix, matrix_by_size
 from lipt_stream.media.pixels import is_full_range, plan_delivery
 
-UNSTATED: Final = frozenset({0, UNSPECIFIED, 3})
-"""H.273: 0 and 3 are reserved; matrix code 0 says that the planes are G, B and R, which YUV never are."""
-_BT2020_PRIMARIES: Final = 9
 Siting: TypeAlias = Literal["left", "center", "topleft"]
 _SITINGS: Final[dict[str, Siting]] = {  # the rare ones go to the nearest that encoders and engine know
     "left": "left",
@@ -48,10 +46,9 @@ def color_tags(picture: VideoFrame, codec: str, stated_siting: str | None) -> Co
     notes: list[str] = []
     matrix = int(picture.colorspace)
     if delivery.is_rgb:
-        matrix = _by_size(picture.width, picture.height)
+        matrix = matrix_by_size(picture.width, picture.height)
     elif matrix in UNSTATED:
-        wide = int(picture.color_primaries) == _BT2020_PRIMARIES
-        matrix = BT2020_NCL if wide else _by_size(picture.width, picture.height)
+        matrix = assumed_matrix(picture)
         if not delivery.is_gray:
             notes.append(f"the colour matrix is not stated, {name_of_matrix(matrix)} is assumed")
     full = not delivery.is_rgb and is_full_range(picture)
@@ -90,8 +87,3 @@ _NAMES: Final[dict[int, str]] = {
     7: "SMPTE 240M",
     BT2020_NCL: "BT.2020",
 }
-
-
-def _by_size(width: int, height: int) -> int:
-    """The rule of mpv and libplacebo: what is larger than SD is BT.709. Width counts: scope films have few lines."""
-    return BT709 if width >= 1280 or height > 576 else SMPTE170M

@@ -12,7 +12,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from lipt_stream.frame import UNSPECIFIED
-from lipt_stream.media.color import UNSTATED
+from lipt_stream.media.matrices import UNSTATED
 
 Deinterlace: TypeAlias = Literal["auto", "off", "on"]
 _ANY_TIME_BASE: Final = Fraction(1, 1_000_000)  # the times of the filter's output are not used

@@ -12,6 +12,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from lipt_stream.frame import BT470BG, BT709, BT2020_NCL, SMPTE170M, PixFmt, Planes, Samples, VideoFormat
+from lipt_stream.media.matrices import UNSTATED, assumed_matrix, matrix_by_size
 
 _DIRECT: Final = frozenset({"yuv420p", "yuvj420p", "yuv420p10le", "yuv420p12le"})
 _GRAYS: Final[dict[PixFmt, str]] = {"yuv420p": "gray", "yuv420p10le": "gray10le", "yuv420p12le": "gray12le"}
@@ -71,10 +72,13 @@ def is_full_range(picture: VideoFrame) -> bool:
 
 def color_of(picture: VideoFrame, format: VideoFormat) -> tuple[int, Literal["studio", "full"]]:
     """Matrix (H.273) and range of `picture`, a later one of a stream of `format`: its own where they are stated and can
-    be converted, else those of the stream."""
+    be converted, else those of the stream. Where the stream's matrix goes by its size, so does that of a picture of
+    another size: players take it so."""
     if plan_delivery(picture.format).is_rgb:
         return format.color_space, format.color_range
     matrix, range = int(picture.colorspace), format.color_range
+    if matrix in UNSTATED and format.color_space == matrix_by_size(format.width, format.height):
+        matrix = assumed_matrix(picture)
     if _SWSCALE_MATRICES.get(matrix, _swscale_matrix(format.color_space)) == _swscale_matrix(format.color_space):
         matrix = format.color_space  # unstated, or the same by another name
     if is_full_range(picture):

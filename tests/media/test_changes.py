@@ -14,6 +14,7 @@ import pytest
 from lipt_stream.frame import END, VideoFormat
 from lipt_stream.media.changes import changes_within
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.pixels import color_of
 
 PART = 12  # pictures
 
@@ -93,6 +94,24 @@ def test_a_change_of_range_changes_no_brightness(tmp_path: Path, first: dict[str
         if number >= PART:
             code = (written - 16) * 255 / 219 if full else 16 + written * 219 / 255
         assert mean == pytest.approx(code, abs=1.5)
+
+
+@pytest.mark.parametrize(("size", "matrix", "found"), [((1280, 720), 2, 1), ((96, 64), 2, 6), ((1280, 720), 6, 6)])
+def test_an_unstated_matrix_changes_with_the_size_as_players_take_it(
+    size: tuple[int, int], matrix: int, found: int
+) -> None:
+    """Recordings of channels that go from SD to HD, neither of which states it."""
+    picture = av.VideoFrame(*size, "yuv420p")
+    picture.colorspace = matrix
+    small = VideoFormat(width=64, height=48, color_space=6)
+    assert color_of(picture, small)[0] == found
+    notes = [note for note in changes_within(picture, small) if "matrix" in note]
+    assert bool(notes) == (found != 6)
+
+
+def test_a_stated_matrix_stays_where_what_follows_states_none() -> None:
+    picture, stated = av.VideoFrame(1280, 720, "yuv420p"), VideoFormat(width=64, height=48, color_space=9)
+    assert color_of(picture, stated)[0] == 9
 
 
 def test_colour_in_a_film_that_begins_gray_is_said() -> None:
