@@ -67,7 +67,8 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
         _last_duration(source, matcher.source_times, matcher.source_end_duration),
         _last_duration(result, matcher.result_times, matcher.result_end_duration),
     )
-    yield compare_durations(matcher.source_times, matcher.result_times, last_durations, tolerance)
+    cut_short = matcher.source_end_duration - last_durations[0]
+    yield compare_durations(matcher.source_times, matcher.result_times, last_durations, tolerance, cut_short)
     yield Check("pictures", alignment.ok, str(len(matcher.source_times)), str(len(matcher.matches)), str(alignment))
     yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)

@@ -92,12 +92,17 @@ def _listed(times: Sequence[float], most: int = 4) -> str:
 
 
 def compare_durations(
-    source: Sequence[float], result: Sequence[float], last_durations: tuple[float, float], tolerance_seconds: float
+    source: Sequence[float],
+    result: Sequence[float],
+    last_durations: tuple[float, float],
+    tolerance_seconds: float,
+    cut_short_seconds: float = 0.0,
 ) -> Check:
     """From the first picture's beginning to the last one's end; to its beginning where a file does not tell the end.
 
     The last picture's own duration is what containers round most (Matroska's default duration, MP4's sample table):
-    a quarter of it is allowed, so that a lost or doubled picture shows.
+    a quarter of it is allowed, so that a lost or doubled picture shows. By `cut_short_seconds` the source's track ends
+    within its last picture, as where a telephone trimmed it: the result may show all of that one.
     """
     told = all(duration > 0 for duration in last_durations)
     tails = last_durations if told else (0.0, 0.0)
@@ -106,7 +111,7 @@ def compare_durations(
     if isnan(one):
         return Check(name, True, NONE, after, "the source states none")
     off_ms, limit_ms = 1000 * (other - one), 1000 * (tolerance_seconds + tails[0] / 4)
-    ok = abs(off_ms) <= limit_ms
+    ok = -limit_ms <= off_ms <= limit_ms + 1000 * cut_short_seconds
     return Check(name, ok, before, after, "" if ok else f"{off_ms:+.1f} ms, {limit_ms:.1f} are allowed")
 
 
