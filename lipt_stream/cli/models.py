@@ -23,7 +23,8 @@ def models(as_json: options.Json = False) -> None:
     datasets = sorted({name.partition("_")[0] for entry in entries for name in entry.psnr})
     table = Table(title="Weights (Y-PSNR in dB)")
     for column in ("name", "task", "made for", "scale", *datasets):
-        table.add_column(column, justify="right" if column in (*datasets, "scale") else "left", overflow="fold")
+        is_name, justify = column == "name", "right" if column in (*datasets, "scale") else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=is_name)
     for entry in entries:
         figures = (_figures(entry, name) for name in datasets)
         table.add_row(entry.name, entry.task, entry.content, f"x{entry.scale}", *figures)
