@@ -166,6 +166,7 @@ def _print(plan: BenchPlan, cases: Sequence[BenchCase]) -> None:
     console.print(
         f"{upscaler.info.name}, {upscaler.precision} by {upscaler.runtime} on {upscaler.device}; encoder {encoder}; "
         f"{WARM_UP_FRAMES} warm-up frames are not counted",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
