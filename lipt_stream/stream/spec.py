@@ -104,7 +104,7 @@ def load_preset(name_or_path: str | Path, base: PipelineSpec | None = None) -> P
     """A spec from a preset's name or a TOML file: each key one field, unknown keys refused with the nearest name."""
     path = _preset_file(name_or_path)
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"The preset {path} cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

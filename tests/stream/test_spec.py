@@ -29,6 +29,12 @@ def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:
     assert (spec.model, spec.tile, spec.scale, spec.encoder_options) == ("tiny", 512, 3, {"preset": "slow"})
 
 
+def test_a_preset_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('model = "tiny"\n', encoding="utf-8-sig")  # as some of Windows' editors write
+    assert load_preset(file).model == "tiny"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
