@@ -21,6 +21,7 @@ from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.media.av_errors import writing
+from lipt_stream.media.encoders import ENCODERS
 from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Existing, Job, Plan, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.spec import PipelineSpec
@@ -58,7 +59,15 @@ def upscale(
         list[str] | None,
         typer.Option("-e", metavar="KEY=VALUE", help="An option of the encoder itself; may be repeated."),
     ] = None,
-    crf: Annotated[int | None, typer.Option(help="Constant quality; lower is better.", show_default="18")] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(
+            help="Constant quality on the encoder's own scale; lower is better.",
+            show_default=", ".join(
+                f"{info.default_crf} for {name}" for name, info in ENCODERS.items() if info.default_crf
+            ),
+        ),
+    ] = None,
     deinterlace: Annotated[
         str | None,
         typer.Option(help="auto, off or on: what is done to interlaced video.", show_default="auto: where flagged"),
