@@ -67,7 +67,8 @@ class FragmentMuxer:
     def add(self, packet: EncodedPacket) -> bytes:
         """The fragment that holds `packet` alone. Empty for one before time zero, which MP4 cannot tell.
 
-        A packet without a duration gets the distance to the one before, the first one the frame rate's.
+        A packet without a duration gets the distance to the one before, a second at most, as there may be a pause
+        between; the first one gets the frame rate's.
         """
         track = self._tracks[packet.kind]
         ticks = track.timescale * track.stream.time_base
@@ -77,7 +78,7 @@ class FragmentMuxer:
         if packet.duration:
             track.duration = round(packet.duration * ticks)
         elif track.last_dts is not None:
-            track.duration = max(0, dts - track.last_dts)
+            track.duration = min(max(0, dts - track.last_dts), track.timescale)
         elif track.stream.frame_rate:
             track.duration = round(track.timescale / track.stream.frame_rate)
         track.last_dts = dts

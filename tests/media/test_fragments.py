@@ -83,6 +83,18 @@ def test_sound_beside_the_picture_keeps_its_time() -> None:
     assert times == [packet.pts for packet in sound_packets[1:]]
 
 
+def test_a_pause_is_no_part_of_the_sound_behind_it() -> None:
+    picture_stream, _ = pictures([])
+    muxer = FragmentMuxer([picture_stream, OPUS])
+    times = [0, 26 * 3600 * 48_000]  # further apart than a sample's 32 bits can tell
+    sounds = [EncodedPacket(kind="audio", data=b"\xf8", pts=at, dts=at, duration=0, is_keyframe=True) for at in times]
+    data = muxer.init + b"".join(muxer.add(packet) for packet in sounds)
+    with av.open(io.BytesIO(data)) as seen:
+        read = [packet for packet in seen.demux(audio=0) if packet.size]
+    assert [packet.pts for packet in read] == times
+    assert (read[-1].duration or 0) <= 48_000
+
+
 def test_mime_of_opus() -> None:
     stream, _ = pictures([])
     assert FragmentMuxer([stream, OPUS]).mime.endswith('opus"')
