@@ -29,6 +29,7 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+_NO_NAME: Final = "This server does not go by that name: open it by this machine's IP address."
 _NO_TOKEN: Final = "This page needs its token: open the address that lipt-stream printed when it started."
 
 
@@ -64,7 +65,7 @@ class Guard:
     def _answer(self, request: HTTPConnection, method: str) -> Response | None:
         """What is said instead of the page, None where the request may pass."""
         if not self._is_this_machine(request.headers.get("host", "")):
-            return PlainTextResponse("This server does not go by that name.", 403)
+            return PlainTextResponse(_NO_NAME, 403)
         bearer = self._matches(_bearer(request))
         origin = request.headers.get("origin")
         must_name_origin = method not in ("GET", "HEAD") and not bearer

@@ -99,7 +99,9 @@ def test_a_websocket_must_come_from_the_page_and_know_the_token(page: TestClient
 )
 @pytest.mark.parametrize("path", ["/", "/metrics", "/page/main.js"])
 def test_a_name_that_was_made_to_point_here_is_refused(page: TestClient, host: str, path: str) -> None:
-    assert page.get(path, headers={"host": host}).status_code == 403
+    answer = page.get(path, headers={"host": host})
+    assert answer.status_code == 403
+    assert "IP address" in answer.text, "for a person whose router gave this machine another name"
 
 
 @pytest.mark.parametrize("host", ["localhost:8710", "127.0.0.1", "[::1]:8710", "LOCALHOST:9000", "127.0.0.2:1"])
