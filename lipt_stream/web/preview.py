@@ -82,24 +82,24 @@ class _Silence:
         """`longest_ticks`: of the pictures' time base."""
         self.lasts = False
         self._longest_ticks = longest_ticks
-        self._newest_picture: int | None = None
-        self._heard_at: int | None = None  # the newest picture when sound came
+        self._heard = True  # since the last picture
+        self._heard_at = 0  # the picture before which sound last came
 
     def changes_with(self, packet: EncodedPacket) -> bool:
         """Takes in the next packet; whether silence begins or ends with it."""
-        if packet.kind == "video":
-            self._newest_picture = packet.dts
-            self._heard_at = packet.dts if self._heard_at is None else self._heard_at
+        lasts = False
+        if packet.kind == "audio":
+            self._heard = True
         else:
-            self._heard_at = self._newest_picture
-        heard_at = self._heard_at
-        lasts = packet.kind == "video" and heard_at is not None and packet.dts - heard_at > self._longest_ticks
+            self._heard_at = packet.dts if self._heard else self._heard_at
+            self._heard = False
+            lasts = packet.dts - self._heard_at > self._longest_ticks
         has_changed, self.lasts = lasts != self.lasts, lasts
         return has_changed
 
     def nobody_listens(self) -> None:
         """What comes next is not compared with what was offered before."""
-        self._newest_picture = self._heard_at = None
+        self._heard = True
 
 
 class Preview:
