@@ -34,8 +34,11 @@ def matches(steps_rms: float, texture_rms: float, blended: float) -> list[int]:
     return list(matcher.matches)
 
 
-def test_a_step_smaller_than_what_the_upscaler_changed_is_no_repeated_picture() -> None:
-    assert matches(0.8, texture_rms=1.9, blended=0.85) == list(range(COUNT))
+@pytest.mark.parametrize(("steps_rms", "texture_rms"), [(0.8, 1.9), (0.55, 1.0)])
+def test_a_step_smaller_than_what_the_upscaler_changed_is_no_repeated_picture(
+    steps_rms: float, texture_rms: float
+) -> None:
+    assert matches(steps_rms, texture_rms, blended=0.85) == list(range(COUNT))
 
 
 @pytest.mark.parametrize(("steps_rms", "texture_rms"), [(0.8, 0.5), (1.2, 1.9), (3, 8)])
