@@ -17,6 +17,7 @@ from rich.console import Console
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.engine.color_cuda import compiled_kernels
+from lipt_stream.engine.runtimes import openvino_version
 from lipt_stream.errors import DeviceError, WeightsError
 from lipt_stream.media.encoders import ENCODERS, probe_encoder
 from lipt_stream.media.probe import missing_decoders
@@ -67,7 +68,10 @@ def _runtime() -> Finding:
     if importlib.util.find_spec("openvino") is None:
         advice = "Faster on CPUs with it; in the checkout: .venv/bin/pip install -e '.[openvino]'"
         return Finding("openvino", "absent", "not installed: CPUs are served by torch", advice)
-    return Finding("openvino", "ok", importlib.metadata.version("openvino"))
+    try:
+        return Finding("openvino", "ok", openvino_version())
+    except DeviceError as error:
+        return Finding("openvino", "broken", error.message, error.hint)
 
 
 def _gpu() -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def make_runtime(
 
     Raises:
         SettingsError: a word is unknown, the combination makes no sense, or OpenVINO is asked for and not installed.
-        DeviceError: the CPU lacks the precision.
+        DeviceError: the CPU lacks the precision, or OpenVINO is installed and cannot be loaded.
     """
     for word, known in ((precision, get_args(Precision)), (runtime, get_args(RuntimeName))):
         if word not in known:
@@ -74,7 +74,8 @@ def make_runtime(
         raise SettingsError("float16 is for GPUs", "Use bfloat16 or float32 on a CPU")
     network = deploy(model)
     if _pick(runtime, device) == "openvino":
-        from lipt_stream.engine.openvino_runtime import OpenVinoRuntime, has_bfloat16
+        with _loading_openvino():
+            from lipt_stream.engine.openvino_runtime import OpenVinoRuntime, has_bfloat16
 
         on_cpu = cast("Literal['float32', 'bfloat16']", _cpu_precision(precision, has_bfloat16()))
         return OpenVinoRuntime(network.cpu(), on_cpu, threads)
@@ -152,6 +153,24 @@ def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openv
         return "torch"
     hint = "In the checkout: .venv/bin/pip install -e '.[openvino]'; or use --runtime torch"
     raise SettingsError("OpenVINO is not installed", hint)
+
+
+def openvino_version() -> str:
+    """Of the OpenVINO that is installed. DeviceError where it cannot be loaded."""
+    with _loading_openvino():
+        from lipt_stream.engine.openvino_import import ov
+
+        return ov.get_version().partition("-")[0]
+
+
+@contextmanager
+def _loading_openvino() -> Generator[None]:
+    try:
+        yield
+    except (ImportError, AttributeError, OSError) as error:  # a library it lacks, or an OpenVINO of long ago
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        hint = "Install it again (`pip install --force-reinstall openvino`), or use --runtime torch"
+        raise DeviceError(f"OpenVINO is installed but cannot be loaded: {reason}", hint) from error
 
 
 def _cpu_precision(precision: Precision, has_bfloat16: bool) -> _Computed:

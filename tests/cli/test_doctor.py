@@ -50,3 +50,14 @@ def test_a_gpu_that_is_seen_and_computes_nothing_is_broken() -> None:
     assert "build of torch for this card" in torch_on.advice
     assert cupy_on.state == "broken"
     assert cupy_on.advice == "Install the CuPy that matches"
+
+
+def test_an_openvino_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot_be_loaded() -> str:
+        raise DeviceError("OpenVINO is installed but cannot be loaded: libtbb.so.12", "Install it again")
+
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(doctor, "openvino_version", cannot_be_loaded)
+    finding = doctor._runtime()
+    assert (finding.state, finding.advice) == ("broken", "Install it again")
+    assert "libtbb.so.12" in finding.detail

@@ -53,6 +53,17 @@ def on_cpu(network: LIPT, runtime: str, precision: str = "float32", threads: int
     return make_runtime(network, device=CPU, precision=precision, runtime=runtime, threads=threads)
 
 
+def test_an_openvino_that_cannot_be_loaded_is_told_in_words(nano: LIPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("lipt_stream.engine.openvino")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # its import fails, as it does where a library is missing
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: name)
+    for ask in (lambda: on_cpu(nano, "auto"), runtimes.openvino_version):
+        with pytest.raises(DeviceError, match="OpenVINO is installed but cannot be loaded") as caught:
+            ask()
+        assert "--runtime torch" in caught.value.hint
+
+
 @pytest.fixture(scope="module")
 def nano() -> LIPT:
     return random_network(LiptConfig.named("nano", 2))
