@@ -12,7 +12,9 @@ def main() -> None:
     """
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     from lipt_stream.cli.process_list import hide_credentials
+    from lipt_stream.cli.screen import stand_in_for_closed_streams
 
+    stand_in_for_closed_streams()
     hide_credentials()
     from lipt_stream.cli.main import main as run
 

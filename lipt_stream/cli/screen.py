@@ -6,9 +6,18 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Final, TextIO, cast
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+def stand_in_for_closed_streams() -> None:
+    """For a program that was started with its outputs closed (`>&-`) Python has None in their place. What is said goes
+    nowhere then, and no file of ours gets the number of an output, into which libraries write."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open to the end
 
 
 def screen(stream: TextIO) -> TextIO:

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import pytest
 
-from lipt_stream.cli import live_panel, progress
+from lipt_stream.cli import entry, live_panel, progress
 from lipt_stream.cli.screen import screen
 from tests.program import run_program
 
@@ -182,6 +182,17 @@ def test_a_session_that_fails_ends_though_the_terminal_is_held() -> None:
     with held() as terminal:
         command = [sys.executable, "-c", impatient, *words]
         assert subprocess.run(command, stdout=terminal, stderr=terminal, timeout=60, check=False).returncode == 1
+
+
+def test_a_program_started_with_its_outputs_closed_does_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)  # as Python has it after `>&- 2>&-`
+    monkeypatch.setattr(sys, "argv", ["lipt-stream", "upscale", "nowhere.mp4"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    sys.stdout.close()
+    sys.stderr.close()
+    assert ended.value.code == 1
 
 
 def test_output_into_a_closed_pipe_is_no_defect() -> None:
