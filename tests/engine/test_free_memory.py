@@ -75,5 +75,18 @@ def test_groups_of_the_first_version(machine: tuple[Path, Path]) -> None:
     assert free_host_bytes(proc, cgroups) == 2 * GIB
 
 
+def test_a_group_that_tells_only_a_part_is_taken_at_that(machine: tuple[Path, Path]) -> None:
+    """As some sandboxes have it, which imitate control groups or shut them out."""
+    proc, cgroups = machine
+    write(proc / "self/cgroup", "0::/inner\n")
+    write(cgroups / "memory.max", f"{4 * GIB}\n")
+    write(cgroups / "memory.current", f"{GIB}\n")
+    assert free_host_bytes(proc, cgroups) == 3 * GIB, "no memory.stat"
+    write(cgroups / "memory.stat", "anon 5\n")
+    assert free_host_bytes(proc, cgroups) == 3 * GIB, "one without the line"
+    (cgroups / "memory.current").unlink()
+    assert free_host_bytes(proc, cgroups) == 4 * GIB, "no usage"
+
+
 def test_this_machine_has_some() -> None:
     assert free_host_bytes() > 0
