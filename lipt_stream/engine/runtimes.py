@@ -106,8 +106,13 @@ class TorchRuntime:
 
     def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
         del at_once  # torch has one pool of threads, and a GPU one stream
-        exact = self.precision == "float32" and images.device.type == "cuda"
-        with torch.inference_mode(), without_tf32() if exact else nullcontext():
+        on_gpu = images.device.type == "cuda"
+        exact = on_gpu and self.precision == "float32"
+        with (
+            torch.inference_mode(),
+            without_tf32() if exact else nullcontext(),
+            without_cudnn_attention() if on_gpu else nullcontext(),
+        ):
             return self._network(images).float()
 
 
@@ -131,6 +136,23 @@ def without_tf32() -> Generator[None]:
         yield
     finally:
         cudnn.conv.fp32_precision = before
+
+
+@contextmanager
+def without_cudnn_attention() -> Generator[None]:
+    """Attention by torch's own kernels, as on every other GPU; the switch is the process's, and is put back.
+
+    On Hopper and Blackwell torch from 2.11 on prefers cuDNN's, which plans for each new shape, for as long as half a
+    second (modelscope/FunASR#3704), is not made for windows of 64 pixels, and on one Blackwell computed something else
+    (pytorch/pytorch#193893).
+    """
+    switches: Any = torch.backends.cuda
+    before = switches.cudnn_sdp_enabled()
+    switches.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        switches.enable_cudnn_sdp(before)
 
 
 def _newer_switches_are_set() -> bool:

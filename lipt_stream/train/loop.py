@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from lipt_stream.engine.runtimes import without_cudnn_attention
 from lipt_stream.errors import TrainingError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.batches import Batch
@@ -191,7 +192,7 @@ class Trainer:
         batch, patch = batch_shape(self.spec, progress)
         low, high = self._batches.draw(batch, patch, generator)
         low = low.contiguous(memory_format=torch.channels_last)
-        with self._autocast():
+        with self._on_device():
             result = self._forward(low)
         loss = self._loss(result.float(), high, low, squared=in_tail(self.spec, progress))
         self.optimizer.zero_grad(set_to_none=True)
@@ -212,7 +213,7 @@ class Trainer:
         weight = self.spec.distill_weight
         if self._teacher is None or weight == 0:
             return distance(result, high)
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self._on_device():
             taught = self._teacher(low).float()
         return (1 - weight) * distance(result, high) + weight * distance(result, taught.clone())
 
@@ -222,10 +223,12 @@ class Trainer:
         # One launch for all: parameter by parameter, a GPU would wait for hundreds of small ones in every step.
         get_ema_multi_avg_fn(keep)(self._averaged, self._trained, self.step)
 
-    def _autocast(self) -> AbstractContextManager[None]:
-        if not self._half:
-            return nullcontext()
-        return cast("AbstractContextManager[None]", torch.autocast(self.device.type, dtype=torch.bfloat16))
+    @contextmanager
+    def _on_device(self) -> Generator[None]:
+        """How networks run here."""
+        mixed = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+        with mixed, without_cudnn_attention() if self.device.type == "cuda" else nullcontext():
+            yield
 
     def _is_look_due(self) -> bool:
         waited = self.seconds - self._looked >= LOOK_SECONDS or len(self._record) >= LOOK_EVERY

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lipt_stream.engine import runtimes
 from lipt_stream.engine.runtimes import TorchRuntime, make_runtime
@@ -245,6 +246,25 @@ def test_float32_is_not_rounded_to_tf32_and_the_hosts_switches_are_left_alone():
     with runtimes.without_tf32():
         assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == (False, *before[1:])
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
+
+
+def test_a_gpus_attention_is_torchs_own_and_the_hosts_switch_is_left_alone(nano):
+    """cuDNN's, which torch from 2.11 on would take on Hopper, stops for every new size. Pictures on a GPU by name."""
+    seen: list[bool] = []
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return images
+
+    run = TorchRuntime(nano, CPU, "float32")
+    run._network = network  # type: ignore[assignment]
+    with FakeTensorMode():
+        for host in (True, False):
+            torch.backends.cuda.enable_cudnn_sdp(host)
+            run(torch.empty(1, 3, 8, 8, device="cuda"))
+            assert torch.backends.cuda.cudnn_sdp_enabled() is host
+            torch.backends.cuda.enable_cudnn_sdp(True)
+    assert seen == [False, False]
 
 
 SWITCHES = """
