@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
+from lipt_stream.cli.train import train_network
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
-from lipt_stream.errors import OutputError
+from lipt_stream.errors import InputError, OutputError
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, make_trainer, train
@@ -158,6 +160,15 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
 def with_little_room() -> None:
     """As on a full disk, for each file."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_torchs_advice_to_round_merged_kernels_is_not_shown(tmp_path: Path) -> None:
+    """Its compiler gives it on each GPU that could: they are multiplied in float32, and in all of its bits."""
+    with pytest.raises(InputError):
+        train_network([tmp_path / "none"], tmp_path / "out", device="cpu")
+    warnings.warn("TensorFloat32 tensor cores for float32 matrix multiplication available", stacklevel=1)
+    with pytest.raises(UserWarning):
+        warnings.warn("another", stacklevel=1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no files")
