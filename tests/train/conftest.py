@@ -85,11 +85,11 @@ def spec() -> TrainSpec:
 def make_trainer(spec: TrainSpec, tmp_path: Path) -> MakeTrainer:
     """make(name, **arguments of Trainer): a run in its own folder, always with the same start."""
     images = [waves(60, 52), waves(48, 64, 1.0)]
-    batches = BicubicBatches(PackedImages(list(images), CPU), 2)
 
     def make(name: str, **changes: object) -> Trainer:
         torch.manual_seed(3)
         arguments = {"clock": Ticks(changes.pop("step_seconds", 0.25)), "device": CPU} | changes
+        batches = BicubicBatches(PackedImages(list(images), arguments["device"]), 2)
         nan_at = arguments.pop("nan_at", None)
         source = NanAt(batches, nan_at) if nan_at else batches
         (tmp_path / name).mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lipt_stream.errors import LiptError
@@ -74,6 +75,22 @@ def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     assert "3 images, 1 to validate by" in second.stderr  # what is validated by is not trained on
     assert sorted(path.name for path in (tmp_path / "back2").iterdir()) == ["one.tar.0-of-1", "two.tar.0-of-1"]
     assert load_weights(tmp_path / "work2" / "one" / "weights.safetensors")[1].name == "nano-x2"
+
+
+@pytest.mark.gpu
+def test_a_call_on_a_gpu(photos: Path, tmp_path: Path) -> None:
+    """As `train` chooses there: compiled, in bfloat16. On a CPU the tests around this one are the same."""
+    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
+    assert prepared.returncode == 0, prepared.stderr
+    options = (*OPTIONS.replace("--device cpu", "--device cuda").split(), "--minutes", "0.05")
+    places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
+    done = script("run", tmp_path / "data", *places, "--stop-after", "3", *options)
+    assert done.stdout == "nano-x2: finished\n", done.stderr
+    assert "3 images, 1 to validate by, on cuda:0" in done.stderr
+    assert "Warning" not in done.stderr
+    state = torch.load(tmp_path / "work" / "nano-x2" / "checkpoint.pt", weights_only=True)
+    assert (state["device"], state["surroundings"]["precision"]) == ("cuda", "bfloat16")
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tar.0-of-1"]
 
 
 def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_path: Path) -> None:
