@@ -191,15 +191,18 @@ class PictureWriter:
     def __init__(self, format: VideoFormat, encoder_pix_fmt: str) -> None:
         self._format = format
         self._encoder_pix_fmt = encoder_pix_fmt
-        self._picture = VideoFrame(format.width, format.height, format.pix_fmt)
+        self._is_whole = "444" in encoder_pix_fmt
+        pix_fmt = format.pix_fmt.replace("420", "444") if self._is_whole else format.pix_fmt
+        self._picture = VideoFrame(format.width, format.height, pix_fmt)
         self._scaler = VideoReformatter()
 
     def fill(self, planes: Planes) -> VideoFrame:
         """The picture, valid until the next call. Encoders that still hold the last one keep their own copy."""
         self._picture.make_writable()
-        for plane, samples in zip(self._picture.planes, planes, strict=True):
-            np.copyto(_samples(plane, self._format.dtype), samples)
-        if self._encoder_pix_fmt == self._format.pix_fmt:
+        for number, (plane, samples) in enumerate(zip(self._picture.planes, planes, strict=True)):
+            whole = _for_every_pixel(samples, self._format) if self._is_whole and number else samples
+            np.copyto(_samples(plane, self._format.dtype), whole)
+        if self._encoder_pix_fmt == self._picture.format.name:
             return self._picture
         matrix = _swscale_matrix(self._format.color_space)
         full: Literal[1, 2] = 2 if self._format.color_range == "full" else 1
@@ -212,6 +215,21 @@ class PictureWriter:
             src_color_range=full,
             dst_color_range=full,
         )
+
+
+def _for_every_pixel(chroma: Samples, format: VideoFormat) -> Samples:
+    """From 4:2:0 to 4:4:4, linearly. swscale would take all chroma for centred, and move other by half a pixel."""
+    rows = _between(chroma, format.height, is_cosited=format.chroma_location == "topleft")
+    return _between(rows.T, format.width, is_cosited=format.chroma_location != "center").T
+
+
+def _between(samples: Samples, length: int, *, is_cosited: bool) -> Samples:
+    """Twice as many rows, or one less; edges replicate."""
+    quarters = 2 * np.arange(length) - (0 if is_cosited else 1)  # where each row lies, in quarters of a sample's step
+    first, last = quarters // 4, len(samples) - 1
+    before, after = (samples[np.clip(first + step, 0, last)].astype(np.uint16) for step in (0, 1))
+    share = (quarters % 4).astype(np.uint16)[:, None]
+    return ((before * (4 - share) + after * share + 2) // 4).astype(samples.dtype)
 
 
 def _samples(plane: VideoPlane, dtype: type[np.uint8] | type[np.uint16]) -> Samples:

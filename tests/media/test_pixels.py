@@ -183,6 +183,24 @@ def test_the_writer_gives_planes_back_unchanged_and_owns_its_picture() -> None:
         assert np.from_dlpack(plane).any()
 
 
+@pytest.mark.parametrize("size", [(65, 43), (64, 43), (1, 1), (2, 1)])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("siting", ["left", "center", "topleft"])
+def test_the_writer_leaves_chroma_where_it_lies(siting: Siting, pix_fmt: PixFmt, size: tuple[int, int]) -> None:
+    format = VideoFormat(width=size[0], height=size[1], pix_fmt=pix_fmt, chroma_location=siting)
+    y, u, v = format.new_planes()
+    across = 2 * np.arange(u.shape[1]) + (0.5 if siting == "center" else 0)
+    down = 2 * np.arange(u.shape[0]) + (0 if siting == "topleft" else 0.5)
+    u[:], v[:] = 20 + 2 * across[None], 20 + 2 * down[:, None]
+    y[:] = 77
+    picture = PictureWriter(format, pix_fmt.replace("420", "444")).fill((y, u, v))
+    luma, blue, red = (np.from_dlpack(plane).astype(float) for plane in picture.planes)
+    assert (luma == 77).all()
+    inside = slice(1, -2) if min(size) > 2 else slice(0, 0)  # edges replicate
+    assert (blue[inside, inside] == 20 + 2 * np.arange(size[0])[None, inside]).all()
+    assert (red[inside, inside] == 20 + 2 * np.arange(size[1])[inside, None]).all()
+
+
 def test_rgb_to_10_bits_is_the_same_each_time() -> None:
     """With several threads swscale left lines unwritten now and then, in small pictures most often."""
     noise = np.random.default_rng(0).integers(0, 65536, (34, 62, 3), np.uint16)
