@@ -20,7 +20,7 @@ format:
 	@bash scripts/setup.sh test
 	@$(VENV)/ruff check --fix . && $(VENV)/ruff format .
 
-bench:  ## what the docs' tables are made from
+bench:  ## speed and memory with files, as in the docs' tables; DATA=/path/to/images
 	@bash scripts/setup.sh bench test
 	@bash scripts/bench.sh
 
