@@ -302,8 +302,8 @@ def test_bench_takes_an_encoder_that_holds_every_size() -> None:
 
 def test_bench_says_no_with_its_exit_code(tmp_path: Path) -> None:
     weights = Path(shutil.copy(path_of(find("nano", 2)), tmp_path / "mine[new].safetensors"))
-    words = ["bench", "-r", "64x48", "--device", "cpu", "--model", weights.name, "--seconds", "0.1", "--encoder", "null"]
-    done = lipt(*words, "--target", "100000", cwd=tmp_path)
+    words = ["bench", "-r", "64x48", "--device", "cpu", "--model", weights.name, "--encoder", "null"]
+    done = lipt(*words, "--seconds", "0.1", "--target", "100000", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert weights.name in done.stdout
     assert "no (0." in done.stdout
