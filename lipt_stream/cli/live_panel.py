@@ -12,6 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from lipt_stream.cli.screen import can_redraw
+
 PLAIN_INTERVAL_SECONDS: Final = 10.0
 _COLORS: Final = {"live": "green", "ok": "green", "connecting": "yellow", "starting": "yellow", "retrying": "yellow"}
 
@@ -23,7 +25,7 @@ class LivePanel:
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, auto_refresh=False, transient=True) if can_redraw(console) else None
         self._last_line = -PLAIN_INTERVAL_SECONDS
 
     def start(self) -> None:

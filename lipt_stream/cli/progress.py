@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from lipt_stream.cli.screen import can_redraw
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.stream.report import Report
@@ -37,7 +38,7 @@ def display(name: str, console: Console, *, quiet: bool, device: str = "auto") -
     """The display that suits the console; the GPU memory shown is that of `device`."""
     if quiet:
         return Silent()
-    return Bar(name, console, device) if console.is_terminal else PlainLines(name, console)
+    return Bar(name, console, device) if can_redraw(console) else PlainLines(name, console)
 
 
 class Silent:

@@ -7,7 +7,10 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -24,6 +27,12 @@ def screen(stream: TextIO) -> TextIO:
     """`stream`, except that what cannot be written to it is dropped, and all that follows, unless there was no room for
     it. For rich's Console, which exits at a broken pipe."""
     return cast("TextIO", _Screen(stream))
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether lines can be drawn over. On a terminal that cannot (TERM=dumb, an editor's shell) rich's displays show
+    nothing before their end."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def say_error(text: str) -> None:

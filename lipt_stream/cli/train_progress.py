@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from lipt_stream.cli.screen import can_redraw
 from lipt_stream.train.loop import Progress
 from lipt_stream.train.spec import TrainSpec
 
@@ -19,7 +20,7 @@ PLAIN_INTERVAL_SECONDS = 20.0
 @contextlib.contextmanager
 def show_degrading(console: Console) -> Generator[Callable[[int, int], None]]:
     """For the time in which pairs are made: told how many images are done, and of how many."""
-    if not console.is_terminal:
+    if not can_redraw(console):
         yield _plain_counts(console)
         return
     with Bar(TextColumn("degrading images"), BarColumn(), MofNCompleteColumn(), console=console) as bar:
@@ -41,7 +42,7 @@ def _plain_counts(console: Console) -> Callable[[int, int], None]:
 
 @contextlib.contextmanager
 def show_training(console: Console, spec: TrainSpec) -> Generator[Callable[[Progress], None]]:
-    if not console.is_terminal:
+    if not can_redraw(console):
         yield _plain_lines(console, spec)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[figures]}"))

@@ -52,6 +52,15 @@ def test_a_long_name_leaves_room_for_the_figures() -> None:
     assert "2/100 frames  50.0 fps (avg 50.0)  2.00x" in shown.getvalue()
 
 
+def test_a_terminal_that_cannot_be_drawn_over_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL_SECONDS", 0)
+    shown = io.StringIO()
+    with progress.display("film", Console(file=shown, force_terminal=True), quiet=False, device="cpu") as show:
+        show(update(2))
+        assert "2/100 frames" in shown.getvalue(), "while it runs, and not at its end"
+
+
 def with_a_terminal() -> None:
     os.environ["FORCE_COLOR"] = "1"  # rich then takes anything for one
 
