@@ -163,4 +163,6 @@ def compiled_kernels(device_index: int) -> dict[str, Any]:
         raise DeviceError(f"CuPy cannot compile the colour kernels: {first_line}", _REINSTALL) from error
 
 
-_REINSTALL: Final = "Install the CuPy that matches torch's CUDA (cupy-cuda13x or cupy-cuda12x), or uninstall it"
+_REINSTALL: Final = (  # before 14 it does not look for what pip installed with torch, but for a whole CUDA toolkit
+    "Install the CuPy that matches torch's CUDA (cupy-cuda13x or cupy-cuda12x, 14 or later), or uninstall it"
+)

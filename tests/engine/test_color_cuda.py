@@ -10,9 +10,13 @@ import ctypes
 import os
 import shutil
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,9 +30,10 @@ from lipt_stream.engine import color_cuda
 from lipt_stream.engine.color import DevicePlanes, TorchColors, make_colors
 from lipt_stream.engine.color_cuda import BLOCK, LAYOUT, TO_PLANES, TO_RGB, Launch, pack
 from lipt_stream.engine.color_math import to_planes_constants, to_rgb_constants
-from lipt_stream.errors import InputError
+from lipt_stream.errors import DeviceError, InputError
 from lipt_stream.frame import VideoFormat
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 KERNELS = Path(lipt_stream.engine.__file__).parent / "color.cu"
 HOST_SHIM = Path(__file__).parent / "color_host.cpp"
 CPU = torch.device("cpu")
@@ -190,6 +195,24 @@ def test_buffers_that_the_kernels_would_misread_are_refused():
         color_cuda.to_rgb_launch(video, constants, (y.short(), u.short(), v.short()), rgb)
     with pytest.raises(ValueError, match=r"no variant for RGB in torch\.bfloat16"):
         color_cuda.to_rgb_launch(video, constants, planes, rgb.bfloat16())
+
+
+def test_a_cupy_that_does_not_find_the_compiler_beside_torch_is_told_to_be_newer(monkeypatch):
+    """13 looks for a whole CUDA toolkit only, and most machines have what pip brought with torch."""
+
+    def module(**_: object) -> None:
+        raise RuntimeError("CuPy failed to load libnvrtc.so.13: OSError: cannot open shared object file")
+
+    cupy = SimpleNamespace(
+        RawModule=module, cuda=SimpleNamespace(compiler=SimpleNamespace(CompileException=ArithmeticError))
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    with pytest.raises(DeviceError, match=r"failed to load libnvrtc\.so\.13") as caught:
+        color_cuda.compiled_kernels(0)
+    assert "14 or later" in caught.value.hint
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert (extras["cuda"], extras["cuda12"]) == (["cupy-cuda13x>=14"], ["cupy-cuda12x>=14"])
 
 
 def test_nvcc_compiles_every_kernel(tmp_path):
