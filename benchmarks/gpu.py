@@ -1,5 +1,6 @@
 """1080p -> 2160p with tiny on a GPU, through a null encoder: frames per second of the pipeline, beside the network
-alone, the bus and the arithmetic limit. Prints a table and writes JSON.
+alone, the bus and the arithmetic limit; and what a frame takes of which a part has changed, as `live` reuses the rest.
+Prints a table and writes JSON.
 
     python benchmarks/gpu.py --out benchmarks/results/gpu.json
     python benchmarks/gpu.py --device cpu --size 320x180 --seconds 2     # the same on a small size without a GPU
@@ -31,6 +32,8 @@ from lipt_stream.observe.timings import StageTimings
 from lipt_stream.stream.pipeline import Stop, run
 
 WARM_UP_FRAMES = 5
+CHANGED = (0.05, 0.2, 1.0)
+"""Shares of a frame's rows that change in each frame: the last is computed whole, the others in tiles."""
 
 
 def main() -> None:
@@ -49,6 +52,11 @@ def main() -> None:
         upscaler = Upscaler.load(model, device=arguments.device, scale=2)
         results.append(measure(upscaler, video, depth, arguments.seconds))
         print(describe(results[-1]), flush=True)
+        if depth == 2:
+            results[-1]["changed_ms"] = {
+                share: changed_ms(upscaler, video, share, arguments.seconds / 8) for share in CHANGED
+            }
+            print(f"  a frame of which a part has changed, ms: {results[-1]['changed_ms']}", flush=True)
     bus = bus_gigabytes_per_second(upscaler.device)
     matmul = matmul_tflops(upscaler.device)
     print(f"bus: {bus['to device']:.1f} GB/s in, {bus['to host']:.1f} GB/s out; matrix product {matmul:.3g} TFLOP/s")
@@ -106,6 +114,19 @@ def pipeline(engine: Engine, video: VideoFormat, timings: StageTimings, seconds:
 
     run(SyntheticSource(video, None), engine, NullSink(engine.target), timings=timings, progress=note, stop=stop)
     return (len(written_at) - 1 - WARM_UP_FRAMES) / (written_at[-1] - written_at[WARM_UP_FRAMES])
+
+
+def changed_ms(upscaler: Upscaler, video: VideoFormat, share: float, seconds: float) -> float:
+    """Of a frame of which so much has changed since the last."""
+    engine = Engine(upscaler, video, 1, reuse_threshold=0)
+    slot = engine.slots[0]
+    SyntheticSource(video, 1).read(slot.host_in)
+
+    def once() -> None:
+        slot.host_in[0][: round(share * video.height)] ^= 1
+        engine.process(slot)
+
+    return median_ms(once, seconds)
 
 
 def synchronised(upscaler: Upscaler, rgb: torch.Tensor) -> None:
