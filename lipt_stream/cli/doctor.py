@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
+from lipt_stream.cli.version import version as own_version
 from lipt_stream.engine.color_cuda import compiled_kernels
 from lipt_stream.engine.runtimes import openvino_version
 from lipt_stream.errors import DeviceError, WeightsError
@@ -50,7 +50,7 @@ def doctor(as_json: options.Json = False) -> None:
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other."""
     yield _python()
-    yield Finding("lipt-stream", "ok", importlib.metadata.version("lipt-stream"))
+    yield Finding("lipt-stream", "ok", own_version())
     yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} CPU threads")
     yield _runtime()
     yield from _gpu()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.metadata
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from lipt_stream.cli.screen import defect, say_error, with_notes
+from lipt_stream.cli.version import version as own_version
 from lipt_stream.errors import LiptError
 from lipt_stream.media.redact import redact
 
@@ -102,7 +102,7 @@ def _interrupted_at_once() -> Generator[None]:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(importlib.metadata.version("lipt-stream"))
+        typer.echo(own_version())
         raise typer.Exit
 
 

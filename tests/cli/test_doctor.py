@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import pytest
 import torch
 
@@ -61,3 +63,13 @@ def test_an_openvino_that_cannot_be_loaded_is_broken(monkeypatch: pytest.MonkeyP
     finding = doctor._runtime()
     assert (finding.state, finding.advice) == ("broken", "Install it again")
     assert "libtbb.so.12" in finding.detail
+
+
+def test_a_checkout_that_is_not_installed_is_examined_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", unknown)
+    found = doctor.examine()
+    next(found)
+    assert next(found).detail == "not installed, run from its folder"
