@@ -77,7 +77,8 @@ def _load(name: str, spec: PipelineSpec) -> Upscaler:
 
 def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
     """One object for each weights file and interpolation: `scale`, `name`, `parameters`, `psnr_y`, `ssim_y` by set."""
-    folders = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    inside = data.iterdir() if data.is_dir() else ()
+    folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
     sets = sorted(folders or [data], key=lambda path: (len(path.name), path.name))  # Set5 before Set14
     shipped = [entry for entry in catalog.entries() if entry.task == "sr"]
     rows: list[dict[str, Any]] = []
@@ -133,7 +134,7 @@ def _as_json(data: Path, spec: PipelineSpec, scores: dict[str, Scores]) -> dict[
 
 def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_image: bool) -> None:
     console = Console()
-    told = f"{data.name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut"
+    told = f"{data.resolve().name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut"
     console.print(told, highlight=False, markup=False)
     table = Table()
     table.add_column("")

@@ -157,6 +157,6 @@ def _transport(text: str) -> Any:
 def _threshold(text: str) -> int | None:
     if text == "off":
         return None
-    if not text.isdigit():
+    if not text.isdecimal():
         raise SettingsError(f"--reuse-threshold {text} is no number of codes", "Use 0 to 64, or off")
     return int(text)

@@ -83,6 +83,6 @@ def _key_value(item: str) -> tuple[str, str]:
 
 
 def _whole_number(option: str, text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise SettingsError(f"{option} {text} is no size", "Write auto or a number of pixels")
     return int(text)

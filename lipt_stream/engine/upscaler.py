@@ -197,7 +197,7 @@ def _picked(device: str) -> torch.device:
     kind, _, index = device.partition(":")
     if kind == "cpu" and not index:
         return torch.device("cpu")
-    if kind != "cuda" or not (index == "" or index.isdigit()):
+    if kind != "cuda" or not (index == "" or index.isdecimal()):
         raise SettingsError(f"Unknown device {device!r}", "Use auto, cpu, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise DeviceError(

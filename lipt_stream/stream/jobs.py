@@ -151,7 +151,7 @@ def _is_folder(output: str) -> bool:
 def _fill(pattern: str, path: Path, scale: int, extension: str) -> str:
     try:
         return pattern.format(stem=path.stem, scale=scale, ext=extension)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise SettingsError(
             f"The output pattern {pattern} is wrong", "It may hold {stem}, {scale} and {ext}"
         ) from error

@@ -107,7 +107,7 @@ def load_preset(name_or_path: str | Path, base: PipelineSpec | None = None) -> P
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"The preset {path} cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"The preset {path} is not TOML ({error})") from error
     try:
         return (base or PipelineSpec()).but(values)

@@ -51,6 +51,7 @@ def test_a_preset_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("crf = 'low'", "It is a whole number or left out"),
         ("encoder_options = { crf = 3 }", "It is a table of words"),
         ("scale = ", "is not TOML"),
+        ("scale = " + "[" * 5_000, "is not TOML"),
     ],
 )
 def test_a_wrong_preset_is_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
