@@ -43,9 +43,10 @@ def translated(
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
+        cause = _what_a_compiler_met(error)
+        if is_out_of_memory(cause):
             raise DeviceError(
-                f"Out of memory while {doing} ({_first_line(error)})",
+                f"Out of memory while {doing} ({_first_line(cause)})",
                 if_too_large,
             ) from error
         if if_not_compiled and type(error).__module__.startswith(_COMPILER):
@@ -56,6 +57,12 @@ def translated(
                 "Run `lipt-stream doctor`; --device cpu works without it",
             ) from error
         raise
+
+
+def _what_a_compiler_met(error: BaseException) -> BaseException:
+    """What torch.compile wraps: it tries kernels out, and the first to run is the first to find the memory full."""
+    inner = getattr(error, "inner_exception", None)
+    return inner if isinstance(inner, BaseException) else error
 
 
 def _is_of_a_gpu(error: BaseException) -> bool:

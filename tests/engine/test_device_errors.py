@@ -69,3 +69,16 @@ def test_a_compiler_that_does_not_work_is_told_where_it_can_be_done_without() ->
         raise Uncompiled("no compiler")
     with pytest.raises(Uncompiled), translated("upscaling"):
         raise Uncompiled("no compiler")
+
+
+def test_memory_that_runs_out_while_kernels_are_compiled_is_no_compilers_failure() -> None:
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+    def backend(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    compiled = torch.compile(network, backend=backend)
+    words = "Out of memory while training .CUDA out of memory. Tried to allocate 2.00 GiB"
+    with pytest.raises(DeviceError, match=words), translated("training", if_not_compiled="Use --no-compile"):
+        compiled(torch.ones(1))
