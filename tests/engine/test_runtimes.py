@@ -21,6 +21,7 @@ from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT, deploy
+from lipt_stream.observe.process import usable_cores
 
 CPU = torch.device("cpu")
 LEAST_PSNR = {"float32": 100, "bfloat16": 40}  # dB below full scale, for the random networks here
@@ -216,6 +217,7 @@ def test_a_frame_in_tiles_whose_sides_are_no_multiples_is_compiled_once(monkeypa
 
 
 @needs_openvino
+@pytest.mark.skipif(usable_cores() < 2, reason="one core has no parts")
 def test_two_calls_go_on_at_the_same_time_each_on_its_part_of_the_cores(nano):
     from lipt_stream.engine.openvino_runtime import OpenVinoRuntime
 
