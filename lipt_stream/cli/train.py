@@ -167,5 +167,8 @@ def _past(moment: float | None) -> bool:
 
 def _conclusion(trainer: Trainer, out: Path) -> str:
     state = "done" if trainer.finished else "stopped, go on with --resume"
-    psnr = "not validated yet" if trainer.best_psnr is None else f"{trainer.best_psnr:.3f} dB on the validation images"
+    found = trainer.result_psnr
+    psnr = "not validated yet" if found is None else f"{found:.3f} dB on the validation images"
+    if found is not None and found == trainer.start_psnr:
+        psnr += " as at the start, which is kept: nothing better came (a lower --learning-rate may help)"
     return f"{state}: {trainer.step} steps, {psnr} -> {out / WEIGHTS}"

@@ -23,10 +23,11 @@ FILE = "checkpoint.pt"
 class Checkpoint:
     """`seconds` of the budget are spent after `step` steps. The rest are state dicts and a generator's state.
 
-    `best` is the deployed network that validated best, with `best_psnr` dB; None before the first validation. `device`
-    is the type of that on which the generator was; `surroundings` tell of what the spec does not hold: images, start,
-    teacher, precision. `record`, (steps, 2), and `looked` are what the loop remembers of the steps since its last look,
-    `validation_seconds` what the last validation took.
+    `best` is the deployed network that validated best, None before the first validation on the way; `start` what the
+    run began with, until then. They had `best_psnr` and `start_psnr` dB. `device` is the type of that on which the
+    generator was; `surroundings` tell of what the spec does not hold: images, start, teacher, precision. `record`,
+    (steps, 2), and `looked` are what the loop remembers of the steps since its last look, `validation_seconds` what the
+    last validation took.
     """
 
     spec: TrainSpec
@@ -38,6 +39,8 @@ class Checkpoint:
     optimizer: dict[str, Any]
     generator: torch.Tensor
     best_psnr: float | None
+    start_psnr: float | None = None
+    start: dict[str, Any] | None = None
     device: str = "cpu"
     surroundings: dict[str, str] = field(default_factory=dict[str, str])
     record: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -104,8 +104,10 @@ class Trainer:
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
         self.step = 0
         self.seconds = 0.0
+        self.start_psnr: float | None = None
         self.best_psnr: float | None = None
-        self._best: LIPT | None = None
+        self._start = deploy(self.average)
+        self._best: LIPT | None = None  # until the first validation on the way
         # What happened since the last look: (loss, gradient norm) of each step, and where in the budget that look was.
         self._record: list[Tensor] = []
         self._looked = 0.0
@@ -120,6 +122,7 @@ class Trainer:
         if not self.finished:
             self._try_shapes()  # a run that fails here has not begun, and leaves its folder as it was
         if self.step == 0:
+            self.start_psnr = self.best_psnr = validate(self._start, self._validation, self.device)
             self._save()  # from here on there is a state to fall back on
         began, saved = self._clock() - self.seconds, self.seconds
         while True:
@@ -154,6 +157,11 @@ class Trainer:
         """The step at which the last Progress was given."""
         return self.step - len(self._record)
 
+    @property
+    def result_psnr(self) -> float | None:
+        """Of `result`, in dB; None where it was not validated."""
+        return self.best_psnr if self._best else None
+
     def result(self) -> LIPT:
         """The deployed network: the average as it validated best, float32 on the CPU."""
         return copy.deepcopy(self._best or deploy(self.average)).cpu()
@@ -169,13 +177,18 @@ class Trainer:
         else:
             self.generator.set_state(checkpoint.generator)
         self.step, self.seconds = checkpoint.step, checkpoint.seconds
-        self.best_psnr, self._looked = checkpoint.best_psnr, checkpoint.looked
+        self.start_psnr, self.best_psnr, self._looked = checkpoint.start_psnr, checkpoint.best_psnr, checkpoint.looked
         self._validation_seconds = checkpoint.validation_seconds
         self._record = list(checkpoint.record.to(self.device))
-        self._best = None
-        if checkpoint.best is not None:
-            self._best = LIPT(self.model.config, deployed=True).to(self.device).eval()
-            self._best.load_state_dict(checkpoint.best)
+        self._best = self._restored(checkpoint.best)
+        self._start = self._restored(checkpoint.start) or self._start  # not asked for any more where there is a best
+
+    def _restored(self, state: dict[str, Any] | None) -> LIPT | None:
+        if state is None:
+            return None
+        network = LIPT(self.model.config, deployed=True).to(self.device).eval()
+        network.load_state_dict(state)
+        return network
 
     def _train_step(self, progress: float) -> Tensor:
         """One step; the loss and the norm of its gradient, (2,), which nothing has waited for yet."""
@@ -271,6 +284,8 @@ class Trainer:
         psnr = validate(network, self._validation, self.device)
         if self.best_psnr is None or psnr > self.best_psnr:
             self.best_psnr, self._best = psnr, network
+        elif self._best is None:  # a run that goes wrong costs nothing but its time
+            self._best = self._start
         return psnr
 
     def _save(self) -> None:
@@ -282,11 +297,13 @@ class Trainer:
                 seconds=self.seconds,
                 model=self.model.state_dict(),
                 average=self.average.state_dict(),
+                start=None if self._best else self._start.state_dict(),
                 best=self._best.state_dict() if self._best else None,
                 optimizer=self.optimizer.state_dict(),
                 generator=self.generator.get_state().cpu(),
                 device=self.device.type,
                 surroundings=self._surroundings,
+                start_psnr=self.start_psnr,
                 best_psnr=self.best_psnr,
                 record=self._recorded(),
                 looked=self._looked,

@@ -151,7 +151,7 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
         scale=spec.scale,
         licence=licence,
         training_data=training_data,
-        scores={} if trainer.best_psnr is None else {"validation": round(trainer.best_psnr, 3)},
+        scores={} if trainer.result_psnr is None else {"validation": round(trainer.result_psnr, 3)},
         origin="lipt-stream",
         content=spec.content,
         steps=trainer.step,

@@ -171,6 +171,21 @@ def test_training_learns(make_trainer: MakeTrainer) -> None:
     assert trainer.best_psnr > start + 0.3
 
 
+def test_a_run_that_gets_worse_ends_with_what_it_began_with(make_trainer: MakeTrainer) -> None:
+    spec = TrainSpec("nano", minutes=0.1, batch=2, patch=16, tail_patch=16, learning_rate=0.02)
+    trainer = make_trainer("worse", spec=spec)
+    began = deploy(trainer.average)
+    psnrs = [progress.psnr_y for progress in trainer.run() if progress.psnr_y is not None]
+    assert trainer.start_psnr is not None
+    assert max(psnrs) < trainer.start_psnr == trainer.best_psnr
+    resumed = make_trainer("worse", spec=spec)
+    resumed.resume(load_checkpoint(trainer.out, spec))
+    for ended in (trainer, resumed):
+        assert ended.start_psnr == ended.result_psnr == trainer.start_psnr
+        kept = ended.result().state_dict()
+        assert all(torch.equal(value, kept[name]) for name, value in began.state_dict().items())
+
+
 def test_the_last_phase_steps_as_far_as_the_first() -> None:
     """Adam remembers L1's gradients: those of the last loss are as large, in the squared error's direction."""
     generator = torch.Generator().manual_seed(3)

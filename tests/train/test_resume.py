@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
 from driven_run import MakeTrainer, assert_same, log_of, train_until
 
 from lipt_stream.errors import InputError, SettingsError
+from lipt_stream.model.lipt import LIPT
 from lipt_stream.train import loop, run
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
 from lipt_stream.train.spec import TrainSpec
@@ -85,8 +87,10 @@ def test_what_was_trained_before_a_validation_is_not_lost_with_it(
     killed = make_trainer("killed", spec=spec)
     validate = loop.validate
 
-    def killed_in(*_: object) -> float:
-        raise KeyboardInterrupt
+    def killed_in(network: LIPT, *rest: Any) -> float:
+        if killed.step:  # not in that of what it begins with
+            raise KeyboardInterrupt
+        return validate(network, *rest)
 
     monkeypatch.setattr(loop, "validate", killed_in)
     with pytest.raises(KeyboardInterrupt):
