@@ -4,7 +4,7 @@
 # PyAV's stubs leave the type parameter of Packet and the keyword arguments of its calls open.
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, cast
@@ -155,6 +155,23 @@ def picture_packets(container: InputContainer, picture: VideoStream, clock: File
             yield cast("Packet[VideoStream]", packet)
         elif packet.size:
             hear(clock, packet)
+
+
+def readable_packets(source: InputContainer, streams: Sequence[Stream], notes: list[str]) -> Iterator[Packet[Stream]]:
+    """Packets of `streams`; read errors are noted once and reading goes on behind them, as long as it makes way."""
+    errors_in_a_row, why = 0, ""
+    while errors_in_a_row < GIVE_UP_AFTER:
+        try:
+            for packet in packets_of(source, streams):
+                if packet.size:
+                    errors_in_a_row = 0
+                    yield packet
+            return
+        except DAMAGE as error:
+            if not why:
+                notes.append(f"the copied streams are damaged in places ({reason(error)})")
+            errors_in_a_row, why = errors_in_a_row + 1, reason(error)
+    notes.append(f"the copied streams can be read no further ({why}): they end early")
 
 
 def sounds_for_clock(container: InputContainer) -> tuple[AudioStream, ...]:

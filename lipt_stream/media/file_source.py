@@ -155,9 +155,11 @@ class FileSource:
     def _estimate_frame_count(self) -> int | None:
         """From the container's frame count, else from duration and rate, in proportion to the cut."""
         stream, whole = self._decoder.stream, self._decoder.container.duration
-        seconds = stream.duration * self._time_base if stream.duration else stated_end(stream)
-        if whole is not None and not stream.duration:  # sound may go on for longer, a subtitle without an end for hours
-            seconds = min(seconds or Fraction(whole, av.time_base), Fraction(whole, av.time_base))
+        if stream.duration:
+            seconds = stream.duration * self._time_base
+        else:  # of the whole film sound may be longer than the pictures, a subtitle without an end by hours
+            ends = (stated_end(stream), Fraction(whole, av.time_base) if whole is not None else None)
+            seconds = min((end for end in ends if end is not None), default=None)
         count = stream.frames or (round(seconds * self._rate) if seconds and self._rate else None)
         if count is None or seconds is None or (self._cut.start is None and self._cut.end is None):
             return count

@@ -20,7 +20,6 @@ _WINDOW: Final = 2**20  # of each block that lies beyond MOST_PROBED
 MOST_PROBED: Final = 256 * 2**20
 """Bytes up to the first packet of a stream that is still taken: FFmpeg keeps all that it probes in memory."""
 _ENOUGH: Final = 2 * 2**20  # bytes more, from which what a stream holds is learnt
-_PROBED_ANYWAY: Final = 4_000_000
 _PRIVATE: Final = 0xBD
 _SUBTITLES: Final = range(0x20, 0x40)
 _SOUNDS: Final = (*range(0x80, 0x90), *range(0xA0, 0xB0), *range(0x1C0, 0x1E0))
@@ -53,8 +52,6 @@ def _first_places(path: Path) -> dict[int, int]:
 @lru_cache(maxsize=16)  # a film is opened several times
 def _search(path: Path, size: int, _changed_ns: int) -> dict[int, int]:
     places: dict[int, int] = {}
-    if size <= _PROBED_ANYWAY:
-        return places
     with path.open("rb") as file:
         for start in range(0, size, _BLOCK):
             file.seek(start)

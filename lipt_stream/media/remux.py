@@ -15,11 +15,11 @@ from av.error import InvalidDataError
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 
-from lipt_stream.media.av_errors import reading, reason
+from lipt_stream.media.av_errors import reading
 from lipt_stream.media.container_fit import codec_name
-from lipt_stream.media.containers import CONTAINERS, container_format, open_film, packets_of
+from lipt_stream.media.containers import CONTAINERS, container_format, open_film
 from lipt_stream.media.copy_plan import Unfit, plan_copies
-from lipt_stream.media.decoder import DAMAGE, GIVE_UP_AFTER, has_jumps, main_video, origin_seconds, sounds_for_clock
+from lipt_stream.media.decoder import has_jumps, main_video, origin_seconds, readable_packets, sounds_for_clock
 from lipt_stream.media.holes import hole_filler
 from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
@@ -100,7 +100,7 @@ class StreamCopy:
         with open_film(self._source_path) as film:
             self._go_to_start(film)
             streams = [film.streams[index] for index in (*awaited, self._video.index)]
-            for packet in _undamaged(film, streams, []):
+            for packet in readable_packets(film, streams, []):
                 start = self._start_of(packet)
                 if start is None:
                     continue
@@ -212,7 +212,7 @@ class StreamCopy:
         self._go_to_start(self._source)
         clock = FileClock(self._source.format.name)
         heard = [sound for sound in sounds_for_clock(self._source) if sound.index not in self._lanes]
-        packets = self._up_to_end(_undamaged(self._source, [*wanted, self._video, *heard], self.notes), clock)
+        packets = self._up_to_end(readable_packets(self._source, [*wanted, self._video, *heard], self.notes), clock)
         standing = StandingSubtitles()
         for packet, lane in on_one_clock(packets, self._video.index, self._lanes, clock):
             start = self._start_of(packet)
@@ -295,23 +295,6 @@ class StreamCopy:
             for text in lane.filler.notes(what) if lane and lane.filler else ():
                 self._plan.note(text)
         self._source.close()
-
-
-def _undamaged(source: InputContainer, streams: list[Stream], notes: list[str]) -> Iterator[Packet[Stream]]:
-    """Packets of `streams`; read errors are noted once and reading goes on behind them, as long as it makes way."""
-    errors_in_a_row, why = 0, ""
-    while errors_in_a_row < GIVE_UP_AFTER:
-        try:
-            for packet in packets_of(source, streams):
-                if packet.size:
-                    errors_in_a_row = 0
-                    yield packet
-            return
-        except DAMAGE as error:
-            if not why:
-                notes.append(f"the copied streams are damaged in places ({reason(error)})")
-            errors_in_a_row, why = errors_in_a_row + 1, reason(error)
-    notes.append(f"the copied streams can be read no further ({why}): they end early")
 
 
 def _start_seconds(stream: Stream) -> Fraction:
