@@ -27,9 +27,11 @@ def through(source_path: Path, target: Path, **cut: float) -> list[str]:
         return source.notes + sink.notes
 
 
-def flat_picture(number: int, level: int) -> av.VideoFrame:
-    """Of 64x48, all of one level, the one with this number at 25 a second."""
-    picture = av.VideoFrame(64, 48, "yuv420p")
+def flat_picture(
+    number: int, level: int = 16, size: tuple[int, int] = (64, 48), pix_fmt: str = "yuv420p"
+) -> av.VideoFrame:
+    """All of one level, the one with this number at 25 a second. (PyAV's own new pictures hold what was in memory.)"""
+    picture = av.VideoFrame(*size, pix_fmt)
     for plane in picture.planes:
         np.frombuffer(plane, np.uint8)[:] = level
     picture.pts, picture.time_base = number, Fraction(1, 25)

@@ -21,6 +21,7 @@ from lipt_stream.cli.main import main
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.model.catalog import find, path_of
 from lipt_stream.model.weights import load_weights, save_weights
+from tests.film import flat_picture
 
 CPU = ("--device", "cpu", "--model", "nano")
 
@@ -174,9 +175,7 @@ def write_camera_film(path: Path) -> None:
         picture, sound = target.add_stream("mpeg4", 25), target.add_stream("adpcm_ima_wav", 44_100, layout="mono")
         picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
         for number in range(5):
-            frame = av.VideoFrame(32, 32, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            target.mux(picture.encode(frame))
+            target.mux(picture.encode(flat_picture(number, size=(32, 32))))
         sound.codec_context.open(strict=False)
         for start in range(0, 4 * sound.codec_context.frame_size, sound.codec_context.frame_size):
             samples = np.zeros((1, sound.codec_context.frame_size), np.int16)

@@ -21,6 +21,7 @@ from lipt_stream.live.targets import parse_targets
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.synthetic import stamped_index
 from lipt_stream.model import catalog
+from tests.film import flat_picture
 
 CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
 LANCZOS = LiveSpec(model="lanczos", runtime="torch")
@@ -90,11 +91,11 @@ def test_a_file_is_played_to_its_end(tmp_path: Path) -> None:
 def turned(path: Path, matrix: list[int]) -> None:
     """A small film of half a second, with a display matrix."""
     with av.open(str(path), "w") as target:
-        picture = target.add_stream("libx264", rate=20)
+        picture = target.add_stream("libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         picture.set_display_matrix(matrix)
-        for _ in range(10):
-            target.mux(picture.encode(av.VideoFrame(64, 48, "yuv420p")))
+        for number in range(12):
+            target.mux(picture.encode(flat_picture(number)))
         target.mux(picture.encode(None))
 
 
@@ -299,11 +300,11 @@ def test_sound_that_cannot_be_had_costs_the_sound_and_not_the_session(tmp_path: 
     """ADPCM, as G.726 of old cameras and WMA: its decoder asks for more than a stream's usual description."""
     film = tmp_path / "film.avi"
     with av.open(str(film), "w") as target:
-        picture = target.add_stream("mpeg4", rate=20)
-        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        picture = target.add_stream("mpeg4", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         sound = target.add_stream("adpcm_ima_wav", rate=8_000, layout="mono")
-        for _ in range(10):
-            target.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
+        for number in range(12):
+            target.mux(picture.encode(flat_picture(number)))
         frame = av.AudioFrame(format="s16p", layout="mono", samples=sound.codec_context.frame_size)
         frame.planes[0].update(bytes(frame.planes[0].buffer_size))
         frame.sample_rate, frame.pts = 8_000, 0

@@ -16,6 +16,7 @@ from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from tests.film import flat_picture
 
 SMALL = VideoFormat(width=64, height=48)
 
@@ -33,7 +34,7 @@ def film_with(path: Path, name: str, mime_type: str, data: bytes) -> None:
         picture = target.add_stream("libx264", 25)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         target.add_attachment(name, mime_type, data)
-        target.mux(picture.encode(av.VideoFrame(64, 48, "yuv420p")))
+        target.mux(picture.encode(flat_picture(0)))
         target.mux(picture.encode(None))
     written = content.getvalue()
     for text in (name, mime_type):

@@ -23,6 +23,7 @@ from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.remux import StreamCopy
 from lipt_stream.media.timeline import Cut
+from tests.film import flat_picture
 
 WriteFilm = Callable[..., object]
 
@@ -160,7 +161,7 @@ def test_a_repeated_timestamp_is_another_millisecond(tmp_path: Path) -> None:
     with av.open(str(film), "w", format="mpegts") as target:
         stream = target.add_stream("mpeg2video", 25, options={"bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        packets = [packet for _ in range(6) for packet in stream.encode(av.VideoFrame(64, 48, "yuv420p"))]
+        packets = [packet for number in range(6) for packet in stream.encode(flat_picture(number))]
         for index, packet in enumerate([*packets, *stream.encode(None)]):
             packet.pts, packet.dts = [0, 1, 2, 2, 4, 5][index], index - 5
             target.mux(packet)
@@ -239,9 +240,7 @@ def test_a_file_that_lacks_even_its_last_bytes_is_said(tmp_path: Path, name: str
         stream = target.add_stream("libx264", 25, options={"g": "4", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(12):
-            picture = av.VideoFrame(64, 48, "yuv420p")
-            picture.pts, picture.time_base = number, Fraction(1, 25)
-            target.mux(stream.encode(picture))
+            target.mux(stream.encode(flat_picture(number)))
         target.mux(stream.encode(None))
     size = (tmp_path / name).stat().st_size
     assert not [note for note in read_all(tmp_path / name)[1] if "lacks" in note]

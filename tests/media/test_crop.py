@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from lipt_stream.media.file_source import FileSource
+from tests.film import flat_picture
 
 DISPLAY_UNIT = b"\x54\xb2\x81\x04"  # Matroska's "unknown", which FFmpeg writes and nobody needs
 CROP_TOP, CROP_RIGHT = b"\x54\xbb\x81\x08", b"\x54\xdd\x81\x06"
@@ -19,9 +19,7 @@ def film(path: Path) -> bytes:
         picture = target.add_stream("libx264", 25)
         picture.width, picture.height = 96, 64
         for number in range(3):
-            frame = av.VideoFrame(96, 64, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            target.mux(picture.encode(frame))
+            target.mux(picture.encode(flat_picture(number, size=(96, 64))))
         target.mux(picture.encode(None))
     return path.read_bytes()
 

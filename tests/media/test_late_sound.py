@@ -16,7 +16,7 @@ from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.part_file import part_path
 from lipt_stream.verify.audit import verify
-from tests.film import through, times
+from tests.film import flat_picture, through, times
 
 RATE = 48_000
 
@@ -28,9 +28,7 @@ def film(path: Path, begins: dict[str, float | None], seconds: int = 5) -> Path:
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
         packets = []
         for number in range(25 * seconds):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            packets += picture.encode(frame)
+            packets += picture.encode(flat_picture(number))
         packets += picture.encode(None)
         for codec, begin in begins.items():
             sound = target.add_stream(codec, RATE, layout="stereo")

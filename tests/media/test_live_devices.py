@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from lipt_stream.errors import AddressError
 from lipt_stream.media.live import LivePicture, LiveSource
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_input import open_live
+from tests.film import flat_picture
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEBCAM_VM = REPOSITORY.parent / "shared" / "tools" / "webcam-vm"
@@ -135,14 +135,12 @@ def test_rtmp_through_nginx(rtmp: str) -> None:
     def publish() -> None:
         with av.open(rtmp, "w", format="flv") as target:
             video = target.add_stream(
-                "libx264", rate=50, options={"preset": "ultrafast", "tune": "zerolatency", "g": "10"}
+                "libx264", rate=25, options={"preset": "ultrafast", "tune": "zerolatency", "g": "5"}
             )
             video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
             n = 0
-            while not over.wait(0.02):
-                picture = av.VideoFrame(160, 96, "yuv420p")
-                picture.pts, picture.time_base = n, Fraction(1, 50)
-                target.mux(video.encode(picture))
+            while not over.wait(0.04):
+                target.mux(video.encode(flat_picture(n, size=(160, 96))))
                 n += 1
 
     publisher = threading.Thread(target=publish)

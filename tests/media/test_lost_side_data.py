@@ -21,7 +21,7 @@ from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.live import LivePicture
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_input import open_live
-from tests.film import through
+from tests.film import flat_picture, through
 
 # ITU-T T.35: country USA; provider and what follows it.
 CAPTIONS = bytes.fromhex("b50031") + b"GA94\x03" + bytes([0x40 | 1, 0xFF, 0xFC, 0x94, 0x2C, 0xFF])  # ATSC A/53, part 4
@@ -102,8 +102,8 @@ def test_hdr10_is_told_of_live_pictures(tmp_path: Path) -> None:
     with av.open(str(path), "w") as target:
         stream = target.add_stream("libx265", 25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
-        for _ in range(3):
-            target.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p10le")))
+        for number in range(3):
+            target.mux(stream.encode(flat_picture(number, 0, (64, 64), "yuv420p10le")))
         target.mux(stream.encode(None))
     notes = live_notes(path, 1)
     assert "HDR10 metadata (mastering display) is not carried over" in notes
@@ -160,9 +160,7 @@ def stereo_film(path: Path, mode: str | None = None, packing: str = "") -> Path:
         if mode:
             stream.metadata["stereo_mode"] = mode
         for number in range(3):
-            picture = av.VideoFrame(64, 64, "yuv420p")
-            picture.pts = number
-            target.mux(stream.encode(picture))
+            target.mux(stream.encode(flat_picture(number, size=(64, 64))))
         target.mux(stream.encode(None))
     return path
 
@@ -204,7 +202,7 @@ def test_a_result_without_transparency_does_not_say_it_has_some(tmp_path: Path, 
         stream = container.add_stream("libvpx-vp9", 25, options={"auto-alt-ref": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuva420p"
         stream.metadata.update(tags)  # FFmpeg's muxer writes them as text too, in capitals
-        container.mux(stream.encode(av.VideoFrame(64, 64, "yuva420p")))
+        container.mux(stream.encode(flat_picture(0, 16, (64, 64), "yuva420p")))
         container.mux(stream.encode(None))
     assert "the transparency of the video (VP8/VP9 alpha) is lost" in through(source, target)
     with av.open(str(target)) as result:

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tests.film import through
+from tests.film import flat_picture, through
 
 SECONDS = 10
 TO_BE_SPOILT = b"?"
@@ -19,9 +19,7 @@ def pictures(stream: av.VideoStream, apart: int) -> list[av.Packet]:
     stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
     packets = []
     for number in range(0, 25 * SECONDS, apart):
-        frame = av.VideoFrame(64, 48, "yuv420p")
-        frame.pts, frame.time_base = number, Fraction(1, 25)
-        packets += stream.encode(frame)
+        packets += stream.encode(flat_picture(number))
     return [*packets, *stream.encode(None)]
 
 

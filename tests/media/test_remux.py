@@ -20,6 +20,7 @@ from lipt_stream.media.containers import writable_suffix
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from tests.film import flat_picture
 
 WriteFilm = Callable[..., FileSink]
 X264 = choose_encoder("libx264", options={"preset": "ultrafast"})
@@ -247,9 +248,7 @@ def test_the_sound_of_an_old_telephone(tmp_path: Path) -> None:
         picture.width, picture.height = 176, 144
         sound = target.add_stream("libopencore_amrnb", 8000, layout="mono")
         for number in range(5):
-            frame = av.VideoFrame(176, 144, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            target.mux(picture.encode(frame))
+            target.mux(picture.encode(flat_picture(number, size=(176, 144))))
             block = av.AudioFrame.from_ndarray(np.zeros((1, 160), np.int16), "s16", "mono")
             block.sample_rate, block.pts, block.time_base = 8000, 160 * number, Fraction(1, 8000)
             target.mux(sound.encode(block))
@@ -303,9 +302,7 @@ def long_film(
         words.time_base = Fraction(1, 1000)
         packets = []
         for second in range(end_seconds):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = second, Fraction(1)
-            packets += picture.encode(frame)
+            packets += picture.encode(flat_picture(25 * second))
         packets += picture.encode(None)
         for track, seconds in zip(tracks, sounds, strict=True):
             for number, second in enumerate(seconds):
@@ -391,9 +388,7 @@ def test_a_stream_without_a_decoder_is_refused_by_what_is_known_of_it(tmp_path: 
         text = target.add_mux_stream("dvb_teletext", time_base=Fraction(1, 90_000))
         text.metadata["language"] = "deu"
         for number in range(25):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            target.mux(picture.encode(frame))
+            target.mux(picture.encode(flat_picture(number)))
             page = av.Packet(bytes(46 * 4))
             page.pts = page.dts = 3600 * number
             page.time_base, page.stream = Fraction(1, 90_000), text

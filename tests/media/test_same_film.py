@@ -24,6 +24,7 @@ from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.siting import stated_siting
+from tests.film import flat_picture
 
 LIMIT = 60  # pictures of each real film
 
@@ -163,9 +164,7 @@ def test_how_the_picture_is_turned_and_mirrored(tmp_path: Path, turn: str, suffi
         stream.width, stream.height = 64, 48
         stream.set_display_matrix(MATRICES[turn])
         for n in range(3):
-            picture = av.VideoFrame(64, 48, "yuv420p")
-            picture.pts, picture.time_base = n, Fraction(1, 25)
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(flat_picture(n)))
         container.mux(stream.encode(None))
     through(tmp_path / "film.mov", tmp_path / f"out{suffix}")
     with av.open(str(tmp_path / f"out{suffix}")) as container:
@@ -191,9 +190,7 @@ def test_covers(tmp_path: Path, kind: str, before: str, after: str) -> None:
                 cover = container.add_stream_from_template(picture_file.streams.video[0], opaque=True)
                 cover.disposition = av.stream.Disposition.attached_pic
         for n in range(3):
-            picture = av.VideoFrame(64, 48, "yuv420p")
-            picture.pts, picture.time_base = n, Fraction(1, 25)
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(flat_picture(n)))
             if n == 0 and before != ".mkv":
                 packet = av.Packet(still.getvalue())
                 packet.pts = packet.dts = 0
@@ -219,9 +216,7 @@ def test_where_chroma_sits(tmp_path: Path, siting: str, encoder: str) -> None:
     with av.open(str(tmp_path / "film.mp4"), "w") as container:
         stream = container.add_stream("libx264", 25, options={"chroma_sample_location": siting})
         stream.width, stream.height = 64, 64
-        picture = av.VideoFrame(64, 64, "yuv420p")
-        picture.pts, picture.time_base = 0, Fraction(1, 25)
-        container.mux(stream.encode(picture))
+        container.mux(stream.encode(flat_picture(0, size=(64, 64))))
         container.mux(stream.encode(None))
     source = FileSource(tmp_path / "film.mp4")
     assert source.format.chroma_location == siting
@@ -262,9 +257,7 @@ def write_sound(path: Path, codec: str) -> None:
         wave = av.AudioFrame.from_ndarray(tone, "s16", "stereo")
         wave.sample_rate, wave.pts = 48_000, 0
         for n in range(2):
-            picture = av.VideoFrame(64, 48, "yuv420p")
-            picture.pts, picture.time_base = n, Fraction(1, 25)
-            container.mux(video.encode(picture))
+            container.mux(video.encode(flat_picture(n)))
         for piece in (*resampler.resample(wave), *resampler.resample(None)):
             container.mux(sound.encode(piece))
         container.mux(sound.encode(None))

@@ -16,6 +16,7 @@ from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
+from tests.film import flat_picture
 
 SMALL = VideoFormat(width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25))
 Lines = list[tuple[int, int, str]]
@@ -45,9 +46,7 @@ def write_subtitles(path: Path, codec: str, lines: Lines, keyframe_every: int = 
         track.metadata["language"], track.metadata["title"] = "fra", "words"
         track.disposition = av.stream.Disposition.forced
         for n in range(5 + max(start + duration for start, duration, _ in lines) // 200):
-            picture = av.VideoFrame(64, 48, "yuv420p")
-            picture.pts, picture.time_base = 5 * n, Fraction(1, 25)
-            container.mux(video.encode(picture))
+            container.mux(video.encode(flat_picture(5 * n)))
         container.mux(video.encode(None))
         for start, duration, text in lines:
             packet = av.Packet(payload(codec, text))
