@@ -78,6 +78,9 @@ def live(
     record_to: Annotated[Path, typer.Option(help="Where the page's recordings go.")] = Path(),
     host: Annotated[str, typer.Option(help="The address that the page is served at.")] = LOOPBACK,
     port: Annotated[int | None, typer.Option(help="The page's port.", show_default="8710, or a free one")] = None,
+    page_url: Annotated[
+        str | None, typer.Option(help="The page's address behind a proxy: https://cameras.example.org.")
+    ] = None,
     metrics: Annotated[bool, typer.Option("--metrics", help="Serve /metrics, also without a preview.")] = False,
     as_json: options.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -109,7 +112,10 @@ def live(
     preview = Preview() if any(target.kind == "preview" for target in targets) else None
     _require_folders(targets)
     _refuse_idle(
-        has_page=preview is not None, metrics=metrics, is_placed=(host, port) != (LOOPBACK, None), record_to=record_to
+        has_page=preview is not None,
+        metrics=metrics,
+        is_placed=(host, port, page_url) != (LOOPBACK, None, None),
+        record_to=record_to,
     )
     console = Console(file=screen(sys.stderr if as_json or stats == Path("-") else sys.stdout))
     session = LiveSession(
@@ -121,7 +127,7 @@ def live(
     )
     server = None
     if preview is not None or metrics:
-        server = Server(session, preview or Preview(), host=host, port=port)
+        server = Server(session, preview or Preview(), host=host, port=port, page_url=page_url)
     present(
         session,
         LivePanel(console, quiet=quiet),
@@ -143,7 +149,9 @@ def _require_folders(targets: Sequence[Target]) -> None:
 def _refuse_idle(*, has_page: bool, metrics: bool, is_placed: bool, record_to: Path) -> None:
     """An option that would do nothing is refused."""
     if is_placed and not (has_page or metrics):
-        raise SettingsError("--host and --port are for the page and /metrics", "Add --to preview, or --metrics")
+        raise SettingsError(
+            "--host, --port and --page-url are for the page and /metrics", "Add --to preview, or --metrics"
+        )
     if record_to != Path() and not has_page:
         raise SettingsError("--record-to is for recordings that are begun on the page", "Add --to preview")
 

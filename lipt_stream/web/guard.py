@@ -29,25 +29,32 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_NO_NAME: Final = "This server does not go by that name: open it by this machine's IP address."
+_NO_NAME: Final = (
+    "This server does not go by that name: open it by this machine's IP address, or give --page-url behind a proxy."
+)
 _NO_TOKEN: Final = "This page needs its token: open the address that lipt-stream printed when it started."
 
 
 class Guard:
-    """ASGI middleware. `bound_host` is the address that is listened on, `port` tells cookies of two sessions apart.
+    """ASGI middleware. `bound_host` is the address that is listened on, `port` tells cookies of two sessions apart,
+    `origin` is the page's scheme, name and port where a proxy stands before it: "https://cameras.example.org".
 
-    Lets through: requests whose Host is this machine, and whose token is right in `Authorization: Bearer`, in the
-    cookie, or in the query of `/`, which is answered by the cookie and a redirect to the address without it. POST and
-    WebSocket must also name this page as their Origin; a script that shows a Bearer token, which no page of another
-    site can do, need not name one. `/metrics` on loopback needs no token.
+    Lets through: requests whose Host is this machine or the proxy's name, and whose token is right in `Authorization:
+    Bearer`, in the cookie, or in the query of `/`, which is answered by the cookie and a redirect to the address
+    without it. POST and WebSocket must also name this page as their Origin; a script that shows a Bearer token, which
+    no page of another site can do, need not name one. `/metrics` on loopback needs no token, but where a proxy may
+    bring others to it.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, bound_host: str, port: int) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, bound_host: str, port: int, origin: str | None = None) -> None:
         self._app = app
         self._token = token.encode()
         self._cookie = f"lipt_stream_{port}"
         self._loopback = is_loopback(bound_host)
         self._names = {"localhost"} if self._loopback else _own_names() | {bound_host.lower()}
+        self._origin = origin
+        if origin is not None:
+            self._names.add(_host_name(origin.partition("://")[2]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -71,14 +78,14 @@ class Guard:
         must_name_origin = method not in ("GET", "HEAD") and not bearer
         if must_name_origin and origin is None:
             return PlainTextResponse("A request that changes something must come from this server's page.", 403)
-        if origin is not None and origin.partition("://")[2] != request.headers["host"]:
+        if origin is not None and origin != self._origin and origin.partition("://")[2] != request.headers["host"]:
             return PlainTextResponse("This server answers only its own page.", 403)
         shown = request.query_params.get("token", "")
         if shown and method == "GET" and request.scope["path"] == "/":
             return self._welcome() if self._matches(shown) else PlainTextResponse(_NO_TOKEN, 401)
         if bearer or self._matches(request.cookies.get(self._cookie, "")):
             return None
-        if self._loopback and request.scope["path"] == "/metrics":
+        if self._loopback and self._origin is None and request.scope["path"] == "/metrics":
             return None
         return PlainTextResponse(_NO_TOKEN, 401)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -30,13 +31,16 @@ _SILENCE_SECONDS: Final = 5.0  # a connection without a request lives for one to
 _MOST_CONNECTIONS: Final = 48
 _MOST_ANSWERED: Final = 64  # above it, uvicorn answers 503
 _HIGHEST_PORT: Final = 65535
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Server:
     """Serves the page of one session. `host` other than loopback opens it to the network, `port` None takes
-    8710, or any free one where that is taken; `token` None takes the kept one (see `kept_token`).
+    8710, or any free one where that is taken; `page_url` is the page's address behind a proxy; `token` None takes the
+    kept one (see `kept_token`).
 
-    The port is bound at once: raises SettingsError where it is taken, or `host` is not this machine's.
+    The port is bound at once: raises SettingsError where it is taken, or `host` is not this machine's, or `page_url`
+    is not the address of a whole site.
     """
 
     def __init__(
@@ -46,27 +50,34 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int | None = None,
+        page_url: str | None = None,
         token: str | None = None,
     ) -> None:
+        self._origin = None if page_url is None else _origin_of(page_url)
         self._token = token or kept_token()
         self._socket = _bind(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
-        guarded = Guard(new_app(controls, preview), token=self._token, bound_host=host, port=self.port)
+        app = new_app(controls, preview)
+        guarded = Guard(app, token=self._token, bound_host=host, port=self.port, origin=self._origin)
         self._uvicorn = _Patient(_config(guarded))
         self._thread = threading.Thread(target=self._uvicorn.run, args=([self._socket],), name="web", daemon=True)
 
     @property
     def url(self) -> str:
         """The page's address with its token: a secret."""
+        return f"{self._origin or self._own_origin}/?token={self._token}"
+
+    @property
+    def _own_origin(self) -> str:
         host = _address_in_network() if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self._token}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def metrics_words(self) -> str:
         """Where Prometheus finds /metrics, and what it must show from other machines: a secret."""
-        page = self.url.partition("?")[0]
-        bearer = "" if is_loopback(self.host) else f" with the header Authorization: Bearer {self._token}"
-        return f"{page}metrics{bearer}"
+        is_open = is_loopback(self.host) and self._origin is None
+        bearer = "" if is_open else f" with the header Authorization: Bearer {self._token}"
+        return f"{self._own_origin}/metrics{bearer}"
 
     def start(self) -> None:
         """Returns once the page can be asked for."""
@@ -180,6 +191,22 @@ def _keep_the_backlog_short(listener: socket.socket) -> None:
     and not in the kernel; and a viewer that takes nothing is cut, however often it acknowledges (tcp(7))."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 64 * 1024)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+
+
+def _origin_of(page_url: str) -> str:
+    """As browsers write it: lower case, without the port that its scheme has anyway."""
+    try:
+        parts = urlsplit(page_url)
+        name, port = parts.hostname, parts.port
+    except ValueError:  # half an IPv6 address, or a port that is none
+        parts, name, port = urlsplit(""), None, None
+    is_whole = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
+    if parts.scheme not in _USUAL_PORTS or not name or not is_whole:
+        raise SettingsError(
+            f"--page-url {page_url} is not the address of a whole site", "For example https://cameras.example.org"
+        )
+    shown = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, _USUAL_PORTS[parts.scheme]) else "")
 
 
 def _address_in_network() -> str:

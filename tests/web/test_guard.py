@@ -19,10 +19,10 @@ POSTS = ("/model", "/pause", "/record", "/snapshot")
 JSON = {"content-type": "application/json"}
 
 
-def client_of(bound_host: str = "127.0.0.1", base_url: str = HERE) -> TestClient:
+def client_of(bound_host: str = "127.0.0.1", base_url: str = HERE, origin: str | None = None) -> TestClient:
     preview = Preview()
     app = new_app(ClockSession(preview), preview)
-    guarded = Guard(app, token=TOKEN, bound_host=bound_host, port=8710)
+    guarded = Guard(app, token=TOKEN, bound_host=bound_host, port=8710, origin=origin)
     return TestClient(guarded, base_url=base_url, follow_redirects=False)
 
 
@@ -122,6 +122,20 @@ def test_in_a_network_only_addresses_and_own_names_are_known() -> None:
     assert network.get("/", headers=BEARER).status_code == 200
     assert network.get("/", headers={**BEARER, "host": "localhost:8710"}).status_code == 200
     assert network.get("/", headers={**BEARER, "host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["cameras.example.org", "127.0.0.1:8710"], ids=["passed on", "the proxy's own"])
+def test_behind_a_proxy_the_page_has_one_name_more(host: str) -> None:
+    client = client_of(origin="https://cameras.example.org")
+    client.headers["host"] = host
+    bearer = {**BEARER, "origin": "https://cameras.example.org"}
+    assert client.get("/", headers=BEARER).status_code == 200
+    assert client.post("/pause", json={"paused": True}, headers=bearer).status_code == 200
+    for origin in ("https://evil.example", "http://cameras.example.org:81", "https://sub.cameras.example.org"):
+        assert client.post("/pause", json={}, headers={**BEARER, "origin": origin}).status_code == 403
+    assert client.get("/", headers={**BEARER, "host": "evil.example"}).status_code == 403
+    assert client.get("/metrics").status_code == 401, "the proxy brings others to what is open on this machine"
+    assert client.get("/metrics", headers=BEARER).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/page/icon.svg", "/nothing"])
