@@ -43,6 +43,10 @@ class EncoderInfo:
     max_fps: int = 1000
 
 
+# Code points of H.273 that x264 and x265 take; the latter does not open with any other, and all others are reserved
+# but the primaries 22, EBU Tech 3213.
+_KNOWN_PRIMARIES: Final = frozenset({UNSPECIFIED, 1, *range(4, 13)})
+_KNOWN_TRANSFERS: Final = frozenset({UNSPECIFIED, 1, *range(4, 19)})
 _PLANAR: Final = {8: ("yuv420p", "yuv444p"), 10: ("yuv420p10le", "yuv444p10le")}
 _PLANAR_12: Final = {**_PLANAR, 12: ("yuv420p12le", "yuv444p12le")}
 _NVENC: Final = {8: ("yuv420p", "yuv444p"), 10: ("p010le",)}
@@ -239,6 +243,12 @@ def _losses(choice: EncoderChoice, format: VideoFormat, pix_fmt: str) -> list[st
         notes.append(f"{choice.name} holds the odd size {size} only as 4:4:4, so that is written")
     if format.bit_depth not in choice.info.pix_fmts:
         notes.append(f"{choice.name} cannot hold {format.bit_depth} bits, {pix_fmt} is written")
+    for kind, code, known in (
+        ("primaries", format.primaries, _KNOWN_PRIMARIES),
+        ("transfer", format.transfer, _KNOWN_TRANSFERS),
+    ):
+        if code and code not in known:
+            notes.append(f"encoders do not know the colour {kind} {code} (of H.273): the result does not state it")
     return notes
 
 
@@ -259,8 +269,8 @@ def configure(context: VideoCodecContext, format: VideoFormat, pix_fmt: str, opt
     context.sample_aspect_ratio = format.sample_aspect_ratio
     context.colorspace = format.color_space
     context.color_range = 2 if format.color_range == "full" else 1
-    context.color_primaries = format.primaries or UNSPECIFIED
-    context.color_trc = format.transfer or UNSPECIFIED
+    context.color_primaries = format.primaries if format.primaries in _KNOWN_PRIMARIES else UNSPECIFIED
+    context.color_trc = format.transfer if format.transfer in _KNOWN_TRANSFERS else UNSPECIFIED
     siting = {} if "444" in pix_fmt else {"chroma_sample_location": format.chroma_location}
     context.options = siting | _quiet(context.name, options)
 

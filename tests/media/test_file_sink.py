@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.errors import OutputError
-from lipt_stream.frame import END, Frame, VideoFormat
+from lipt_stream.frame import END, UNSPECIFIED, Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
@@ -114,6 +114,20 @@ def test_what_the_format_says_is_written(
         assert got.rotation in (180, -180)
         wanted.pop("rotation")
     assert {key: getattr(got, key) for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
+@pytest.mark.parametrize(("primaries", "transfer"), [(22, 1), (3, 1), (1, 3), (0, 19)])
+def test_colours_that_encoders_do_not_know_are_told(
+    write_film: WriteFilm, tmp_path: Path, primaries: int, transfer: int, encoder: str
+) -> None:
+    """x265 would refuse the picture, x264 would lose them unsaid."""
+    format = dataclasses.replace(SMALL, primaries=primaries, transfer=transfer)
+    sink = write_film("a.mkv", format, pts=[0, 3600], encoder=choose_encoder(encoder, bit_depth=8, suffix=".mkv"))
+    got, _ = read_format(tmp_path / "a.mkv")
+    assert (got.primaries, got.transfer) == tuple(code if code == 1 else UNSPECIFIED for code in (primaries, transfer))
+    kind, code = ("primaries", primaries) if transfer == 1 else ("transfer", transfer)
+    assert f"encoders do not know the colour {kind} {code} (of H.273): the result does not state it" in sink.notes
 
 
 PQ = dataclasses.replace(
