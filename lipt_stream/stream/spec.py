@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, get_args
 
 from lipt_stream.engine.runtimes import Precision, RuntimeName
@@ -17,17 +16,15 @@ from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.deinterlace import Deinterlace
 from lipt_stream.observe.process import MAX_THREADS
 
-NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
     """Settings of a run. Every field has a default; a preset and then the caller override single fields.
 
-    Raises SettingsError for values that cannot be meant.
+    Raises SettingsError for values that cannot be meant, by their type or their size. Can be pickled.
     """
 
-    model: str = "auto"  # a name from weights/, a file, or "auto": see load_upscaler
+    model: str | Path = "auto"  # a name from weights/, a file, or "auto": see load_upscaler
     scale: int = 2
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:N"
     precision: Precision = "auto"
@@ -39,32 +36,34 @@ class PipelineSpec:
     unfit: Unfit = "refuse"  # what becomes of sound and subtitles that the container cannot hold
     encoder: str = "auto"
     crf: int | None = None  # the encoder's constant quality; None for the encoder's default here
-    encoder_options: Mapping[str, str] = field(default_factory=lambda: NO_OPTIONS)
+    encoder_options: Mapping[str, str] = field(default_factory=dict[str, str])
     encoder_threads: int | None = None
     decoder_threads: int | None = None
 
     def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            _check_type(item.name, getattr(self, item.name))
         _check(self.scale in (1, 2, 3, 4), f"scale is {self.scale!r}", "Use 1, 2, 3 or 4")
         _check(2 <= self.depth <= 64, f"depth is {self.depth!r}", "Use 2 to 64 slots")
         _check(self.precision in get_args(Precision), f"precision is {self.precision!r}", _one_of(Precision))
         _check(self.runtime in get_args(RuntimeName), f"runtime is {self.runtime!r}", _one_of(RuntimeName))
         _check(self.deinterlace in get_args(Deinterlace), f"deinterlace is {self.deinterlace!r}", _one_of(Deinterlace))
         _check(self.unfit in get_args(Unfit), f"unfit is {self.unfit!r}", _one_of(Unfit))
-        _check(self.tile == "auto" or self.tile > 0, f"tile is {self.tile!r}", "Use auto or a side in pixels")
+        _check(isinstance(self.tile, str) or self.tile > 0, f"tile is {self.tile!r}", "Use auto or a side in pixels")
         for name in ("threads", "encoder_threads", "decoder_threads"):
             count = getattr(self, name)
             _check(count is None or 0 < count <= MAX_THREADS, f"{name} is {count!r}", f"Use 1 to {MAX_THREADS}")
 
     def but(self, changes: Mapping[str, object]) -> PipelineSpec:
         """This spec with some fields changed. Unknown names and wrong types raise SettingsError."""
-        for name, value in changes.items():
-            _check_field(name, value)
-        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]  checked above
+        for name in changes:
+            _check(name in _FIELD_TYPES, f"There is no setting {name}", nearest(name, _FIELD_TYPES))
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]  it checks them
 
 
-# What a TOML value of each field may be. Fields that also take "auto" take a string beside their number.
+# What a value of each field may be. Fields that also take "auto" take a string beside their number.
 _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "model": (str,),
+    "model": (str, Path),
     "scale": (int,),
     "device": (str,),
     "precision": (str,),
@@ -84,6 +83,7 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 _IN_WORDS: Final[dict[type, str]] = {
     str: "a word",
+    Path: "a path",
     int: "a whole number",
     type(None): "left out",
     Mapping: "a table of words",
@@ -135,14 +135,13 @@ def _presets_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "pipelines"
 
 
-def _check_field(name: str, value: object) -> None:
-    _check(name in _FIELD_TYPES, f"There is no setting {name}", nearest(name, _FIELD_TYPES))
+def _check_type(name: str, value: object) -> None:
     types = _FIELD_TYPES[name]
     right = isinstance(value, types) and not isinstance(value, bool)
     if name == "tile":
         right = right and (isinstance(value, int) or value == "auto")
     if isinstance(value, Mapping):
-        right = right and all(isinstance(item, str) for item in value.values())  # pyright: ignore[reportUnknownVariableType]
+        right = right and all(isinstance(word, str) for item in value.items() for word in item)  # pyright: ignore[reportUnknownVariableType]
     _check(right, f"{name} cannot be {value!r}", "It is " + " or ".join(_IN_WORDS[kind] for kind in types))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,39 @@ def test_an_unknown_preset_names_the_nearest_and_the_encoders_own_way() -> None:
         load_preset("img/odd.png")
     with pytest.raises(SettingsError, match="cannot be read"):
         load_preset("nowhere/mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"depth": "4"}, "depth cannot be '4'. It is a whole number"),
+        ({"tile": "512"}, "tile cannot be '512'"),
+        ({"tile": 512.0}, "tile cannot be 512.0"),
+        ({"scale": 2.0}, "scale cannot be 2.0"),
+        ({"scale": True}, "scale cannot be True"),
+        ({"threads": 2.5}, "threads cannot be 2.5. It is a whole number or left out"),
+        ({"crf": "18"}, "crf cannot be '18'"),
+        ({"model": None}, "model cannot be None. It is a word or a path"),
+        ({"unfit": ["drop"]}, "unfit cannot be"),
+        ({"encoder_options": {"bframes": 3}}, "It is a table of words"),
+        ({"encoder_options": {3: "bframes"}}, "It is a table of words"),
+        ({"encoder_options": None}, "encoder_options cannot be None"),
+    ],
+)
+def test_a_program_is_told_of_a_wrong_type_as_a_preset_is(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        PipelineSpec(**fields)
+    assert said in str(caught.value)
+
+
+def test_a_model_may_be_a_path() -> None:
+    assert PipelineSpec(model=Path("mine.safetensors")).but({"scale": 3}).model == Path("mine.safetensors")
+
+
+def test_specs_travel_to_other_processes() -> None:
+    for spec in (PipelineSpec(), load_preset("quality")):
+        assert pickle.loads(pickle.dumps(spec)) == spec
+        assert PipelineSpec(**dataclasses.asdict(spec)) == spec
 
 
 def test_specs_are_frozen() -> None:
