@@ -8,13 +8,17 @@ from typing import Final, Literal, TypeAlias
 Scale: TypeAlias = Literal[1, 2, 3, 4]
 
 NAMES: Final = ("nano", "tiny", "tiny24", "small", "base")
+MAX_WINDOW: Final = 64
+"""Four times the largest that is in use. Tensors do not tell a window, pictures are padded to multiples of it, and each
+one's attention maps are the fourth power of it in numbers: a wrong one takes all memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiptConfig:
     """The shape of a LIPT. Raises ValueError where the fields make no network.
 
-    `channels` is even (attention halves it), `units` a multiple of `1 + shared`, `window` an even number of pixels.
+    `channels` is even (attention halves it), `units` a multiple of `1 + shared`, `window` an even number of pixels,
+    at most MAX_WINDOW.
 
     The last two tell in which way the sparse half of attention works; false is the paper's implementation, and what
     each is worth docs/training.md says. `scattered`: its result goes back to the pixels that were sampled, instead of
@@ -38,8 +42,8 @@ class LiptConfig:
             raise ValueError(f"shared must not be negative, and is {self.shared}")
         if self.units < 1 or self.units % (1 + self.shared):
             raise ValueError(f"units ({self.units}) must be a positive multiple of 1 + shared ({1 + self.shared})")
-        if self.window < 2 or self.window % 2:
-            raise ValueError(f"window must be even and positive, not {self.window}")
+        if not 2 <= self.window <= MAX_WINDOW or self.window % 2:
+            raise ValueError(f"window must be even and from 2 to {MAX_WINDOW}, not {self.window}")
 
     @classmethod
     def named(cls, name: str, scale: Scale) -> LiptConfig:

@@ -51,6 +51,7 @@ def test_small_has_the_papers_depth() -> None:
         ({"units": 3}, "units"),
         ({"shared": -1}, "shared"),
         ({"window": 7}, "window"),
+        ({"window": 66}, "window"),
     ],
 )
 def test_impossible_configs_are_refused(change: dict[str, int], told: str) -> None:

@@ -97,6 +97,11 @@ def test_the_window_of_a_reference_checkpoint_can_be_given() -> None:
     assert load_weights(DATA / "c24m2_x1_deploy.pt", window=16)[0].config.window == 16
 
 
+def test_a_window_that_would_take_all_memory_is_refused() -> None:
+    with pytest.raises(WeightsError, match="window must be even and from 2 to 64, not 1000000"):
+        load_weights(DATA / "c24m2_x1_deploy.pt", window=1_000_000)
+
+
 def test_our_files_know_their_window(tmp_path: Path) -> None:
     save_weights(tmp_path / "test.safetensors", LIPT(TINY, deployed=True), INFO)
     assert load_weights(tmp_path / "test.safetensors", window=4)[0].config.window == 4
@@ -228,6 +233,7 @@ def test_another_networks_safetensors_is_refused(tmp_path: Path) -> None:
         {"form": "half"},
         {"config": CONFIG % '"channels": 4.0'},
         {"config": CONFIG % '"scattered": "no"'},
+        {"config": CONFIG % '"window": 1000000'},
         {"config": "[" * 100_000},
         {"info": json.dumps(dataclasses.asdict(INFO) | {"scale": 4})},
         {"info": json.dumps(dataclasses.asdict(INFO) | {"scores": {"Set5": 10**400}})},
