@@ -91,10 +91,11 @@ class OpenVinoRuntime:
                 self._idle.popitem(last=False)
             graph = build_graph(self._network, height, width)
             compiled = self._core.compile_model(graph, "CPU", self._options | {"NUM_STREAMS": at_once})
-            self._idle[key] = SimpleQueue()
+            idle: SimpleQueue[Any] = SimpleQueue()
             for _ in range(at_once):
-                self._idle[key].put(compiled.create_infer_request())
-            return self._idle[key]
+                idle.put(compiled.create_infer_request())
+            self._idle[key] = idle  # not before it is filled: who found it empty would wait for ever
+            return idle
 
 
 def has_bfloat16() -> bool:

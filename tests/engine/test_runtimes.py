@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -195,6 +196,27 @@ def test_openvino_keeps_few_sizes_and_the_latest_ones(nano):
         run(torch.rand(1, 3, side, side))
     assert len(run._idle) == MAX_COMPILED
     assert list(run._idle) == [(side, side, 1) for side in (32, 40, 16, 48)]
+
+
+@needs_openvino
+def test_openvino_that_failed_to_prepare_a_size_is_asked_again(nano):
+    from lipt_stream.engine.openvino_runtime import OpenVinoRuntime
+
+    run = OpenVinoRuntime(nano, "float32", threads=1)
+    core, images = run._core, torch.rand(1, 3, 16, 16)
+    run._core = SimpleNamespace(compile_model=lambda *_: SimpleNamespace(create_infer_request=_out_of_memory))
+    with pytest.raises(MemoryError):
+        run(images)
+    run._core = core
+    results: list[torch.Tensor] = []
+    thread = threading.Thread(target=lambda: results.append(run(images)), daemon=True)
+    thread.start()
+    thread.join(timeout=30)
+    assert [tuple(result.shape) for result in results] == [(1, 3, 32, 32)], "it waits for ever"
+
+
+def _out_of_memory() -> None:
+    raise MemoryError("bad allocation")
 
 
 @needs_openvino
