@@ -32,7 +32,7 @@ from av.stream import Stream
 from lipt_stream.media.abrupt_end import reset_when_closed
 from lipt_stream.media.av_errors import AV_ERRORS, delivery_error
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream, Kind
-from lipt_stream.media.hls_files import open_hls_file
+from lipt_stream.media.hls_files import HlsFiles
 from lipt_stream.media.mux_streams import add_stream, to_packet
 from lipt_stream.media.mux_wire import HLS_SEGMENT, MuxJob, Report, pack_report, read_job, read_packets
 from lipt_stream.media.whip_certificate import certificate_options
@@ -60,7 +60,7 @@ class _Output:
 
     def __init__(self, url: str, job: MuxJob, streams: Sequence[EncodedStream]) -> None:
         options = {**job.options, **(certificate_options() if job.format == "whip" else {})}
-        opener = open_hls_file if job.format == "hls" else None
+        opener = HlsFiles().open if job.format == "hls" else None
         self._container: OutputContainer = av.open(url, "w", format=job.format, options=options, io_open=opener)
         self._streams: dict[Kind, tuple[EncodedStream, Stream]] = {
             stream.kind: (stream, add_stream(self._container, stream)) for stream in streams
