@@ -169,10 +169,10 @@ class Preview:
                 self._loop.call_soon_threadsafe(self._distribute)
 
     def status(self) -> SinkStatus:
-        delivered, dropped = self._left
-        viewers = self._viewers
+        with self._lock:  # a viewer that leaves meanwhile is among those that watch or those that left, never neither
+            viewers, (delivered, dropped), overflowed = self._viewers, self._left, self._overflowed
         delivered += sum(viewer.delivered for viewer in viewers)
-        dropped += sum(viewer.dropped for viewer in viewers) + self._overflowed
+        dropped += sum(viewer.dropped for viewer in viewers) + overflowed
         watching = {0: "nobody is watching", 1: "1 viewer"}.get(len(viewers), f"{len(viewers)} viewers")
         state: SinkState = "closed" if self._closed else "ok" if delivered else "starting"
         return SinkStatus(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from types import FrameType
 
 import pytest
 from clock_session import ClockSession, Tone
@@ -215,6 +217,35 @@ def test_offers_do_not_wait_for_a_server_that_hangs() -> None:
         assert sum(item.is_picture for item in await take_all(viewer)) == 2
 
     asyncio.run(hang())
+
+
+@pytest.mark.parametrize("line", range(8))
+def test_a_viewer_that_leaves_amid_a_look_is_counted_once(line: int) -> None:
+    """A counter that sinks tells Prometheus of a restart, which adds all of it to its rate once more."""
+    preview, _ = new_preview()
+
+    async def come() -> Viewer:
+        return preview.join()
+
+    viewer = asyncio.run(come())
+    viewer.delivered = 10
+    leaving = threading.Thread(target=preview.leave, args=(viewer,))
+    lines = iter(range(100))
+
+    def step(frame: FrameType, event: str, _: object) -> object:
+        if frame.f_code is Preview.status.__code__ and event == "line" and next(lines) == line:
+            leaving.start()
+            leaving.join(0.05)  # it may have to wait until the look is over
+        return step
+
+    sys.settrace(step)
+    try:
+        seen = preview.status().delivered
+    finally:
+        sys.settrace(None)
+    leaving.join()
+    assert seen == 10
+    assert preview.status().delivered == 10
 
 
 def test_keyframes_are_not_asked_for_again_and_again() -> None:
