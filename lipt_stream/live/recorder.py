@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -24,9 +25,11 @@ class Recorder:
 
     `begin` raises SettingsError where the folder is none that can be written to."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, now: Callable[[], datetime] = datetime.now) -> None:
+        """`now`: what recordings are named by. It may be set back, as clocks are in autumn."""
+        self._folder, self._now = folder, now
         self._lock = threading.Lock()
+        self._names_of_this_second: set[str] = set()
         self._current: tuple[str, LiveSink] | None = None
 
     @property
@@ -42,10 +45,10 @@ class Recorder:
             )
         with self._lock:
             if self._current is None:
-                path = self._folder / f"lipt-stream-{datetime.now():%Y%m%d-%H%M%S}.mkv"
-                sink = make_sink(parse_target(str(path)))
+                path = str(self._folder / self._free_name())
+                sink = make_sink(parse_target(path))
                 broadcast.add(sink)
-                self._current = (str(path), sink)
+                self._current = (path, sink)
 
     def end(self, broadcast: Broadcast, say: Callable[[str], None]) -> None:
         """`say` is told, later, what became of it."""
@@ -53,6 +56,16 @@ class Recorder:
             current, self._current = self._current, None
         if current is not None:
             broadcast.remove(current[1], END_SECONDS, lambda status: say(_outcome(status)))
+
+    def _free_name(self) -> str:
+        """The second's, or with -2 and so on: of no file, and of none that the recording before has still to make."""
+        second = f"lipt-stream-{self._now():%Y%m%d-%H%M%S}"
+        taken = {name for name in self._names_of_this_second if name.startswith(second)}
+        numbered = (f"{second}-{number}.mkv" for number in itertools.count(2))
+        names = itertools.chain([f"{second}.mkv"], numbered)
+        name = next(name for name in names if name not in taken and not (self._folder / name).exists())
+        self._names_of_this_second = taken | {name}
+        return name
 
 
 def _outcome(status: SinkStatus) -> str:

@@ -1,14 +1,24 @@
-"""Recordings that cannot be: said when they are asked for, not shown as running."""
+"""Recordings: what they are called, and that those which cannot be are said when they are asked for."""
 
 from __future__ import annotations
 
+import queue
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lipt_stream.errors import SettingsError
+from lipt_stream.frame import VideoFormat
+from lipt_stream.live.broadcast import Broadcast
 from lipt_stream.live.recorder import Recorder
+from lipt_stream.live.spec import LiveSpec
+
+FORMAT = VideoFormat(width=64, height=64, frame_rate=Fraction(25))
+NOON = datetime(2026, 10, 25, 12)
 
 
 def test_a_file_is_no_folder_to_record_to(tmp_path: Path) -> None:
@@ -19,3 +29,35 @@ def test_a_file_is_no_folder_to_record_to(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written to"):
         recorder.begin(broadcast)
     assert recorder.name is None
+
+
+@pytest.fixture
+def broadcast() -> Iterator[Broadcast]:
+    broadcast = Broadcast(FORMAT, FORMAT, None, None, LiveSpec(encoder="libx264"))
+    yield broadcast
+    broadcast.close()
+
+
+def test_every_recording_has_the_name_that_is_shown(broadcast: Broadcast, tmp_path: Path) -> None:
+    """Three are begun in one second, one in the next, and one after the clock was set back."""
+    moments = [NOON, NOON, NOON, NOON + timedelta(seconds=1), NOON]
+    recorder = Recorder(tmp_path, now=iter(moments).__next__)
+    shown: list[str] = []
+    outcomes: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for number, _ in enumerate(moments):
+        recorder.begin(broadcast)
+        assert recorder.name is not None
+        shown.append(recorder.name)
+        broadcast.write(FORMAT.new_planes(), FORMAT.new_planes(), 3600 * number)
+        recorder.end(broadcast, outcomes.put)
+        if number >= 2:  # those of one second are begun before the first has made its file
+            while len(list(tmp_path.iterdir())) <= number:
+                outcomes.get(timeout=30)
+    assert [Path(name).name for name in shown] == [
+        "lipt-stream-20261025-120000.mkv",
+        "lipt-stream-20261025-120000-2.mkv",
+        "lipt-stream-20261025-120000-3.mkv",
+        "lipt-stream-20261025-120001.mkv",
+        "lipt-stream-20261025-120000-4.mkv",
+    ]
+    assert {str(path) for path in tmp_path.iterdir()} == set(shown)
