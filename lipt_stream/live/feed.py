@@ -14,7 +14,7 @@ from lipt_stream.frame import End, VideoFormat
 from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.connection import Connection
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
-from lipt_stream.media.live import LivePicture, LiveSound, LiveSource, SessionPicture
+from lipt_stream.media.live import LivePicture, LiveSound, LiveSource, PassedOver, SessionPicture
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.live_clock import LiveClock
 from lipt_stream.media.live_input import open_live
@@ -69,10 +69,11 @@ class _Opener(Protocol):
 class Feed:
     """Pictures and sound of one source on the session's clock, connection after connection.
 
-    No picture for `stall_seconds` is a fault, whatever FFmpeg says; so are any error, and an end, except that of a file
-    that does not loop, which is the end of all. After a fault comes the next attempt: after 0.5 s, then up to twice as
-    long each time, 2 s at most where nobody answers and 3 s where an error is answered; for ever, or until `retries`
-    attempts in a row gave no picture. A connection that hangs is let go: what it gives later is never seen.
+    No picture for `stall_seconds`, not even one to be passed over, is a fault, whatever FFmpeg says; so are any error,
+    and an end, except that of a file that does not loop, which is the end of all. After a fault comes the next attempt:
+    after 0.5 s, then up to twice as long each time, 2 s at most where nobody answers and 3 s where an error is
+    answered; for ever, or until `retries` attempts in a row gave no picture. A connection that hangs is let go: what it
+    gives later is never seen.
 
     As long as there was no picture yet, an address that is wrong as it is written ends the feed at once: a password
     refused (401, 403), nothing under the path (404), no host of that name, no such device or a busy one, no video in
@@ -80,9 +81,10 @@ class Feed:
     have flowed the address is right, and everything is waited for. The faults of a film, which has an end of its own,
     always end it: it would begin anew.
 
-    `on_picture`, `on_sound` and `on_state` are called by the feed's own thread, one at a time, and must return at once.
-    Sound is of the stream `audio` of the newest state, and on its time base. Sizes, formats and codecs may change with
-    each connection, sizes and pixel formats with each picture.
+    `on_picture`, `on_sound`, `on_state` and, for each picture that is left undecoded, `on_passed_over` are called by
+    the feed's own thread, one at a time, and must return at once. Sound is of the stream `audio` of the newest state,
+    and on its time base. Sizes, formats and codecs may change with each connection, sizes and pixel formats with each
+    picture.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Feed:
         on_picture: Callable[[SessionPicture], None],
         on_sound: Callable[[EncodedPacket], None],
         on_state: Callable[[FeedStatus], None],
+        on_passed_over: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
         open_source: _Opener = open_live,
@@ -101,6 +104,7 @@ class Feed:
         """`clock` and `pause` (which waits the given seconds) are those of the back-off and the watchdog."""
         self._address, self._stall_seconds, self._retries = address, stall_seconds, retries
         self._on_picture, self._on_sound, self._on_state = on_picture, on_sound, on_state
+        self._on_passed_over = on_passed_over
         self._stopping = threading.Event()
         self._clock, self._pause = clock, pause or self._stopping.wait
         self._open_source = open_source
@@ -197,6 +201,9 @@ class Feed:
             if isinstance(given, LivePicture):
                 deadline = self._clock() + self._stall_seconds
                 self._hand_on_picture(given)
+            elif isinstance(given, PassedOver):
+                deadline = self._clock() + self._stall_seconds
+                self._on_passed_over()
             elif isinstance(given, LiveSound):
                 self._hand_on_sound(given)
             elif isinstance(given, End):
@@ -225,11 +232,7 @@ class Feed:
 
     def _hand_on_picture(self, live: LivePicture) -> None:
         pts = self._session_clock.picture(live.time_seconds, live.arrived_seconds)
-        self._on_picture(
-            SessionPicture(
-                picture=live.picture, pts=pts, arrived_seconds=live.arrived_seconds, passed_over=live.passed_over
-            )
-        )
+        self._on_picture(SessionPicture(picture=live.picture, pts=pts, arrived_seconds=live.arrived_seconds))
 
     def _hand_on_sound(self, live: LiveSound) -> None:
         audio = self._status.audio

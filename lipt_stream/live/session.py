@@ -64,6 +64,7 @@ class LiveSession:
             on_picture=self._on_picture,
             on_sound=self._on_sound,
             on_state=self._on_state,
+            on_passed_over=self._on_passed_over,
         )
         self._gpu = GpuMonitor(pick_device(spec.device))
         self._paused = False
@@ -232,9 +233,6 @@ class LiveSession:
 
     def _on_picture(self, picture: SessionPicture) -> None:
         self._first_picture.set()
-        for _ in range(picture.passed_over):
-            self._meters.came_in()
-            self._meters.dropped("behind")
         works = self._works
         if works is None or self._paused:
             self._meters.came_in()
@@ -242,6 +240,10 @@ class LiveSession:
         else:
             fill = functools.partial(works.fit.copy, picture.picture)
             works.journey.offer(fill, picture.pts, picture.arrived_seconds)
+
+    def _on_passed_over(self) -> None:
+        self._meters.came_in()
+        self._meters.dropped("behind")
 
     def _on_sound(self, packet: EncodedPacket) -> None:
         works = self._works

@@ -13,7 +13,7 @@ _JUMP_SECONDS: Final = 1.0  # a step of the source's times further than time has
 _BEHIND_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 1.0  # a hiccup is caught up with by itself
 _CHRONIC_SECONDS: Final = 10.0  # behind again so soon, it is none
-_KEYFRAME_SECONDS: Final = 2.5  # that one is waited for: less than what counts as a stall (Feed)
+_KEYFRAME_SECONDS: Final = 10.0  # that one is waited for; cameras send them every 1 to 10 s
 
 
 class Backlog:
@@ -22,7 +22,7 @@ class Backlog:
     has the rest in store. One who does wait has nothing in store, however late a packet is: then the network was slow.
 
     `seconds`: how long the packet that was read last has lain there. `passed_over` counts packets that were left
-    undecoded; whoever reads it sets it back.
+    undecoded since one was decoded.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Backlog:
 
     def passes_over(self, *, is_keyframe: bool) -> bool:
         """Whether the packet is to be left undecoded: from where decoding did not catch up for a second (at once where
-        that was so a moment ago), to a keyframe that lay there for no time worth the name. It is counted then."""
+        that was so a moment ago), to a keyframe that lay there for no time worth the name."""
         is_passing = self._passing_since < math.inf
         if not is_passing:
             is_passing = self._at - self._behind_since > self._patience_seconds
@@ -74,7 +74,7 @@ class Backlog:
         elif is_keyframe and self.seconds <= _BEHIND_SECONDS / 2:
             is_passing = False
             self._passing_since, self._went_on_at = math.inf, self._at
-        self.passed_over += is_passing
+        self.passed_over = self.passed_over + 1 if is_passing else 0
         return is_passing
 
     @property

@@ -16,13 +16,16 @@ from lipt_stream.media.encoded import EncodedStream
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivePicture:
     """A decoded picture of any size and pixel format. `time_seconds` is the source's statement, None where it makes
-    none; `arrived_seconds` is when it was there to be had, on the monotonic clock. `passed_over`: how many between the
-    last one and this were left undecoded (see Backlog)."""
+    none; `arrived_seconds` is when it was there to be had, on the monotonic clock."""
 
     picture: VideoFrame
     time_seconds: Fraction | None
     arrived_seconds: float
-    passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A picture that came and was left undecoded (see Backlog)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +45,9 @@ class SessionPicture:
     picture: VideoFrame
     pts: int
     arrived_seconds: float
-    passed_over: int = 0
 
 
-LiveItem: TypeAlias = LivePicture | LiveSound
+LiveItem: TypeAlias = LivePicture | PassedOver | LiveSound
 
 
 class LiveSource(Protocol):

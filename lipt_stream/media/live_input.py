@@ -23,7 +23,7 @@ from lipt_stream.media.av_errors import AV_ERRORS
 from lipt_stream.media.backlog import Backlog
 from lipt_stream.media.containers import open_film, packets_of
 from lipt_stream.media.decoder import DAMAGE, main_video
-from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
+from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource, PassedOver
 from lipt_stream.media.live_address import LiveAddress
 from lipt_stream.media.live_connect import connect
 from lipt_stream.media.live_errors import live_error
@@ -152,7 +152,8 @@ class LiveInput:
             if isinstance(item, LivePicture):
                 self.damaged = 0
                 return sounds, item
-            sounds.append(item)
+            if isinstance(item, LiveSound):
+                sounds.append(item)
         if self._cancelled.is_set():
             raise AbsentError(f"Cannot read {self._address.shown}: given up")
         raise AddressError(f"Cannot read {self._address.shown}: no picture in it can be decoded", "Is it a video?")
@@ -182,6 +183,7 @@ class LiveInput:
                 continue
             if self._backlog.passes_over(is_keyframe=packet.is_keyframe):
                 self._pass_over()
+                yield PassedOver()
                 continue
             for picture in self._decoded(packet):
                 has_begun = True
@@ -268,9 +270,7 @@ class LiveInput:
             self._pace.hold(seconds)
         elif self._is_timeless:
             seconds = None
-        arrived, passed_over = self._arrived(), self._backlog.passed_over
-        self._backlog.passed_over = 0
-        yield LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=arrived, passed_over=passed_over)
+        yield LivePicture(picture=picture, time_seconds=seconds, arrived_seconds=self._arrived())
 
     def _arrived(self) -> float:
         return time.monotonic() - self._backlog.seconds

@@ -21,7 +21,7 @@ import pytest
 
 from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.media.encoded import EncodedPacket
-from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, SessionPicture
+from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, PassedOver, SessionPicture
 from lipt_stream.media.live_address import LiveAddress, live_address
 from lipt_stream.media.live_errors import live_error
 from lipt_stream.media.test_card import TestCard
@@ -303,6 +303,30 @@ def test_sound_alone_is_a_fault(watcher: Watcher, feed: Callable[..., Feed]) -> 
     feed("test:64x64@100", stall_seconds=0.2, open_source=opened)
     assert "No picture" in watcher.wait_for_state("gone").last_fault
     assert len(watcher.sounds) > 1
+
+
+def test_pictures_that_are_passed_over_are_no_stall(watcher: Watcher, feed: Callable[..., Feed]) -> None:
+    """The decoder is too slow, and the camera sends a keyframe every few seconds: reconnecting would be no faster."""
+
+    class SlowlyDecoded(HangingCard):
+        def __iter__(self) -> Iterator[LiveItem]:
+            items = iter(self._card)
+            yield next(item for item in items if isinstance(item, LivePicture))
+            for _ in range(12):
+                time.sleep(0.05)
+                yield PassedOver()
+            yield from items
+
+    def opened(address: LiveAddress, *, cancelled: threading.Event, **_: object) -> SlowlyDecoded:
+        return SlowlyDecoded(TestCard(address, cancelled=cancelled), threading.Event(), 1)
+
+    passed_over: list[int] = []
+    running = feed(
+        "test:64x64@100", stall_seconds=0.3, open_source=opened, on_passed_over=lambda: passed_over.append(1)
+    )
+    watcher.wait_for_more(20)
+    assert running.status().faults == 0
+    assert len(passed_over) == 12
 
 
 def test_a_defect_is_not_silent(feed: Callable[..., Feed], watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:

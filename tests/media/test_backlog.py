@@ -20,6 +20,7 @@ class Read:
     lain_seconds: float  # in truth
     told_seconds: float
     passes_over: bool
+    lacks_keyframe: bool
 
 
 def reads(
@@ -41,7 +42,7 @@ def reads(
         now = max(now, arrived) + 0.0002
         backlog.read(Fraction(first_seconds + clock_rate * number / fps), asked, now)
         passed = backlog.passes_over(is_keyframe=number % keyframes == 0)
-        yield Read(number, now - arrived, backlog.seconds, passed)
+        yield Read(number, now - arrived, backlog.seconds, passed, backlog.lacks_keyframe)
         now += 0.0 if passed else decode_seconds(number)
 
 
@@ -54,6 +55,14 @@ def test_a_decoder_that_is_too_slow_is_behind_and_catches_up_at_keyframes() -> N
     begins = [one.number for one, after in pairwise(seen) if one.passes_over and not after.passes_over]
     assert begins
     assert all((number + 1) % 25 == 0 for number in begins), "it goes on with keyframes"
+
+
+@pytest.mark.parametrize("keyframe_seconds", [4, 8])
+def test_a_keyframe_that_comes_every_few_seconds_is_waited_for(keyframe_seconds: int) -> None:
+    seen = list(reads(3000, 25, lambda _: 0.06, keyframes=25 * keyframe_seconds))
+    assert not any(one.lacks_keyframe for one in seen), "the next connection would wait for it as well"
+    decoded = [one.number for one in seen if not one.passes_over]
+    assert max(after - before for before, after in pairwise(decoded)) <= 25 * keyframe_seconds
 
 
 def test_a_hiccup_is_caught_up_with() -> None:

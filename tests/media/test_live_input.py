@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from lipt_stream.errors import AbsentError, AddressError, InputError
-from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource
+from lipt_stream.media.live import LiveItem, LivePicture, LiveSound, LiveSource, PassedOver
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_clock import LiveClock
-from lipt_stream.media.live_input import open_live
+from lipt_stream.media.live_input import LiveInput, open_live
 
 PLAYLIST = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n"
 
@@ -382,6 +382,25 @@ def test_mpegts_over_udp_through_a_wrap_and_damage(send: Callable[[list[bytes]],
     assert source.damaged > 0
     assert all(a < b for a, b in pairwise(pts))
     assert pts[-1] - pts[0] < 90_000 * 30, "no wrap is taken for a day"
+
+
+def test_every_picture_that_a_slow_decoder_leaves_is_told(
+    send: Callable[[list[bytes]], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = LiveInput._decoded  # pyright: ignore[reportPrivateUsage]
+
+    def slowly(self: LiveInput, packet: av.Packet) -> Iterator[av.VideoFrame]:
+        time.sleep(0.04)  # of the 0.02 that there are
+        yield from decoded(self, packet)
+
+    monkeypatch.setattr(LiveInput, "_decoded", slowly)
+    port = send([film(100, first=180_000 * n, sound=False) for n in range(10)])
+    with closing(connect(f"udp://127.0.0.1:{port}")) as source:
+        items = list(islice(source, 200))
+    assert any(isinstance(item, PassedOver) for item in items)
+    times = [item.time_seconds for item in items if isinstance(item, LivePicture)]
+    missing = Fraction(len(items) - 1, 50) - (times[-1] - times[0])
+    assert abs(missing) < Fraction(1, 2), "times and items tell of as many"
 
 
 def test_nothing_over_udp_is_waited_for_and_given_up() -> None:
