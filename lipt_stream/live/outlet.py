@@ -52,6 +52,7 @@ class Outlet:
         self._is_given_up = False
         self._ended: SinkState | None = None
         self._sound_note = ""
+        self._is_broken = False  # the process that is there: one that hangs in a disk cannot be killed at once
         self._trouble = ""  # of the last process that failed, until the end of one that did not
         self._last_trouble = ""
         self._last_report = Report()
@@ -87,7 +88,7 @@ class Outlet:
         with self._lock:
             report = self._process.report if self._process else Report()
             state: SinkState = "retrying" if self._trouble else "starting"
-            if report.written:
+            if report.written and not self._is_broken:
                 state = "ok"
             state = self._ended or state
             is_well = state == "ok" or (state == "closed" and not self._trouble)
@@ -119,6 +120,10 @@ class Outlet:
                 if self._process:
                     self._process.kill()
             self._thread.join(reap_seconds)
+        if self._thread.is_alive():
+            with self._lock:
+                self._trouble = self._trouble or "It did not end in time, and cannot be killed"
+                self._ended = "failed"
 
     def _work(self, queue: PacketQueue, job: MuxJob) -> None:
         """One process after the other, until there is no more to do."""
@@ -152,23 +157,31 @@ class Outlet:
         try:
             process = self._begin(job)
             with process:
-                self._feed(process, queue, is_network=job.place == "network", is_file=job.place == "file")
+                try:
+                    self._feed(process, queue, is_network=job.place == "network", is_file=job.place == "file")
+                except SinkTrouble as trouble:
+                    self._note(trouble)  # now: leaving the process waits for its end
+                    raise
             with self._lock:
                 self._trouble = "" if process.report.written else self._trouble
             return None
         except SinkTrouble as trouble:
-            with self._lock:
-                killed = "It did not end in time and was killed"
-                self._trouble = killed if self._is_given_up else redact(trouble.message)
-                self._last_trouble = self._trouble
+            self._note(trouble)
             return trouble
         finally:
             with self._lock:
-                self._process = None
+                self._process, self._is_broken = None, False
                 if process:
                     self._last_report = process.report
                     self._delivered += process.report.written
                     self._lost += process.sent - process.report.written
+
+    def _note(self, trouble: SinkTrouble) -> None:
+        with self._lock:
+            self._is_broken = True
+            killed = "It did not end in time and was killed"
+            self._trouble = killed if self._is_given_up else redact(trouble.message)
+            self._last_trouble = self._trouble
 
     def _begin(self, job: MuxJob) -> MuxProcess:
         process = MuxProcess(job)

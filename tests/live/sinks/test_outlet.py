@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import av
 import psutil
+import pytest
 
 from lipt_stream.live import outlet
+from lipt_stream.live.mux_process import MuxProcess
 from lipt_stream.live.outlet import Outlet, make_sink
 from lipt_stream.live.targets import parse_target
 from lipt_stream.media.encoded import EncodedStream
@@ -89,6 +91,24 @@ def test_a_stopped_process_is_replaced(broadcast: Broadcast, tmp_path: Path, sin
     broadcast.play(sink, until=lambda: sink.status().restarts, speed=20)
     broadcast.play(sink, until=lambda: sink.status().state == "ok")
     assert not stopped.is_running()
+
+
+def test_a_process_that_cannot_be_killed_is_no_sink_that_is_well(
+    broadcast: Broadcast, tmp_path: Path, sink_to: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that writes to a disk of the network whose server is gone: the kernel lets no signal through to it."""
+    sink = sink_to(str(tmp_path / "film.ts"), stall_seconds=0.5)
+    broadcast.play(sink, until=lambda: sink.status().state == "ok")
+    hanging = muxing_process()
+    with monkeypatch.context() as patch:
+        patch.setattr(MuxProcess, "kill", lambda _process: None)
+        hanging.send_signal(signal.SIGSTOP)
+        broadcast.play(sink, until=lambda: sink.status().state != "ok", speed=20)
+        assert (sink.status().state, sink.status().detail) == ("retrying", "It took nothing for 0.5 s")
+        sink.close(1)
+        assert (sink.status().state, sink.status().detail) == ("failed", "It took nothing for 0.5 s")
+    hanging.kill()
+    sink.close(5)
 
 
 def test_a_sink_that_hangs_takes_nothing_from_another(
