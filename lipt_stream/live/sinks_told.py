@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from lipt_stream.live.sink import SinkStatus
+
+STEADY_SECONDS: Final = 10.0
+"""That a sink does well before it is said to go on: on a full disk, one takes some pictures each time it is begun, and
+what was said of each time would fill a log."""
 
 _Place: TypeAlias = tuple[str, int]
 """A sink's name, and how many of that name come before it: two RTMP keys of one server are shown alike."""
@@ -15,10 +20,11 @@ _Place: TypeAlias = tuple[str, int]
 class SinksTold:
     """`tell` is called again and again, by one thread, with how the sinks do."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._clock = say, clock
         self._restarts: dict[_Place, int] = {}
-        self._troubles: dict[_Place, str] = {}  # told, and not over
+        self._troubles: defaultdict[_Place, set[str]] = defaultdict(set)  # told, and not over
+        self._well_since: dict[_Place, float] = {}
         self._failed: set[_Place] = set()
 
     def tell(self, statuses: Sequence[SinkStatus]) -> None:
@@ -30,10 +36,19 @@ class SinksTold:
                 self._failed.add(place)
                 self._say(f"error: sink {status.name} has failed and gets nothing more: {status.last_trouble}")
                 continue
-            is_new = status.restarts != self._restarts.get(place, 0)
+            troubles = self._troubles[place]
+            is_in_trouble = status.state == "retrying" or status.restarts != self._restarts.get(place, 0)
             self._restarts[place] = status.restarts
-            if is_new and self._troubles.get(place) != status.last_trouble:
-                self._troubles[place] = status.last_trouble
+            if is_in_trouble and status.last_trouble not in troubles:
+                troubles.add(status.last_trouble)
                 self._say(f"sink {status.name}: {status.last_trouble}. It is begun again.")
-            elif status.state == "ok" and self._troubles.pop(place, None):
+            if self._is_steady(place, is_well=status.state == "ok" and not is_in_trouble) and troubles:
+                troubles.clear()
                 self._say(f"sink {status.name} goes on")
+
+    def _is_steady(self, place: _Place, *, is_well: bool) -> bool:
+        if not is_well:
+            self._well_since.pop(place, None)
+            return False
+        now = self._clock()
+        return now - self._well_since.setdefault(place, now) >= STEADY_SECONDS

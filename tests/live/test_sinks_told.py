@@ -10,21 +10,26 @@ def status(state: SinkState, restarts: int, trouble: str = "", name: str = "rtsp
     return SinkStatus(name=name, state=state, delivered=0, dropped=0, restarts=restarts, last_trouble=trouble)
 
 
-def test_each_trouble_is_said_once_and_its_end() -> None:
+def said_of(*statuses: SinkStatus, others: tuple[SinkStatus, ...] = ()) -> list[str]:
+    """What is said where a sink does as `statuses` tell, one a second."""
     said: list[str] = []
-    told = SinksTold(said.append)
-    other = status("ok", 0, name="film.mkv")
-    for one in (
+    seconds = 0
+    told = SinksTold(said.append, clock=lambda: seconds)
+    for seconds, one in enumerate(statuses):  # noqa: B007 the clock reads it
+        told.tell([one, *others])
+    return said
+
+
+def test_each_trouble_is_said_once_and_its_end() -> None:
+    assert said_of(
         status("ok", 0),
         status("retrying", 1, "Connection refused"),
         status("retrying", 2, "Connection refused"),
         status("retrying", 3, "No route to host"),
-        status("ok", 3, "No route to host"),
-        status("ok", 3, "No route to host"),
+        *[status("ok", 3, "No route to host")] * 15,
         status("retrying", 4, "No route to host"),
-    ):
-        told.tell([one, other])
-    assert said == [
+        others=(status("ok", 0, name="film.mkv"),),
+    ) == [
         "sink rtsp://host/a: Connection refused. It is begun again.",
         "sink rtsp://host/a: No route to host. It is begun again.",
         "sink rtsp://host/a goes on",
@@ -33,10 +38,26 @@ def test_each_trouble_is_said_once_and_its_end() -> None:
 
 
 def test_a_trouble_that_was_over_between_two_looks_is_said() -> None:
-    said: list[str] = []
-    told = SinksTold(said.append)
-    told.tell([status("ok", 1, "Invalid argument")])
-    assert said == ["sink rtsp://host/a: Invalid argument. It is begun again."]
+    assert said_of(status("ok", 1, "Invalid argument")) == [
+        "sink rtsp://host/a: Invalid argument. It is begun again.",
+    ]
+
+
+def test_a_disk_that_is_full_for_a_day_fills_no_log() -> None:
+    """A segment of an HLS folder is written at its end: each process takes pictures for two seconds, and fails."""
+    full = "No space is left on the device"
+    day = [
+        one
+        for restarts in range(1, 10_000)
+        for one in (*[status("retrying", restarts, full)] * 5, *[status("ok", restarts, full)] * 3)
+    ]
+    assert said_of(*day) == [f"sink rtsp://host/a: {full}. It is begun again."]
+
+
+def test_a_process_that_cannot_be_ended_is_said_though_none_is_begun_yet() -> None:
+    assert said_of(status("ok", 0), *[status("retrying", 0, "It took nothing for 30 s")] * 3) == [
+        "sink rtsp://host/a: It took nothing for 30 s. It is begun again."
+    ]
 
 
 def test_a_sink_that_can_never_work_is_said_at_once_and_once() -> None:
@@ -48,8 +69,7 @@ def test_a_sink_that_can_never_work_is_said_at_once_and_once() -> None:
 
 
 def test_two_sinks_that_are_shown_alike_are_two() -> None:
-    said: list[str] = []
-    told = SinksTold(said.append)
-    for _ in range(3):
-        told.tell([status("ok", 1, "Connection refused"), status("ok", 0)])
-    assert said == ["sink rtsp://host/a: Connection refused. It is begun again.", "sink rtsp://host/a goes on"]
+    assert said_of(*[status("ok", 1, "Connection refused")] * 15, others=(status("ok", 0),)) == [
+        "sink rtsp://host/a: Connection refused. It is begun again.",
+        "sink rtsp://host/a goes on",
+    ]
