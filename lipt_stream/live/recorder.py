@@ -34,9 +34,9 @@ class Recorder:
 
     @property
     def name(self) -> str | None:
-        """The file of the recording that runs."""
+        """The file of the recording that runs: not of one that has failed, which its sink tells of."""
         current = self._current
-        return current[0] if current else None
+        return current[0] if current and current[1].status().state != "failed" else None
 
     def begin(self, broadcast: Broadcast) -> None:
         if not (os.access(self._folder, os.W_OK | os.X_OK) and self._folder.is_dir()):
@@ -44,7 +44,7 @@ class Recorder:
                 f"Recordings cannot be written to {self._folder.absolute()}", "Name a folder by --record-to"
             )
         with self._lock:
-            if self._current is None:
+            if self.name is None:
                 path = str(self._folder / self._free_name())
                 sink = make_sink(parse_target(path))
                 broadcast.add(sink)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -36,6 +37,26 @@ def broadcast() -> Iterator[Broadcast]:
     broadcast = Broadcast(FORMAT, FORMAT, None, None, LiveSpec(encoder="libx264"))
     yield broadcast
     broadcast.close()
+
+
+def test_one_that_can_never_work_is_not_shown_as_running_and_another_can_be_begun(
+    broadcast: Broadcast, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    recorder, outcomes = Recorder(folder), queue.SimpleQueue[str]()
+    recorder.begin(broadcast)
+    folder.rmdir()  # before its process has made the file
+    deadline = time.monotonic() + 30
+    while recorder.name is not None:
+        assert time.monotonic() < deadline, broadcast.statuses()
+        time.sleep(0.02)
+    folder.mkdir()
+    recorder.begin(broadcast)
+    assert recorder.name is not None
+    broadcast.write(FORMAT.new_planes(), FORMAT.new_planes(), 0)
+    recorder.end(broadcast, outcomes.put)
+    assert outcomes.get(timeout=30).endswith(": written")
 
 
 def test_every_recording_has_the_name_that_is_shown(broadcast: Broadcast, tmp_path: Path) -> None:
