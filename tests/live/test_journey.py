@@ -58,6 +58,16 @@ class Leaving:
     def finish(self) -> None: ...
 
 
+class Clock:
+    """It stands until the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def fill(planes: Planes) -> None:
     for plane in planes:
         plane.fill(128)
@@ -66,7 +76,11 @@ def fill(planes: Planes) -> None:
 @pytest.fixture
 def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
     def begin(
-        *, keeps_up: bool, latency_seconds: float = 30.0, notice: str | None = None
+        *,
+        keeps_up: bool,
+        latency_seconds: float = 30.0,
+        notice: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> tuple[Journey, Gate, Leaving, LiveMeters]:
         upscaler = Upscaler.load("nano-x2", device="cpu", runtime="torch", precision="float32")
         engine = Engine(upscaler, VIDEO, DEPTH)
@@ -79,6 +93,7 @@ def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
             engine.target,
             latency_seconds=latency_seconds,
             standstill=lambda: notice,
+            clock=clock,
         )
         journey.start()
         return journey, gate, leaving, meters
@@ -86,11 +101,13 @@ def begun() -> Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]]:
     return begin
 
 
-def offered_behind_a_slow_one(journey: Journey, gate: Gate, pictures: int) -> None:
-    journey.offer(fill, 0, time.monotonic())
+def offered_behind_a_slow_one(
+    journey: Journey, gate: Gate, pictures: int, clock: Callable[[], float] = time.monotonic
+) -> None:
+    journey.offer(fill, 0, clock())
     assert gate.at_work.wait(30)
     for number in range(1, pictures):
-        journey.offer(fill, number * STEP, time.monotonic())
+        journey.offer(fill, number * STEP, clock())
 
 
 @pytest.mark.parametrize(("keeps_up", "left"), [(True, [0, 2, 3, 4]), (False, [0, 4])])
@@ -109,9 +126,10 @@ def test_one_slow_picture_costs_others_only_where_the_network_does_not_keep_up(
 def test_what_waited_too_long_is_dropped_as_late(
     begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
 ) -> None:
-    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2)
-    offered_behind_a_slow_one(journey, gate, 1 + WAITING)
-    time.sleep(0.3)
+    clock = Clock()
+    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2, clock=clock)
+    offered_behind_a_slow_one(journey, gate, 1 + WAITING, clock)
+    clock.now += 0.3
     gate.opened.set()
     assert journey.stop(30)
     assert leaving.pts == [0]
@@ -140,17 +158,17 @@ def test_what_is_late_already_is_not_filled_in(
     begun: Callable[..., tuple[Journey, Gate, Leaving, LiveMeters]],
 ) -> None:
     """A camera whose pictures take longer to convert than they come apart: the newest still leave."""
-    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2)
+    clock = Clock()
+    journey, gate, leaving, meters = begun(keeps_up=True, latency_seconds=0.2, clock=clock)
     gate.opened.set()
     filled: list[int] = []
-    now = time.monotonic()
     for number, age in enumerate((1.0, 0.5, 0.0)):
 
         def fill_slowly(planes: Planes, number: int = number) -> None:
             filled.append(number)
             fill(planes)
 
-        journey.offer(fill_slowly, number * STEP, now - age)
+        journey.offer(fill_slowly, number * STEP, clock.now - age)
     assert journey.stop(30)
     assert filled == [2]
     assert leaving.pts == [2 * STEP]
