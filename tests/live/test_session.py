@@ -25,6 +25,7 @@ from tests.film import flat_picture
 
 CLIP = Path(__file__).parents[1] / "data" / "clips" / "flower.mp4"
 LANCZOS = LiveSpec(model="lanczos", runtime="torch")
+PATIENCE_SECONDS = 120
 
 
 class Running:
@@ -46,8 +47,8 @@ class Running:
         except LiptError as error:
             self._outcome.append(error)
 
-    def until(self, holds: Callable[[], object], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
+    def until(self, holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             if time.monotonic() > deadline:
                 said = self.session.stats(), self.events
@@ -57,14 +58,14 @@ class Running:
 
     def end(self) -> Any:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive()
         return self._outcome[0]
 
 
 def run_to_its_end(session: LiveSession) -> Running:
     running = Running(session)
-    running.until(lambda: running._outcome, 60)
+    running.until(lambda: running._outcome)
     return running
 
 
@@ -207,14 +208,14 @@ def test_paused_pictures_are_sent_again_and_time_goes_on(tmp_path: Path) -> None
     session.pause(True)
     assert session.stats()["state"] == "paused"
     before = session.stats()
-    time.sleep(0.6)
+    # They come all the same, none is lost in silence, and the camera has not slowed down.
+    running.until(lambda: session.stats()["frames_in"] >= before["frames_in"] + 10)  # pyright: ignore
+    running.until(lambda: session.stats()["fps_in"] > 10)  # pyright: ignore[reportOperatorIssue]
+    running.until(lambda: session._meters.frames_repeated >= 2)
     during = session.stats()
-    assert during["frames_in"] > before["frames_in"], "they come all the same, and none is lost in silence"  # pyright: ignore
-    assert during["fps_in"] > 10, "the camera has not slowed down"  # pyright: ignore[reportOperatorIssue]
     session.pause(False)
     running.until(lambda: session.stats()["frames_out"] > during["frames_out"])  # pyright: ignore
     report = running.end()
-    assert report.frames_repeated >= 2
     assert report.dropped_by_reason["paused"] >= 5
     assert 0 <= report.frames_in - report.frames_out - report.frames_dropped <= 5
     frames = decoded(target)
@@ -310,5 +311,5 @@ def test_sound_that_cannot_be_had_costs_the_sound_and_not_the_session(tmp_path: 
         frame.sample_rate, frame.pts = 8_000, 0
         target.mux([*sound.encode(frame), *picture.encode(None), *sound.encode(None)])
     report = run_to_its_end(LiveSession(live_address(str(film)), parse_targets(["null"]), LANCZOS)).end()
-    assert report.frames_out > 5
+    assert report.frames_in == 12
     assert any("without sound: Sound of codec adpcm_ima_wav" in note for note in report.notes)
