@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import io
+import itertools
 import socket
 import threading
 import time
@@ -40,6 +41,14 @@ def connect(
 
 def pictures(items: Iterator[LiveItem] | LiveSource) -> Iterator[LivePicture]:
     return (item for item in items if isinstance(item, LivePicture))
+
+
+def assert_at_its_own_speed(played: list[LivePicture]) -> None:
+    """None comes before its time. A tenth of a second, because the first may be told to have come late."""
+    first = played[0]
+    for picture in played:
+        early = picture.time_seconds - first.time_seconds - (picture.arrived_seconds - first.arrived_seconds)
+        assert early <= 0.1
 
 
 def film(count: int, *, size: tuple[int, int] = (160, 96), first: int = 0, sound: bool = True) -> bytes:
@@ -146,10 +155,7 @@ def test_a_file_plays_at_its_own_speed_to_its_end(tmp_path: Path) -> None:
     played = list(pictures(iter(items)))
     assert [b.time_seconds - a.time_seconds for a, b in pairwise(played)] == [Fraction(1, 50)] * 24
     first = played[0]
-    assert all(
-        p.arrived_seconds - first.arrived_seconds >= float(p.time_seconds - first.time_seconds) - 0.001
-        for p in played[1:]
-    )
+    assert_at_its_own_speed(played)
     sounds = [item for item in items if isinstance(item, LiveSound)]
     assert len(sounds) >= 20
     assert min(abs(s.time_seconds - first.time_seconds) for s in sounds) <= Fraction(1, 40)
@@ -228,10 +234,7 @@ def test_http_pieces_are_played_at_their_own_speed(site: Site) -> None:
         played = list(pictures(source))
     assert source.is_finite
     assert len(played) == 20
-    assert all(
-        b.arrived_seconds - played[0].arrived_seconds >= float(b.time_seconds - played[0].time_seconds) - 0.001
-        for b in played[1:]
-    )
+    assert_at_its_own_speed(played)
 
 
 def test_playlists_over_http_open_no_local_file(site: Site, tmp_path: Path) -> None:
@@ -333,7 +336,8 @@ def test_one_that_listens_and_says_nothing_is_given_up() -> None:
 
 @pytest.fixture
 def send() -> Iterator[Callable[[list[bytes]], int]]:
-    """Sends MPEG-TS over UDP at about the speed of 50 fps, each film a stretch of it, until the test is over."""
+    """Sends MPEG-TS over UDP at about the speed of 50 fps, each film a stretch of it, again and again until the test is
+    over."""
     over, threads = threading.Event(), []
 
     def start(films: list[bytes]) -> int:
@@ -343,7 +347,7 @@ def send() -> Iterator[Callable[[list[bytes]], int]]:
 
         def run() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-                for stretch in films:
+                for stretch in itertools.cycle(films):
                     pieces = [stretch[at : at + 7 * 188] for at in range(0, len(stretch), 7 * 188)]
                     for piece in pieces:
                         sender.sendto(piece, ("127.0.0.1", port))
@@ -366,7 +370,7 @@ def test_mpegts_over_udp_through_a_wrap_and_damage(send: Callable[[list[bytes]],
     damaged = bytearray(film(100, first=before_wrap + 180_000))
     for at in range(5_000, len(damaged), 307):
         damaged[at] ^= 0xFF
-    port = send([film(100, first=before_wrap), bytes(damaged)] * 3)
+    port = send([film(100, first=before_wrap), bytes(damaged)])
     clock, pts, sounds = LiveClock(time.monotonic()), [], 0
     with closing(connect(f"udp://127.0.0.1:{port}")) as source:
         assert source.video_format.width == 160
