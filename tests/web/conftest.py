@@ -33,6 +33,7 @@ SAY_VIOLATIONS = """
 addEventListener('securitypolicyviolation', (e) => console.error('CSP:', e.violatedDirective, e.blockedURI))
 """
 TOKEN = "a-token-for-tests-that-is-long-enough"
+PATIENCE_SECONDS = 90
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def serving(*, port: int = 0, token: str = TOKEN, sound: bool = False) -> Iterat
         yield session, server
     finally:
         session.stop()
-        server.stop()
+        server.stop(PATIENCE_SECONDS)
 
 
 @pytest.fixture(name="serving")
@@ -71,7 +72,9 @@ def browser() -> Generator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS, timeout=1000 * PATIENCE_SECONDS
+        )
         yield chromium
         chromium.close()
 
@@ -90,7 +93,7 @@ def visit(browser: Any) -> Generator[Callable[..., Any]]:
         contexts.append(context)
         context.add_init_script(SAY_VIOLATIONS)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
 
         def heard(message: Any) -> None:
             gone = server_leaves and ("Failed to load resource" in message.text or "WebSocket" in message.text)

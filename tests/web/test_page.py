@@ -19,6 +19,7 @@ Visit = Callable[..., Any]
 MOVING = "document.getElementById('veil').hidden"
 CHOICES = "[...document.getElementById('model').options].map((option) => option.value).join()"
 STATE = "document.getElementById('state-text').textContent"
+PATIENCE_SECONDS = 90
 PRESENT_MS = 10_000  # no test is timed: this only tells a picture of now from one that hangs, on the busiest machine
 
 # The share of the canvas's width that shows the source, whose last rows are black; the result's are white.
@@ -34,9 +35,9 @@ READ_DIVIDER = f"""
 
 def until(page: Any, expression: str) -> None:
     """Waits until a JavaScript expression is true. The page's policy forbids what Playwright's own wait does."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"not in 30 seconds: {expression}"
+        assert time.monotonic() < deadline, f"not in {PATIENCE_SECONDS} seconds: {expression}"
         page.wait_for_timeout(50)
 
 
@@ -231,10 +232,10 @@ def test_a_damaged_packet_is_got_over(served: Served, visit: Visit) -> None:
         page.route_web_socket("**/watch", route)
 
     page = visit(served[1].url, prepare=damage_one)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(starts) < 2 and time.monotonic() < deadline:
         page.wait_for_timeout(50)
-    assert len(starts) == 2, "the page asks for a new start"
+    assert len(starts) >= 2, "the page asks for a new start"
     assert_present(page)
 
 

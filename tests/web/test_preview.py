@@ -248,8 +248,9 @@ def test_a_viewer_that_leaves_amid_a_look_is_counted_once(line: int) -> None:
     assert preview.status().delivered == 10
 
 
-def test_keyframes_are_not_asked_for_again_and_again() -> None:
+def test_keyframes_are_not_asked_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     preview, encoder = new_preview()
+    monkeypatch.setattr(preview_module, "_SECONDS_BETWEEN_KEYFRAMES", 600.0)
 
     async def come_and_go() -> None:
         first = preview.join()
@@ -261,6 +262,7 @@ def test_keyframes_are_not_asked_for_again_and_again() -> None:
             assert not preview.wants_keyframe, "one has just come"
             preview.leave(viewer)
         preview.join()
+        monkeypatch.setattr(preview_module, "_SECONDS_BETWEEN_KEYFRAMES", 0.01)
         await soon(lambda: preview.wants_keyframe)
 
     asyncio.run(come_and_go())

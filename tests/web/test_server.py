@@ -61,7 +61,7 @@ def idle() -> Generator[tuple[Preview, ClockSession, Server]]:
     server.start()
     yield preview, session, server
     preview.close(1)
-    server.stop()
+    server.stop(30)
 
 
 def test_the_address_holds_the_token_and_opens_the_page(idle: tuple[Preview, ClockSession, Server]) -> None:
@@ -220,9 +220,9 @@ def test_whoever_connects_and_asks_nothing_is_put_out(
     idle: tuple[Preview, ClockSession, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes no token: so many could keep the camera from its own connection."""
-    monkeypatch.setattr(server_module, "_SILENCE_SECONDS", 0.2)
     server = idle[2]
     with watch(server) as viewer, ExitStack() as silent:
+        monkeypatch.setattr(server_module, "_SILENCE_SECONDS", 0.2)  # the viewer itself has asked by now
         strangers = [silent.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(20)]
         strangers[0].sendall(b"GET / HTTP/1.1\r\n")  # and never its end
         for stranger in strangers:
