@@ -28,7 +28,7 @@ RATE = 30
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 NGINX = Path("/usr/sbin/nginx")
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
-LIMIT_SECONDS = 40  # generous: the machine may be busy
+LIMIT_SECONDS = 100  # generous: the machine may be busy
 
 
 def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = LIMIT_SECONDS) -> None:

@@ -149,7 +149,7 @@ def test_hls_folder_plays_stays_small_and_goes_on(broadcast: Broadcast, tmp_path
     for path in (*own, *orphans):
         path.touch()
     for pictures in (600, 150):
-        sink = sink_to(f"hls:{folder}")
+        sink = sink_to(f"hls:{folder}", queue_seconds=60)  # of which ten are over in one: nothing is dropped amid them
         offered = broadcast.play(sink, until=lambda: sink.status().delivered >= pictures, speed=10)  # noqa: B023
         sink.close(20)
         status = sink.status()

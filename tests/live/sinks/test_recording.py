@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from lipt_stream.live import outlet
+from tests.live.sinks.conftest import wait_until
 
 if TYPE_CHECKING:
     from lipt_stream.live.outlet import Outlet
@@ -222,10 +223,14 @@ def test_segments_leave_nothing_open(broadcast: Broadcast, tmp_path: Path, sink_
         """Files that hold something: between its making and its opening, one holds nothing, and no descriptor."""
         return sum(path.stat().st_size > 0 for path in tmp_path.iterdir())
 
-    broadcast.play(sink, until=lambda: begun() >= 2, speed=5)
-    before = muxing_process().num_fds()
-    broadcast.play(sink, until=lambda: begun() >= 6, speed=5)
-    assert muxing_process().num_fds() == before
+    def descriptors_at_rest() -> int:
+        wait_until(lambda: sink.status().delivered + sink.status().dropped == offered, "all is written")
+        return muxing_process().num_fds()
+
+    offered = broadcast.play(sink, until=lambda: begun() >= 2, speed=5)
+    before = descriptors_at_rest()
+    offered += broadcast.play(sink, until=lambda: begun() >= 6, speed=5)
+    assert descriptors_at_rest() == before
 
 
 def test_a_full_disk_is_tried_again(broadcast: Broadcast, sink_to: Open) -> None:

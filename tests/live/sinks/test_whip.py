@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Outlet]
 
-LIMIT_SECONDS = 40
+LIMIT_SECONDS = 100
 
 
 class WhipServer:
