@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lipt_stream.cli.main import build_app, main
+from lipt_stream.live import broadcast, works
 
 PATIENCE_SECONDS = 240
 build_app([])  # imports every command
@@ -21,6 +22,11 @@ _FORKS.set_forkserver_preload([__name__])
 
 
 def _nothing() -> None: ...
+
+
+def let_sessions_finish() -> None:
+    """For `before`: sinks whose processes a busy machine has only just begun are waited for at the end of a session."""
+    works.JOURNEY_SECONDS = broadcast.CLOSE_SECONDS = 60  # type: ignore[misc]
 
 
 def run_program(

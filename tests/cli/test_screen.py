@@ -17,7 +17,7 @@ import pytest
 
 from lipt_stream.cli import entry, live_panel, progress
 from lipt_stream.cli.screen import screen
-from tests.program import run_program
+from tests.program import let_sessions_finish, run_program
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
 CPU = ("--device", "cpu", "--model", "nano")
@@ -37,6 +37,7 @@ def lose_reader(*numbers: int) -> None:
 
 
 def without_a_reader_of_lines() -> None:
+    let_sessions_finish()
     progress.PLAIN_INTERVAL_SECONDS = live_panel.PLAIN_INTERVAL_SECONDS = 0  # type: ignore[misc]
     lose_reader(1)
 
@@ -47,6 +48,7 @@ def without_any_reader() -> None:
 
 
 def without_a_reader_of_the_bar() -> None:
+    let_sessions_finish()
     os.environ["FORCE_COLOR"] = "1"  # rich then takes anything for a terminal
     lose_reader(1, 2)
 
@@ -134,10 +136,8 @@ def test_a_terminal_that_is_held_holds_no_session(tmp_path: Path) -> None:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            told = time.monotonic()
             process.terminate()
-            assert process.wait(30) == 143
-            assert time.monotonic() - told < 10  # 3 s, of a machine that has other work
+            assert process.wait(60) == 143  # for ever, if anything waited for the terminal
         finally:
             process.kill()
 
@@ -181,7 +181,7 @@ def test_a_session_that_fails_ends_though_the_terminal_is_held() -> None:
     words = ("live", "rtsp://127.0.0.1:9/camera", "--retries", "0", "--to", "null", "--model", "lanczos")
     with held() as terminal:
         command = [sys.executable, "-c", impatient, *words]
-        assert subprocess.run(command, stdout=terminal, stderr=terminal, timeout=60, check=False).returncode == 1
+        assert subprocess.run(command, stdout=terminal, stderr=terminal, timeout=240, check=False).returncode == 1
 
 
 def test_a_program_started_with_its_outputs_closed_does_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
