@@ -23,6 +23,7 @@ from tests.program import run_program as lipt
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
 CPU = ["--device", "cpu", "--model", "nano"]
+SLOWLY = ["--device", "cpu", "--model", "tiny", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -156,19 +157,20 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_with_a_playable_part(clip: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
-    films = [str(clip)]
+    """Amid 90 pictures, each of which takes its time and is written at once."""
+    part = tmp_path / "large.mp4.part"
+    words = ("upscale", str(clip), str(tmp_path / "large.mp4"), "-e", "g=1", "-e", "tune=zerolatency")
     process = subprocess.Popen(
-        [*PROGRAM, "upscale", *films, str(tmp_path / "large.mp4"), "--device", "cpu", "--model", "tiny"],
+        [*PROGRAM, *words, *SLOWLY],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         until = time.monotonic() + 120
-        while not any(tmp_path.iterdir()):
+        while not (part.exists() and part.stat().st_size > 100_000):
             assert time.monotonic() < until
             time.sleep(0.05)
-        time.sleep(4)  # some frames in
         process.send_signal(number)
         out, errors = process.communicate(timeout=120)
     finally:

@@ -18,6 +18,7 @@ from lipt_stream.cli.screen import defect
 from lipt_stream.stream.upscale import Progress
 
 SPEC = PipelineSpec(model="nano", device="cpu", depth=2, encoder_options={"preset": "ultrafast"})
+SLOWLY = ["--device", "cpu", "--model", "tiny", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_an_interrupt_while_torch_loads_is_no_traceback(clip: Path, tmp_path: Pa
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in errors
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "large.mp4").exists(), "however far it had come by then"
 
 
 def test_a_killed_run_leaves_a_part_that_plays_and_the_next_run_keeps_it(
@@ -130,8 +131,8 @@ def test_a_killed_run_leaves_a_part_that_plays_and_the_next_run_keeps_it(
 ) -> None:
     """No handler runs on SIGKILL: what is there then is what the container promises."""
     result = tmp_path / "large.mkv"
-    command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(result), "--model", "nano", "-q"]
-    process = subprocess.Popen([*command, "--device", "cpu", "-e", "g=10", "-e", "tune=zerolatency"])
+    command = [sys.executable, "-m", "lipt_stream", "upscale", str(clip), str(result), "-q", *SLOWLY]
+    process = subprocess.Popen([*command, "-e", "g=10", "-e", "tune=zerolatency"])
     part = tmp_path / "large.mkv.part"
     until = time.monotonic() + 120
     while process.poll() is None and not (part.exists() and part.stat().st_size > 100_000):
