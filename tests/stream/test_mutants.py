@@ -12,6 +12,7 @@ import pytest
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "mutants.py"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_a_hundred_damaged_files(tmp_path: Path) -> None:
     if not BENCHMARK.is_file():
@@ -21,7 +22,7 @@ def test_a_hundred_damaged_files(tmp_path: Path) -> None:
         [sys.executable, str(BENCHMARK), "--count", "100", "--seed", "3", "--out", str(result)],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=880,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
