@@ -17,7 +17,7 @@ from lipt_stream.errors import DeviceError
 from lipt_stream.model.lipt import LIPT, pad_by_reflection
 
 MAX_COMPILED: Final = 4
-"""Sizes kept compiled: a video has one, or in tiles up to four, where its sides are no multiples of the window. Each
+"""Sizes kept compiled: a video has one, in tiles too; several videos, one after the other, have several. Each
 holds its own activations, so more would only cost memory."""
 
 AT_ONCE: Final = 2

@@ -56,7 +56,7 @@ class TilePlan:
 
 
 def split_axis(length: int, tile: int, halo: tuple[int, int], align: int) -> tuple[Span, ...]:
-    """Cover [0, length) with tiles that read `tile` pixels (the last one up to align - 1 more).
+    """Cover [0, length) with tiles that read `tile` pixels, down to `align` (the last one up to align - 1 fewer).
 
     `halo` is how far the network reaches to the left/top and to the right/bottom. Cores are disjoint and cover
     everything; every start is a multiple of `align`. Raises ValueError where a tile has no room for a core.
@@ -74,8 +74,8 @@ def split_axis(length: int, tile: int, halo: tuple[int, int], align: int) -> tup
         spans.append(Span(start, start + tile, core_start, core_stop))
         core_start = core_stop
         start = (core_stop - before) // align * align
-    # The last tile is moved back so that all tiles have one size: a compiled network is compiled once.
-    last_start = min(start, (length - tile) // align * align)
+    # The last tile is moved back so that all tiles, padded, have one size: a compiled network is compiled once.
+    last_start = -(-(length - tile) // align) * align
     spans.append(Span(last_start, length, core_start, length))
     return tuple(spans)
 
@@ -89,7 +89,7 @@ def smallest_tile(halo: tuple[int, int], align: int) -> int:
 def plan_tiles(
     height: int, width: int, *, max_pixels: int, max_side: int, halo: tuple[int, int], align: int
 ) -> TilePlan:
-    """The plan that reads the fewest pixels among those whose tiles hold at most `max_pixels` (about).
+    """The plan that reads the fewest pixels among those whose tiles hold at most `max_pixels`.
 
     No tile is longer than `max_side`, and none smaller than `smallest_tile`, even where that exceeds `max_pixels`.
     """
@@ -97,10 +97,7 @@ def plan_tiles(
         return TilePlan((Span(0, height, 0, height),), (Span(0, width, 0, width),))
     floor = smallest_tile(halo, align)
     least_height, least_width = min(floor, height), min(floor, width)
-    # One window below `max_side`, because the last tile of an axis may be longer than the others by less than that.
-    longest_height, longest_width = (
-        side if side <= max_side else max(floor, max_side - align) for side in (height, width)
-    )
+    longest_height, longest_width = (side if side <= max_side else max(floor, max_side) for side in (height, width))
     plans: list[TilePlan] = []
     for tile_width in [*range(least_width, longest_width, 4 * align), longest_width]:
         tile_height = min(max_pixels // tile_width, longest_height)
