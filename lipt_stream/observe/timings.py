@@ -49,6 +49,10 @@ class StageTimings:
         """Count one duration of `stage`. KeyError for a stage that is none."""
         self._clocks[stage].add(seconds)
 
+    def forget(self) -> None:
+        """Count anew: durations that began before, those of warming up, are in no summary."""
+        self._clocks = {stage: _Clock() for stage in self._clocks}
+
     def summary(self) -> Mapping[str, StageSummary]:
         """By stage, in the order of the pipeline; stages that never ran are left out."""
         summaries = {stage: clock.summary() for stage, clock in self._clocks.items()}

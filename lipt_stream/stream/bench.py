@@ -1,7 +1,7 @@
 """Measuring the pipeline on this machine: every stage alone, all together, and what limits them.
 
 Each case is a real file: a given one, or a synthetic film encoded first, so that decoding is measured as it happens.
-Warm-up frames (compilation, caches, clocks) come before every measurement and are not counted.
+Warm-up frames (compilation, caches, clocks) come before every measurement and are in none of its times.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from lipt_stream.engine.slots import STAGES, Engine, Slot
 from lipt_stream.engine.upscaler import Upscaler
@@ -40,7 +38,9 @@ FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again fro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchCase:
-    """What one case measured. Stage figures are milliseconds a frame, each stage alone; `fps` is all together."""
+    """What one case measured. Stage figures are milliseconds a frame, each stage alone; `fps` is all together, and
+    `stages_together` with as many frames in flight as there are slots. `frames_in` and `frames_out` have the warm-up
+    in them."""
 
     source: str
     target: str
@@ -173,12 +173,14 @@ class _Bench:
         return [source.read(slot.host_in) for slot in self._engine.slots]
 
     def _decode_alone(self) -> float:
+        """The mean: a decoder with frame threads gives most pictures in no time and some after a long one."""
         planes = self._source_format.new_planes()
         with self._open() as source:
-            return _median_ms(lambda: source.read(planes), self._plan.seconds)
+            return statistics.fmean(_seconds_each(lambda: source.read(planes), self._plan.seconds)) * 1000
 
     def _engine_alone(self) -> dict[str, float]:
-        """Upload, network and download of the same frames again and again, as many at a time as the engine gains by."""
+        """Upload, network and download of the same frames again and again, as many at a time as the engine gains by:
+        their medians."""
         at_once = min(self._plan.upscaler.at_once, len(self._engine.slots))
         slots = itertools.cycle(self._engine.slots)
         samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
@@ -192,15 +194,13 @@ class _Bench:
             for stage in STAGES:
                 samples[stage].append(statistics.fmean(slot.events[stage].seconds for slot in taken) / at_once)
 
-        _median_ms(once, self._plan.seconds)
+        _seconds_each(once, self._plan.seconds)
         self._engine.drain()
         return {stage: statistics.median(times[WARM_UP_FRAMES:]) * 1000 for stage, times in samples.items()}
 
     def _encode_alone(self) -> float:
-        """Encode the slots' upscaled pictures in turn, with rising timestamps.
-
-        The mean, not the median: an encoder with frame threads takes most frames in no time and some in a long one.
-        """
+        """Encode the slots' upscaled pictures in turn, with rising timestamps. The mean, as of decoding, from the first
+        picture to the last one out of the encoder."""
         sink = self._new_sink()
         slots: itertools.cycle[Slot] = itertools.cycle(self._engine.slots)
         step = max(self._frames[0].duration, 1)
@@ -211,7 +211,7 @@ class _Bench:
             sink.write(_frame(index, index * step, step, next(slots).host_out))
 
         began = time.perf_counter()
-        _median_ms(once, self._plan.seconds)
+        _seconds_each(once, self._plan.seconds)
         sink.close()
         return (time.perf_counter() - began) * 1000 / next(count)
 
@@ -242,6 +242,8 @@ class _Bench:
         def note(frame: Frame) -> None:
             del frame
             written_at.append(time.perf_counter())
+            if len(written_at) == WARM_UP_FRAMES:
+                timings.forget()
             enough = len(written_at) > 2 * WARM_UP_FRAMES
             if enough and written_at[-1] - written_at[WARM_UP_FRAMES] > self._plan.seconds:
                 stop.request()
@@ -286,7 +288,3 @@ def _seconds_each(once: Callable[[], object], seconds: float) -> list[float]:
         once()
         times.append(time.perf_counter() - began)
     return times
-
-
-def _median_ms(once: Callable[[], object], seconds: float) -> float:
-    return float(np.median(_seconds_each(once, seconds))) * 1000
