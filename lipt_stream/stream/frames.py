@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +40,14 @@ def upscale_frames(
     upscaler: Upscaler | None = None,
     start_seconds: float | None = None,
     end_seconds: float | None = None,
-) -> Iterator[UpscaledFrame]:
+) -> Generator[UpscaledFrame]:
     """Iterate over the upscaled pictures of a file, in order, each once.
 
     Pictures come as they are stored: a rotation or a pixel aspect that the file states is not applied.
     `upscaler` is made from `spec` where none is given; the scale of one that is given holds.
-    Decoding and upscaling go on in the background, at most `spec.depth` pictures ahead. Leaving the loop early ends
-    them, and so does the end of the program. The arrays are the caller's own. Raises what `upscale_file` raises.
+    Nothing happens before the first picture is asked for; then decoding and upscaling go on in the background, at most
+    `spec.depth` pictures ahead. They end, and the file is closed, with the iterator: by `close()`, by leaving a loop
+    that alone holds it, or with the program. The arrays are the caller's own. Raises what `upscale_file` raises.
     """
     spec = spec or PipelineSpec()
     source = FileSource(
@@ -55,21 +57,23 @@ def upscale_frames(
         deinterlace=spec.deinterlace,
         threads=spec.decoder_threads,
     )
-    try:
+    with ExitStack() as unused:
+        unused.callback(source.close)
         upscaler = upscaler or load_upscaler(spec)
         engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
-        yield from _run_in_background(source, engine)
-    finally:
-        source.close()
+        unused.pop_all()
+    yield from _run_in_background(source, engine)
 
 
-def _run_in_background(source: FileSource, engine: Engine) -> Iterator[UpscaledFrame]:
+def _run_in_background(source: FileSource, engine: Engine) -> Generator[UpscaledFrame]:
+    """Takes `source` over."""
     stop = Stop()
     sink = _Handoff(engine.target, stop)
 
     def work() -> None:
         try:
-            run(source, engine, sink, stop=stop)
+            with closing(source):
+                run(source, engine, sink, stop=stop)
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             sink.offer(error)
         else:
@@ -84,14 +88,19 @@ def _run_in_background(source: FileSource, engine: Engine) -> Iterator[UpscaledF
     thread = threading.Thread(target=work, name="lipt-frames", daemon=True)
     thread.start()
     atexit.register(leave)
+    reader = threading.get_ident()
     try:
         while (item := sink.items.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
+            reader = threading.get_ident()
     finally:
         atexit.unregister(leave)
-        leave()
+        stop.request()
+        # Elsewhere the collector ends a forgotten iterator, in whatever thread it runs: a stage would wait for itself.
+        if threading.get_ident() == reader:
+            thread.join()
 
 
 class _Handoff:

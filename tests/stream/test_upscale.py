@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import json
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,9 +29,10 @@ from lipt_stream import (
     upscale_file,
     upscale_frames,
 )
-from lipt_stream.frame import END, VideoFormat
+from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
+from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.model import catalog
 from lipt_stream.stream.upscale import load_upscaler
@@ -223,8 +227,39 @@ def test_frames_one_by_one(clip: Path, upscaler: Upscaler) -> None:
 def test_leaving_the_loop_early_ends_the_threads(clip: Path, upscaler: Upscaler) -> None:
     frames = upscale_frames(clip, spec=SPEC, upscaler=upscaler)
     next(frames)
-    frames.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-")]
+    frames.close()
+    assert not _stages()
+
+
+def _stages() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("lipt-")]
+
+
+def test_an_iterator_that_the_collector_ends_in_a_stage_leaves_no_threads(
+    clip: Path, upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector runs where something is allocated: while the reader rests, in a stage."""
+    held: dict[str, Any] = {"frames": upscale_frames(clip, spec=SPEC, upscaler=upscaler)}
+    held["itself"] = held  # so that only the collector frees it
+    forgotten, reads, read = threading.Event(), itertools.count(1), FileSource.read
+
+    def collecting(source: FileSource, into: Planes) -> Frame | End:
+        if next(reads) == SPEC.depth + 1 and forgotten.wait(60):
+            gc.collect()
+        return read(source, into)
+
+    monkeypatch.setattr(FileSource, "read", collecting)
+    gc.disable()
+    try:
+        next(held["frames"])
+        stages = _stages()
+        del held
+        forgotten.set()
+        for stage in stages:
+            stage.join(timeout=60)
+    finally:
+        gc.enable()
+    assert not _stages()
 
 
 HOLDS_THE_ITERATOR = """
