@@ -87,8 +87,7 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("gpu", "ok", gpu.name + memory)
     yield Finding("nvidia driver", "ok", driver_version() or "does not tell its version")
     if not torch.cuda.is_available():
-        advice = "Install a CUDA build of torch: see https://pytorch.org/get-started"
-        yield Finding("torch cuda", "broken", "this torch cannot use the GPU", advice)
+        yield Finding("torch cuda", "broken", "this torch cannot use the GPU", _advice_on_cuda())
         return
     for index in range(torch.cuda.device_count()):
         yield _torch_on(index)
@@ -101,6 +100,15 @@ def _gpu() -> Iterator[Finding]:
         return
     for index in range(torch.cuda.device_count()):
         yield _cupy_on(index)
+
+
+def _advice_on_cuda() -> str:
+    if torch.version.cuda is None:
+        return "Install a CUDA build of torch: see https://pytorch.org/get-started"
+    return (
+        f"This torch is built for CUDA {torch.version.cuda}: update NVIDIA's driver, or install a build for an older "
+        "one (https://pytorch.org/get-started). Where CUDA_VISIBLE_DEVICES is set, it hides the others"
+    )
 
 
 def _torch_on(index: int) -> Finding:
@@ -139,7 +147,12 @@ def _codecs() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    for entry in catalog.entries():
+    try:
+        entries = catalog.entries()
+    except WeightsError as error:
+        yield Finding("weights", "broken", error.message, error.hint)
+        return
+    for entry in entries:
         try:
             catalog.verify(entry)
         except WeightsError as error:

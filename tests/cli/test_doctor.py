@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 import torch
 
 from lipt_stream.cli import doctor
 from lipt_stream.errors import DeviceError
+from lipt_stream.model import catalog
 from lipt_stream.observe.gpu import GpuSample
 
 
@@ -73,3 +75,20 @@ def test_a_checkout_that_is_not_installed_is_examined_too(monkeypatch: pytest.Mo
     found = doctor.examine()
     next(found)
     assert next(found).detail == "not installed, run from its folder"
+
+
+def test_weights_without_an_index_are_broken_and_no_end_of_the_examination(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(catalog, "weights_dir", lambda: tmp_path)
+    (found,) = doctor._weights()
+    assert (found.name, found.state, found.advice) == ("weights", "broken", "Install the package again")
+    assert "index.toml" in found.detail
+
+
+@pytest.mark.parametrize(("cuda", "said"), [(None, "Install a CUDA build"), ("12.8", "update NVIDIA's driver")])
+def test_the_advice_is_for_the_torch_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, cuda: str | None, said: str
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    assert said in doctor._advice_on_cuda()
