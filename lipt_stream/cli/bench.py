@@ -24,6 +24,7 @@ from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
 
 DEFAULT_TARGETS: Final = (24.0, 30.0, 60.0)
+DEFAULT_RATE: Final = 30.0
 DEFAULT_RESOLUTIONS: Final = ("360p", "720p", "1080p")
 WIDTHS: Final = {180: 320, 270: 480, 360: 640, 480: 854, 540: 960, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
 MISSED_TARGET: Final = 3
@@ -45,7 +46,7 @@ def bench(
             "--target", "-t", help="Frames per second that must hold; may be repeated.", show_default="24, 30, 60"
         ),
     ] = None,
-    rate: Annotated[float, typer.Option(help="Frame rate of the synthetic film.")] = 30.0,
+    rate: Annotated[float | None, typer.Option(help="Frame rate of the synthetic film.", show_default="30")] = None,
     seconds: Annotated[float, typer.Option(help="Length of each measurement.")] = 5.0,
     scale: options.Scale = None,
     model: options.Model = None,
@@ -68,10 +69,12 @@ def bench(
 
     Exit code 3 where a target given with --target is missed at any resolution.
     """
+    if film and (resolution or rate is not None):
+        own, option = ("size", "--resolution") if resolution else ("rate", "--rate")
+        raise SettingsError(f"{film} has its own {own}", f"Leave {option} out, or measure synthetic films without it")
+    rate = DEFAULT_RATE if rate is None else rate
     if not all(0 < number < math.inf for number in (seconds, rate, *(target or ()))):
         raise SettingsError("--seconds, --rate and --target are positive numbers")
-    if film and resolution:
-        raise SettingsError(f"{film} has its own size", "Leave --resolution out, or measure synthetic films without it")
     if not _LEAST_RATE <= rate <= _MOST_RATE:
         raise SettingsError(f"--rate {rate:g} is no film's", f"Give one from {_LEAST_RATE:g} to {_MOST_RATE:g}")
     frame_rate = Fraction(rate).limit_denominator(1001)
@@ -100,15 +103,27 @@ def bench(
         seconds=seconds,
         targets=target or DEFAULT_TARGETS,
     )
-    cases = [bench_file(plan, film)] if film else [bench_size(plan, w, h, frame_rate) for w, h in sizes]
-    if as_json:
-        typer.echo(json_line(_as_json(plan, cases)))
-    else:
-        _print(plan, cases)
+    cases: list[BenchCase] = []
+    try:
+        if film:
+            cases.append(bench_file(plan, film))
+        else:
+            for width, height in sizes:
+                cases.append(bench_size(plan, width, height, frame_rate))
+    finally:  # where one does not fit into memory, or Ctrl-C ends it, those before it are shown
+        if cases:
+            _show(plan, cases, as_json=as_json)
     if chart:
         draw_chart(cases, chart)
     if target and not all(all(case.verdicts.values()) for case in cases):
         raise typer.Exit(MISSED_TARGET)
+
+
+def _show(plan: BenchPlan, cases: Sequence[BenchCase], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(_as_json(plan, cases)))
+    else:
+        _print(plan, cases)
 
 
 def encoder_for(spec: PipelineSpec, film: Path | None, sizes: Sequence[tuple[int, int]]) -> EncoderChoice:
@@ -154,6 +169,7 @@ def _as_json(plan: BenchPlan, cases: Sequence[BenchCase]) -> dict[str, Any]:
         "runtime": upscaler.runtime,
         "precision": upscaler.precision,
         "encoder": plan.encoder.name if plan.encoder else "null",
+        "depth": plan.depth,
         "warm_up_frames": WARM_UP_FRAMES,
         "cases": [case.to_json() for case in cases],
     }
@@ -184,7 +200,7 @@ def _print(plan: BenchPlan, cases: Sequence[BenchCase]) -> None:
         table.add_row(f"{name} fps", *(_verdict(case, name) for case in cases))
     console.print(table)
     for case in cases:
-        console.print(_sentence(case), highlight=False, soft_wrap=True, markup=False)
+        console.print(_sentence(plan, case), highlight=False, soft_wrap=True, markup=False)
 
 
 def _size(video: str) -> str:
@@ -196,11 +212,12 @@ def _verdict(case: BenchCase, name: str) -> str:
     return f"{word} ({case.headroom[name]:.2f}x)"
 
 
-def _sentence(case: BenchCase) -> str:
+def _sentence(plan: BenchPlan, case: BenchCase) -> str:
     latency = case.stages_together["frame"]
     parts = [
         f"{_size(case.source)} -> {_size(case.target)}: limited by {case.bottleneck}",
-        f"a frame takes {latency.p50_ms:.0f} / {latency.p95_ms:.0f} / {latency.p99_ms:.0f} ms (p50/p95/p99) end to end",
+        f"a frame takes {latency.p50_ms:.0f} / {latency.p95_ms:.0f} / {latency.p99_ms:.0f} ms (p50/p95/p99) end to end "
+        f"with {plan.depth} in flight",
         f"peak memory {case.peak_rss_mb:.0f} MB, of which {case.rss_before_mb:.0f} were held before",
     ]
     if case.tiles > 1:
