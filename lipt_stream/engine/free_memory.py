@@ -9,6 +9,15 @@ from typing import Final, NamedTuple
 
 import torch
 
+# Peak bytes per input pixel and channel in float32, measured by benchmarks/model_memory.py and rounded up.
+BYTES_PER_PIXEL_CHANNEL: Final = 64
+MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
+
+
+def fitting_pixels(channels: int, device: torch.device) -> int:
+    """How many pixels a network of so many channels may be given at a time, by what is free on `device` now."""
+    return int(free_bytes(device) * MEMORY_SHARE / (BYTES_PER_PIXEL_CHANNEL * channels))
+
 
 def free_bytes(device: torch.device) -> int:
     """What may still be taken on `device` before something fails for want of it."""

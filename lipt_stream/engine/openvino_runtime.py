@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from lipt_stream.engine.device_errors import is_out_of_memory
+from lipt_stream.engine.free_memory import fitting_pixels
 from lipt_stream.engine.openvino_graph import build_graph
 from lipt_stream.engine.openvino_import import ov
 from lipt_stream.errors import DeviceError
 from lipt_stream.model.lipt import LIPT, pad_by_reflection
 
 MAX_COMPILED: Final = 4
-"""Sizes kept compiled: a video has one, in tiles too; several videos, one after the other, have several. Each
-holds its own activations, so more would only cost memory."""
+"""Sizes kept compiled: a video has one, in tiles too; several videos, one after the other, have several. Each holds
+its own activations, so more would only cost memory, and where memory is short none is kept beside a new one."""
 
 AT_ONCE: Final = 2
 """Frames of a stream that are computed at the same time, each on half of the cores. Threads that share one frame wait
@@ -87,7 +88,7 @@ class OpenVinoRuntime:
             if key in self._idle:
                 self._idle.move_to_end(key)
                 return self._idle[key]
-            while len(self._idle) >= MAX_COMPILED:
+            while self._idle and (len(self._idle) >= MAX_COMPILED or self._is_short_for(height * width * at_once)):
                 self._idle.popitem(last=False)
             graph = build_graph(self._network, height, width)
             compiled = self._core.compile_model(graph, "CPU", self._options | {"NUM_STREAMS": at_once})
@@ -96,6 +97,9 @@ class OpenVinoRuntime:
                 idle.put(compiled.create_infer_request())
             self._idle[key] = idle  # not before it is filled: who found it empty would wait for ever
             return idle
+
+    def _is_short_for(self, pixels: int) -> bool:
+        return pixels > fitting_pixels(self._network.config.channels, torch.device("cpu"))
 
 
 def has_bfloat16() -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lipt_stream.engine.device_errors import is_out_of_memory, translated
-from lipt_stream.engine.free_memory import free_bytes
+from lipt_stream.engine.free_memory import fitting_pixels
 from lipt_stream.engine.runtimes import Precision, Runtime, RuntimeName, make_runtime
 from lipt_stream.engine.tiling import TilePlan, apply_tiled, plan_tiles, smallest_tile
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
@@ -21,10 +21,7 @@ from lipt_stream.model.weights import WeightsInfo, load_weights
 
 Tile: TypeAlias = int | Literal["auto"]
 
-# Peak bytes per input pixel and channel in float32, measured by benchmarks/model_memory.py and rounded up.
-BYTES_PER_PIXEL_CHANNEL: Final = 64
 _TOO_FULL: Final = "End other programs that take its memory, use a smaller --model, or --device cpu"
-MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
 
 
 class Upscaler:
@@ -154,8 +151,7 @@ class Upscaler:
 
     def _tile_pixels(self, tile: Tile) -> int:
         if tile == "auto":
-            bytes_per_pixel = BYTES_PER_PIXEL_CHANNEL * self.config.channels
-            return max(int(free_bytes(self.device) * MEMORY_SHARE / bytes_per_pixel / self.at_once), 1)
+            return max(fitting_pixels(self.config.channels, self.device) // self.at_once, 1)
         if not isinstance(tile, int):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
             raise SettingsError(f"tile is {tile!r}", "Use auto or a side in pixels")
         least = smallest_tile(self.config.receptive_field, self.config.window)

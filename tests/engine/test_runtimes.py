@@ -199,6 +199,21 @@ def test_openvino_keeps_few_sizes_and_the_latest_ones(nano):
 
 
 @needs_openvino
+def test_openvino_keeps_no_other_size_where_memory_is_short(nano, monkeypatch):
+    """Films of a folder, one after the other: tiles were cut by what was free before the first of them."""
+    from lipt_stream.engine import openvino_runtime
+
+    run = openvino_runtime.OpenVinoRuntime(nano, "float32", threads=1)
+    monkeypatch.setattr(openvino_runtime, "fitting_pixels", lambda *_: 32 * 32)
+    for side in (16, 24, 40):
+        run(torch.rand(1, 3, side, side))
+        kept = list(run._idle)
+    assert kept == [(40, 40, 1)]
+    run(torch.rand(1, 3, 8, 8))
+    assert list(run._idle) == [(40, 40, 1), (8, 8, 1)]
+
+
+@needs_openvino
 def test_openvino_that_failed_to_prepare_a_size_is_asked_again(nano):
     from lipt_stream.engine.openvino_runtime import OpenVinoRuntime
 
