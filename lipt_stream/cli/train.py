@@ -19,9 +19,9 @@ from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
 from lipt_stream.cli.train_progress import show_degrading, show_training
 from lipt_stream.engine.device_errors import translated
+from lipt_stream.engine.runtimes import MAX_THREADS
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import SettingsError, TrainingError
-from lipt_stream.observe.process import MAX_THREADS
 from lipt_stream.train.loop import Trainer
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights

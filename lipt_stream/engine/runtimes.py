@@ -17,6 +17,8 @@ Precision: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 RuntimeName: TypeAlias = Literal["auto", "torch", "openvino"]
 _Computed: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
+MAX_THREADS: Final = 1024
+"""That may be asked for: no machine gains by more, and torch ends the whole process where the system has none left."""
 _DTYPES: Final[dict[_Computed, torch.dtype]] = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -68,8 +70,8 @@ def make_runtime(
     for word, known in ((precision, get_args(Precision)), (runtime, get_args(RuntimeName))):
         if word not in known:
             raise SettingsError(f"There is no {word!r}", f"Use {', '.join(known)}")
-    if threads is not None and threads < 1:
-        raise SettingsError(f"threads is {threads}", "Use at least 1")
+    if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+        raise SettingsError(f"threads is {threads!r}", f"Use 1 to {MAX_THREADS}")
     if device.type == "cpu" and precision == "float16":
         raise SettingsError("float16 is for GPUs", "Use bfloat16 or float32 on a CPU")
     network = deploy(model)

@@ -93,6 +93,8 @@ class Upscaler:
         return self._runtime.at_once
 
     def __call__(self, images: Tensor) -> Tensor:
+        if not isinstance(images, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
+            raise TypeError(f"images must be a torch.Tensor, not {type(images).__name__}: see torch.as_tensor")
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():

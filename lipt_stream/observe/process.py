@@ -8,11 +8,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
 
 MIB = 2**20
-MAX_THREADS: Final = 1024
-"""That may be asked for: no machine gains by more, and torch ends the whole process where the system has none left."""
 
 
 def peak_rss_mb() -> float:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from lipt_stream.engine.runtimes import Precision, RuntimeName
+from lipt_stream.engine.runtimes import MAX_THREADS, Precision, RuntimeName
 from lipt_stream.engine.upscaler import Tile
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.deinterlace import Deinterlace
-from lipt_stream.observe.process import MAX_THREADS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,6 +161,13 @@ def test_the_training_form_is_taken_and_left_as_it_was(runtime):
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.parametrize("threads", [0, 1_000_000, 1.5, "2", True])
+def test_threads_that_no_machine_has_are_refused(nano, threads):
+    """torch would end the whole process where the system has none left."""
+    with pytest.raises(SettingsError, match="Use 1 to 1024"):
+        on_cpu(nano, "torch", threads=threads)
+
+
 @pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=needs_openvino)])
 @pytest.mark.parametrize("threads", [1, 2, None])
 def test_threads_change_nothing_in_the_result(nano, runtime, threads):

@@ -7,6 +7,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -85,6 +86,11 @@ def test_wrong_shapes_are_refused(nano: Upscaler, shape: tuple[int, ...]) -> Non
 def test_wrong_dtypes_are_refused(nano: Upscaler) -> None:
     with pytest.raises(TypeError, match="uint8 or float"):
         nano(torch.zeros(1, 3, 8, 8, dtype=torch.int32))
+
+
+def test_what_is_no_tensor_is_refused_by_its_name(nano: Upscaler) -> None:
+    with pytest.raises(TypeError, match=r"torch\.Tensor, not ndarray"):
+        nano(np.zeros((1, 3, 8, 8), np.uint8))  # type: ignore[arg-type]
 
 
 def smooth(height: int, width: int) -> torch.Tensor:
