@@ -315,7 +315,7 @@ def test_pictures_that_are_passed_over_are_no_stall(watcher: Watcher, feed: Call
             items = iter(self._card)
             yield next(item for item in items if isinstance(item, LivePicture))
             for _ in range(12):
-                time.sleep(0.05)
+                time.sleep(0.2)
                 yield PassedOver()
             yield from items
 
@@ -323,9 +323,7 @@ def test_pictures_that_are_passed_over_are_no_stall(watcher: Watcher, feed: Call
         return SlowlyDecoded(TestCard(address, cancelled=cancelled), threading.Event(), 1)
 
     passed_over: list[int] = []
-    running = feed(
-        "test:64x64@100", stall_seconds=0.3, open_source=opened, on_passed_over=lambda: passed_over.append(1)
-    )
+    running = feed("test:64x64@100", stall_seconds=2, open_source=opened, on_passed_over=lambda: passed_over.append(1))
     watcher.wait_for_more(20)
     assert running.status().faults == 0
     assert len(passed_over) == 12
