@@ -283,8 +283,10 @@ def _seconds_each(once: Callable[[], object], seconds: float) -> list[float]:
     for _ in range(WARM_UP_FRAMES):
         once()
     times: list[float] = []
-    while sum(times) < seconds or len(times) < 5:
+    total_seconds = 0.0  # kept: tiny pictures take microseconds, and adding up all of them each time took minutes
+    while total_seconds < seconds or len(times) < 5:
         began = time.perf_counter()
         once()
         times.append(time.perf_counter() - began)
+        total_seconds += times[-1]
     return times
