@@ -21,6 +21,7 @@ from lipt_stream.live.recorder import Recorder
 from lipt_stream.live.report import LiveReport, live_report
 from lipt_stream.live.rungs import LANCZOS, Rungs
 from lipt_stream.live.sinks_told import SinksTold
+from lipt_stream.live.source_told import SourceTold
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.stats import LiveMeters
 from lipt_stream.live.stats_line import stats_line
@@ -72,7 +73,7 @@ class LiveSession:
         self._works: Works | None = None
         self._on_event: Callable[[str], None] = _say_nothing
         self._sinks_told = SinksTold(lambda text: self._on_event(text))
-        self._told_fault = ""
+        self._source_told = SourceTold(lambda text: self._on_event(text))
         self._notes: list[str] = []
         self._seconds = 0.0
         self._fps_out = 0.0
@@ -99,6 +100,7 @@ class LiveSession:
         self._on_event = on_event
 
         def tell() -> None:
+            self._source_told.look(self._feed.status())
             if self._works:
                 self._sinks_told.tell(self._works.broadcast.statuses())
             on_stats(self.stats())
@@ -255,16 +257,10 @@ class LiveSession:
             works.journey.sound(packet)
 
     def _on_state(self, status: FeedStatus) -> None:
-        if status.state == "gone" and status.last_fault != self._told_fault:  # the same is not said for hours
-            self._told_fault = status.last_fault
-            self._on_event(f"source: {status.last_fault}")
-        elif status.state == "live":
-            self._told_fault = ""
-            if status.reconnects:
-                self._on_event(f"source: {status.shown} is back")
-            if self._works and status.audio not in (None, self._sound_at_first):
-                was = "is of another kind than at first" if self._sound_at_first else "was not there at first"
-                self._note(f"the source's sound {was}, and left out: begin the session anew to have it")
+        self._source_told.changed(status)
+        if status.state == "live" and self._works and status.audio not in (None, self._sound_at_first):
+            was = "is of another kind than at first" if self._sound_at_first else "was not there at first"
+            self._note(f"the source's sound {was}, and left out: begin the session anew to have it")
 
     def _note(self, text: str) -> None:
         """For the report, and said once."""
