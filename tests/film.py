@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lipt_stream.frame import END, Frame
+from lipt_stream.frame import END, Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
@@ -36,6 +36,18 @@ def flat_picture(
         np.frombuffer(plane, np.uint8)[:] = level
     picture.pts, picture.time_base = number, Fraction(1, 25)
     return picture
+
+
+def read_film(path: Path) -> tuple[VideoFormat, list[Frame]]:
+    """Its format and its frames, whose planes are all the last one's."""
+    source = FileSource(path)
+    planes = source.format.new_planes()
+    frames: list[Frame] = []
+    while (frame := source.read(planes)) is not END:
+        assert isinstance(frame, Frame)
+        frames.append(frame)
+    source.close()
+    return source.format, frames
 
 
 def times(path: Path, kind: str) -> list[float]:

@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 from lipt_stream.live.sink import SinkStatus
 
 STEADY_SECONDS: Final = 10.0
-"""That a sink does well before it is said to go on: on a full disk, one takes some pictures each time it is begun, and
-what was said of each time would fill a log."""
+"""That a sink does well, or a source stays, before its trouble is said to be over: on a full disk, a sink takes some
+pictures each time it is begun, and what was said of each time would fill a log."""
 
 _Place: TypeAlias = tuple[str, int]
 """A sink's name, and how many of that name come before it: two RTMP keys of one server are shown alike."""

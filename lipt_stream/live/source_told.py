@@ -5,24 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
 
 from lipt_stream.live.feed import FeedStatus
-
-STEADY_SECONDS: Final = 10.0
-"""That a source stays before its next fault is told as a new one: a camera that gives pictures for some seconds and
-stalls, again and again, would fill a log."""
+from lipt_stream.live.sinks_told import STEADY_SECONDS
 
 
 class SourceTold:
     """Says each fault once, and that the source is back. One that goes again within STEADY_SECONDS is said to come and
-    go, and then nothing more until it has stayed for as long. Threads may call at once."""
+    go; then only faults that are new are said, until it has stayed for as long. Threads may call at once."""
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._say, self._clock = say, clock
         self._lock = threading.Lock()
         self._faults: set[str] = set()  # told, and not over
-        self._back_since: float | None = None
+        self._live_since: float | None = None
         self._comes_and_goes = False
 
     def changed(self, status: FeedStatus) -> None:
@@ -30,9 +26,9 @@ class SourceTold:
         with self._lock:
             if status.state == "gone":
                 self._gone(status)
-            elif status.state == "live" and status.reconnects:
-                self._back_since = self._clock()
-                if not self._comes_and_goes:
+            elif status.state == "live":
+                self._live_since = self._clock()
+                if status.reconnects and not self._comes_and_goes:
                     self._say(f"source: {status.shown} is back")
 
     def look(self, status: FeedStatus) -> None:
@@ -43,19 +39,19 @@ class SourceTold:
                 self._say(f"source: {status.shown} is back, and stays")
 
     def _gone(self, status: FeedStatus) -> None:
-        came_back = self._back_since is not None
+        was_live = self._live_since is not None
         if self._has_stayed():
             self._begin_anew()
-        self._back_since = None
+        self._live_since = None
         if status.last_fault not in self._faults:  # the same is not said for hours
             self._faults.add(status.last_fault)
             self._say(f"source: {status.last_fault}")
-        elif came_back and not self._comes_and_goes:
+        elif was_live and not self._comes_and_goes:
             self._comes_and_goes = True
-            self._say(f"source: {status.shown} comes and goes: nothing more is said of it until it stays")
+            self._say(f"source: {status.shown} comes and goes: this is not said again until it stays")
 
     def _has_stayed(self) -> bool:
-        return self._back_since is not None and self._clock() - self._back_since >= STEADY_SECONDS
+        return self._live_since is not None and self._clock() - self._live_since >= STEADY_SECONDS
 
     def _begin_anew(self) -> None:
         self._faults.clear()

@@ -53,6 +53,7 @@ def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -
     assert len(lines) >= 2
     assert report["frames_out"] >= lines[-1]["frames_out"] > 0
     assert [sink["name"] for sink in lines[-1]["sinks"]] == [str(target), "null"]
+    assert [sink["state"] for sink in lines[-1]["sinks"]] == ["ok", "ok"]
     assert [sink["state"] for sink in report["sinks"]] == ["closed", "closed"]
     with av.open(str(target)) as container:
         assert len(list(container.decode(video=0))) == report["frames_out"] + report["frames_repeated"]

@@ -120,13 +120,12 @@ def _sound(chapter: Chapter, first_sample: int) -> av.AudioFrame:
     return frame
 
 
-def offsets_seconds(path: Path, apart_seconds: float = 0.045) -> list[tuple[float, float]]:
+def offsets_seconds(path: Path) -> list[tuple[float, float]]:
     """Of each flash in a file: its time, and by how much its beep comes later.
 
-    A flash before which a picture is missing (it comes more than `apart_seconds` behind the one before) is passed over,
-    because no one can say when it began.
+    A flash before which a picture is missing is passed over, because no one can say when it began.
     """
-    flashes, beeps = list(_flashes(path, apart_seconds)), list(_beeps(path))
+    flashes, beeps = list(_flashes(path)), list(_beeps(path))
     offsets: list[tuple[float, float]] = []
     for flash in flashes:
         offset = min((beep - flash for beep in beeps), key=abs, default=math.inf)
@@ -135,7 +134,7 @@ def offsets_seconds(path: Path, apart_seconds: float = 0.045) -> list[tuple[floa
     return offsets
 
 
-def _flashes(path: Path, apart_seconds: float) -> Iterator[float]:
+def _flashes(path: Path) -> Iterator[float]:
     with av.open(str(path)) as container:
         before, was_bright = -math.inf, True
         for picture in container.decode(video=0):
@@ -143,7 +142,7 @@ def _flashes(path: Path, apart_seconds: float) -> Iterator[float]:
             luma = picture.to_ndarray(format="gray")
             height, width = luma.shape
             is_bright = luma[height // 3 : -height // 3, width // 3 : -width // 3].mean() > BETWEEN
-            if is_bright and not was_bright and picture.time - before < apart_seconds:
+            if is_bright and not was_bright and picture.time - before < 0.045:
                 yield picture.time
             before, was_bright = picture.time, is_bright
 

@@ -14,16 +14,14 @@ import pytest
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import parse_targets
-from lipt_stream.media import backlog
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_input import LiveInput
 from tests.live.flash_camera import Chapter, offsets_seconds, serve_by_http
 
 CHAPTERS = (
-    # Small and slow: a busy machine has to keep up with them.
-    Chapter(4, (160, 90), 12, "yuv420p", 0.0),
-    Chapter(4, (80, 48), 10, "yuv444p", 7000.0),  # smaller, slower, of another format, and its clock jumps
-    Chapter(4, (160, 120), 8, "yuv420p", 95_440.0),  # of another shape; 33 bits of 90 kHz wrap after 3.7 s
+    Chapter(4, (320, 180), 30, "yuv420p", 0.0),
+    Chapter(4, (160, 96), 25, "yuv444p", 7000.0),  # smaller, slower, of another format, and its clock jumps
+    Chapter(4, (320, 240), 24, "yuv420p", 95_440.0),  # of another shape; 33 bits of 90 kHz wrap after 3.7 s
 )
 
 
@@ -56,7 +54,7 @@ def test_size_rate_format_and_times_may_change_at_any_picture(tmp_path: Path) ->
     threading.Thread(target=server.serve_forever, daemon=True).start()
     target = tmp_path / "larger.mkv"
     address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
-    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=12.5, latency_ms=1000, stall_seconds=60)
+    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=12.5)
     try:
         session = LiveSession(address, parse_targets([str(target)]), spec)
         report = session.run(on_stats=lambda _: None, on_event=lambda _: None, stop=lambda: False)
@@ -65,11 +63,11 @@ def test_size_rate_format_and_times_may_change_at_any_picture(tmp_path: Path) ->
         server.server_close()
     with av.open(str(target)) as container:
         pictures = list(container.decode(video=0))
-    assert {(picture.width, picture.height) for picture in pictures} == {(320, 180)}, "the result keeps its size"
+    assert {(picture.width, picture.height) for picture in pictures} == {(640, 360)}, "the result keeps its size"
     times = [picture.pts for picture in pictures]
     assert times == sorted(set(times))
-    assert report.frames_out > 60
-    offsets = offsets_seconds(target, 0.15)
+    assert report.frames_out > 150
+    offsets = offsets_seconds(target)
     assert {int(at) // 4 for at, _ in offsets} >= {0, 1, 2}, "some of each chapter"
     assert max(abs(offset) for _, offset in offsets) < 0.040, offsets
 
@@ -80,15 +78,14 @@ def test_pictures_that_come_faster_than_they_can_be_decoded_do_not_grow_old(monk
 
     def slow(source: LiveInput, packet: Any) -> Any:
         for picture in decode(source, packet):
-            time.sleep(0.15)
+            time.sleep(0.06)
             yield picture
 
     monkeypatch.setattr(LiveInput, "_decoded", slow)
-    monkeypatch.setattr(backlog, "_KEYFRAME_SECONDS", 60.0)  # the camera here may be as slow as the machine
-    server = serve_by_http("127.0.0.1", 0, "/video", [Chapter(60, (96, 64), 10)])
+    server = serve_by_http("127.0.0.1", 0, "/video", [Chapter(60, (96, 64), 25)])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
-    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=8, stall_seconds=60)
+    spec = LiveSpec(model="lanczos", runtime="torch", duration_seconds=8)
     lines: list[Mapping[str, Any]] = []
     try:
         session = LiveSession(address, parse_targets(["null"]), spec)
@@ -96,10 +93,10 @@ def test_pictures_that_come_faster_than_they_can_be_decoded_do_not_grow_old(monk
     finally:
         server.shutdown()
         server.server_close()
-    assert report.dropped_by_reason["behind"] > 5
+    assert report.dropped_by_reason["behind"] > 10
     assert 0 <= report.frames_in - report.frames_out - report.frames_dropped <= 5
-    assert report.frames_in > 48, "eight seconds of ten a second, of which the first are waited through"
-    assert lines[-1]["fps_target"] == pytest.approx(10, rel=0.3)
-    assert report.latency_p95_ms < 400
+    assert report.frames_in > 120, "eight seconds of 25 a second, of which the first are waited through"
+    assert lines[-1]["fps_target"] == pytest.approx(25, rel=0.3)
+    assert report.latency_p99_ms < 400
     assert report.faults == 0
     assert any("decoding takes longer" in note for note in report.notes)

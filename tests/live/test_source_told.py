@@ -39,6 +39,14 @@ def test_each_fault_is_said_once_and_its_end() -> None:
     assert camera.said == [*once, f"source: {STALL}", "source: camera is back"]
 
 
+def test_the_fault_of_one_that_was_waited_for_at_first_is_said_when_it_comes_again() -> None:
+    camera = Camera()
+    camera.goes(REFUSED)
+    camera.lives(60, reconnects=0)
+    camera.goes(REFUSED)
+    assert camera.said == [f"source: {REFUSED}"] * 2
+
+
 def test_a_camera_that_comes_and_goes_all_day_fills_no_log() -> None:
     camera = Camera()
     for _ in range(10_000):
@@ -49,7 +57,7 @@ def test_a_camera_that_comes_and_goes_all_day_fills_no_log() -> None:
     assert camera.said == [
         f"source: {STALL}",
         "source: camera is back",
-        "source: camera comes and goes: nothing more is said of it until it stays",
+        "source: camera comes and goes: this is not said again until it stays",
         "source: camera is back, and stays",
         f"source: {STALL}",
     ]

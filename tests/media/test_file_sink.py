@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,26 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.errors import OutputError
-from lipt_stream.frame import END, UNSPECIFIED, Frame, VideoFormat
+from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
-from lipt_stream.media.file_source import FileSource
-from lipt_stream.media.hdr import MasteringDisplay
+from tests.film import read_film
 
 WriteFilm = Callable[..., FileSink]
 X264 = choose_encoder("libx264", options={"preset": "ultrafast"})
 SMALL = VideoFormat(width=128, height=96, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))
-
-
-def read_format(path: Path) -> tuple[VideoFormat, list[Frame]]:
-    source = FileSource(path)
-    planes = source.format.new_planes()
-    frames: list[Frame] = []
-    while (frame := source.read(planes)) is not END:
-        assert isinstance(frame, Frame)
-        frames.append(frame)
-    source.close()
-    return source.format, frames
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,106 +48,19 @@ def test_any_timestamps_come_back_exactly(
         planes[0][:] = 16 + 7 * index
         sink.write(Frame(index=index, pts=time, duration=100, planes=planes))
     sink.close()
-    got, frames = read_format(path)
+    got, frames = read_film(path)
     assert [frame.pts * got.time_base for frame in frames] == [time * format.time_base for time in pts]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_negative_timestamps_keep_every_picture(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
     sink = write_film(f"early{suffix}", pts=[-7200, -3600, 0, 3600, 7200])
-    format, frames = read_format(tmp_path / f"early{suffix}")
+    format, frames = read_film(tmp_path / f"early{suffix}")
     got = [frame.pts * format.time_base for frame in frames]
     assert len(frames) == 5
     assert [t - got[0] for t in got] == [Fraction(n, 25) for n in range(5)]
     assert got[0] == 0
     assert "the film begins before zero; all streams are moved by 0.08 s" in sink.notes
-
-
-TAGS = [
-    {"color_space": 1, "primaries": 1, "transfer": 1},
-    {"color_space": 6, "primaries": 6, "transfer": 6, "color_range": "full"},
-    {"color_space": 5, "primaries": 5, "transfer": 6},
-    {"color_space": 9, "primaries": 9, "transfer": 16, "pix_fmt": "yuv420p10le", "chroma_location": "topleft"},
-    {"color_space": 9, "primaries": 9, "transfer": 18, "pix_fmt": "yuv420p10le", "chroma_location": "topleft"},
-    {"sample_aspect_ratio": Fraction(64, 45)},
-    {"sample_aspect_ratio": Fraction(3, 2)},
-    {"rotation": 90},
-    {"rotation": -90, "sample_aspect_ratio": Fraction(32, 27)},
-    {"rotation": 180},
-]
-
-
-@pytest.mark.parametrize("tags", TAGS, ids=str)
-@pytest.mark.parametrize(
-    ("name", "encoder"),
-    [
-        ("a.mp4", "libx264"),
-        ("a.mov", "libx265"),
-        ("a.mkv", "libx264"),
-        ("a.mp4", "libsvtav1"),
-        ("a.webm", "libsvtav1"),
-        ("a.mkv", "ffv1"),
-    ],
-)
-def test_what_the_format_says_is_written(
-    write_film: WriteFilm, tmp_path: Path, tags: dict[str, object], name: str, encoder: str
-) -> None:
-    format = dataclasses.replace(SMALL, **tags)  # type: ignore[arg-type]
-    choice = choose_encoder(encoder, bit_depth=format.bit_depth, suffix=Path(name).suffix)
-    write_film(name, format, pts=[0, 3600], encoder=choice)
-    got, _ = read_format(tmp_path / name)
-    wanted = {key: getattr(format, key) for key in tags}
-    if wanted.get("rotation") == 180:
-        assert got.rotation in (180, -180)
-        wanted.pop("rotation")
-    assert {key: getattr(got, key) for key in wanted} == wanted
-
-
-@pytest.mark.parametrize("encoder", ["libx264", "libx265", "libsvtav1"])
-@pytest.mark.parametrize(("primaries", "transfer"), [(22, 1), (3, 1), (1, 3), (0, 19)])
-def test_colours_that_encoders_do_not_know_are_told(
-    write_film: WriteFilm, tmp_path: Path, primaries: int, transfer: int, encoder: str
-) -> None:
-    """x265 would refuse the picture, x264 would lose them unsaid."""
-    format = dataclasses.replace(SMALL, primaries=primaries, transfer=transfer)
-    sink = write_film("a.mkv", format, pts=[0, 3600], encoder=choose_encoder(encoder, bit_depth=8, suffix=".mkv"))
-    got, _ = read_format(tmp_path / "a.mkv")
-    assert (got.primaries, got.transfer) == tuple(code if code == 1 else UNSPECIFIED for code in (primaries, transfer))
-    kind, code = ("primaries", primaries) if transfer == 1 else ("transfer", transfer)
-    assert f"encoders do not know the colour {kind} {code} (of H.273): the result does not state it" in sink.notes
-
-
-PQ = dataclasses.replace(
-    SMALL, pix_fmt="yuv420p10le", color_space=9, primaries=9, transfer=16, chroma_location="topleft"
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "encoder"), [(n, e) for n in ("a.mp4", "a.mkv") for e in ("libx264", "libx265", "libsvtav1")]
-)
-def test_hdr10_metadata_survives(write_film: WriteFilm, tmp_path: Path, shared: Path, name: str, encoder: str) -> None:
-    original = FileSource(shared / "data/video/torture/hdr10_av1_mdcv_clli_1080p.mp4")
-    frame = original.read(original.format.new_planes())
-    original.close()
-    assert isinstance(frame, Frame)
-    write_film(name, PQ, encoder=choose_encoder(encoder, bit_depth=10), side_data=frame.side_data)
-    _, frames = read_format(tmp_path / name)
-    got, wanted = (MasteringDisplay.parse(f.side_data["MASTERING_DISPLAY_METADATA"]) for f in (frames[0], frame))
-    assert wanted is not None
-    assert got is not None
-    for field in ("red", "green", "blue", "white"):
-        for a, b in zip(getattr(got, field), getattr(wanted, field), strict=True):
-            assert abs(a - b) <= Fraction(1, 20_000)
-    assert abs(got.max_luminance - wanted.max_luminance) <= Fraction(1, 100)
-    assert abs(got.min_luminance - wanted.min_luminance) <= Fraction(1, 1_000)
-    assert frames[0].side_data["CONTENT_LIGHT_LEVEL"] == frame.side_data["CONTENT_LIGHT_LEVEL"]
-
-
-def test_hdr10_metadata_that_an_encoder_cannot_write_is_said(write_film: WriteFilm) -> None:
-    light = {"CONTENT_LIGHT_LEVEL": struct.pack("=2I", 1000, 400)}
-    words = "ffv1 cannot write HDR metadata (mastering display, content light)"
-    assert words in write_film("a.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10), side_data=light).notes
-    assert words not in write_film("b.mkv", PQ, encoder=choose_encoder("ffv1", bit_depth=10)).notes
 
 
 SIZES = [(1, 1), (2, 2), (3, 3), (1, 7), (5, 4), (16, 16), (17, 31), (97, 61), (128, 96)]
@@ -213,9 +113,9 @@ def test_a_size_that_is_too_large_is_refused_with_the_encoder_that_takes_it(
 def test_twelve_bits_are_kept_where_the_encoder_can_and_said_where_not(write_film: WriteFilm, tmp_path: Path) -> None:
     deep = dataclasses.replace(SMALL, pix_fmt="yuv420p12le")
     write_film("a.mkv", deep, encoder=choose_encoder("libx265", bit_depth=12))
-    assert read_format(tmp_path / "a.mkv")[0].pix_fmt == "yuv420p12le"
+    assert read_film(tmp_path / "a.mkv")[0].pix_fmt == "yuv420p12le"
     sink = write_film("b.mkv", deep, encoder=choose_encoder("libx264", bit_depth=12))
-    assert read_format(tmp_path / "b.mkv")[0].pix_fmt == "yuv420p10le"
+    assert read_film(tmp_path / "b.mkv")[0].pix_fmt == "yuv420p10le"
     assert any("cannot hold 12 bits" in note for note in sink.notes)
 
 
@@ -229,7 +129,7 @@ def test_an_existing_file_is_safe(tmp_path: Path) -> None:
     sink.write(Frame(index=0, pts=0, duration=3600, planes=SMALL.new_planes()))
     assert path.read_bytes() == b"precious", "until the new one is whole"
     sink.close()
-    assert len(read_format(path)[1]) == 1
+    assert len(read_film(path)[1]) == 1
 
 
 def test_a_file_that_appears_meanwhile_is_safe(tmp_path: Path) -> None:
@@ -242,7 +142,7 @@ def test_a_file_that_appears_meanwhile_is_safe(tmp_path: Path) -> None:
     assert path.read_bytes() == b"precious"
     kept = sink.abort()
     assert kept is not None
-    assert len(read_format(kept)[1]) == 1
+    assert len(read_film(kept)[1]) == 1
 
 
 def test_refusals_before_any_work(tmp_path: Path, clip: Path) -> None:
@@ -323,5 +223,5 @@ def test_a_file_that_cannot_grow_is_one_clear_line(tmp_path: Path, suffix: str, 
     kept = list(tmp_path.iterdir())
     assert [str(p) for p in kept] == ([] if lines[1] == "None" else [lines[1]])
     if kept:
-        assert len(read_format(kept[0])[1]) > 0
+        assert len(read_film(kept[0])[1]) > 0
     assert suffix == ".mp4" or limit < 100_000 or kept, "Matroska plays without its end"

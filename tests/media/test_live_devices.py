@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +20,10 @@ from lipt_stream.media.live import LivePicture, LiveSource
 from lipt_stream.media.live_address import live_address
 from lipt_stream.media.live_input import open_live
 from tests.film import flat_picture
+from tests.nginx import free_port, nginx_running
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEBCAM_VM = REPOSITORY.parent / "shared" / "tools" / "webcam-vm"
-RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
 IN_THE_MACHINE = """
 import threading
@@ -107,26 +106,9 @@ def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rtmp(tmp_path: Path) -> Iterator[str]:
     """The address of nginx's RTMP application, which hands on what is published."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    if nginx is None or not RTMP_MODULE.is_file():
-        pytest.skip("no nginx with RTMP, which apt-get install nginx libnginx-mod-rtmp brings")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    settings = tmp_path / "nginx.conf"
-    settings.write_text(
-        f"load_module {RTMP_MODULE}; daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/log;"
-        f"events {{}} rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}"
-    )
-    process = subprocess.Popen([nginx, "-c", str(settings), "-p", str(tmp_path)], stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except ConnectionRefusedError:
-            threading.Event().wait(0.05)
-    yield f"rtmp://127.0.0.1:{port}/live/camera"
-    process.terminate()
-    process.wait()
+    port = free_port()
+    with nginx_running(tmp_path, port, rtmp=f"server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }}"):
+        yield f"rtmp://127.0.0.1:{port}/live/camera"
 
 
 def test_rtmp_through_nginx(rtmp: str) -> None:

@@ -44,11 +44,11 @@ def pictures(items: Iterator[LiveItem] | LiveSource) -> Iterator[LivePicture]:
 
 
 def assert_at_its_own_speed(played: list[LivePicture]) -> None:
-    """None comes before its time. A tenth of a second, because the first may be told to have come late."""
+    """None comes before its time."""
     first = played[0]
     for picture in played:
         early = picture.time_seconds - first.time_seconds - (picture.arrived_seconds - first.arrived_seconds)
-        assert early <= 0.1
+        assert early <= 0.001
 
 
 def film(count: int, *, size: tuple[int, int] = (160, 96), first: int = 0, sound: bool = True) -> bytes:

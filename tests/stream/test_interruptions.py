@@ -123,7 +123,7 @@ def test_an_interrupt_while_torch_loads_is_no_traceback(clip: Path, tmp_path: Pa
     _, errors = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in errors
-    assert not (tmp_path / "large.mp4").exists(), "however far it had come by then"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_run_leaves_a_part_that_plays_and_the_next_run_keeps_it(

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import socket
-import subprocess
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +16,7 @@ from websockets.sync.client import connect
 from lipt_stream.errors import SettingsError
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.server import Server
+from tests.nginx import free_port, nginx_running
 
 TOKEN = "a-token-for-tests-that-is-long-enough"
 NAME = "cameras.example.org"
@@ -29,35 +26,18 @@ DOCS = Path(__file__).parents[2] / "docs" / "live.md"
 @pytest.fixture
 def proxy_port(tmp_path: Path) -> Iterator[int]:
     """Of an nginx with the settings in the docs, before a session that knows its public name."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    if nginx is None:
-        pytest.skip("no nginx, which apt-get install nginx brings")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
-    preview = Preview()
+    port, preview = free_port(), Preview()
     server = Server(ClockSession(preview), preview, port=0, page_url=f"http://{NAME.upper()}:{port}/", token=TOKEN)
     server.start()
     site = re.search(r"```nginx\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     assert site
-    site_text = site[1].replace("443 ssl", f"127.0.0.1:{port}").replace("127.0.0.1:8710", f"127.0.0.1:{server.port}")
-    settings = tmp_path / "nginx.conf"
-    settings.write_text(
-        f"daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
-        f"http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;\n"
-        f"{site_text} }}"
-    )
-    process = subprocess.Popen([nginx, "-c", str(settings), "-p", str(tmp_path)], stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except ConnectionRefusedError:
-            threading.Event().wait(0.05)
-    yield port
-    process.terminate()
-    process.wait()
-    preview.close(1)
-    server.stop()
+    http = site[1].replace("443 ssl", f"127.0.0.1:{port}").replace("127.0.0.1:8710", f"127.0.0.1:{server.port}")
+    try:
+        with nginx_running(tmp_path, port, http=http):
+            yield port
+    finally:
+        preview.close(1)
+        server.stop(30)
 
 
 def ask(port: int, path: str, body: dict[str, bool] | None = None, **headers: str) -> tuple[int, bytes]:

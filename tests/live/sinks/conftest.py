@@ -23,11 +23,10 @@ from lipt_stream.live.targets import parse_target
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
 from lipt_stream.media.live_encoder import LiveEncoder
 from lipt_stream.media.live_sound import LiveSound
+from tests.nginx import free_port, nginx_running
 
 RATE = 30
 SYSTEM_PYTHON = Path("/usr/bin/python3")
-NGINX = Path("/usr/sbin/nginx")
-RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 LIMIT_SECONDS = 100  # generous: the machine may be busy
 
 
@@ -129,12 +128,6 @@ def sink_to(broadcast: Broadcast) -> Iterator[Callable[..., Outlet]]:
         sink.close(5)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def port() -> int:
     """One on which no one listens."""
@@ -215,29 +208,12 @@ class Nginx:
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Nginx]:
     """nginx with its RTMP module: what is published to /live/NAME is written as HLS, and served."""
-    if not NGINX.is_file() or not RTMP_MODULE.is_file():
-        pytest.skip("nginx with its RTMP module is not installed (nginx, libnginx-mod-rtmp)")
     server = Nginx(free_port(), free_port(), tmp_path / "nginx-hls")
     server.hls.mkdir()
-    configuration = tmp_path / "nginx.conf"
-    configuration.write_text(
-        f"""
-        load_module {RTMP_MODULE}; daemon off; master_process off; pid {tmp_path}/nginx.pid; error_log {tmp_path}/log;
-        events {{}}
-        rtmp {{ server {{ listen 127.0.0.1:{server.rtmp_port};
-            application live {{ live on; hls on; hls_path {server.hls}; hls_fragment 1s; }} }} }}
-        http {{ access_log off; client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path};
-            fastcgi_temp_path {tmp_path}; uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};
-            server {{ listen 127.0.0.1:{server.http_port}; root {server.hls}; }} }}
-        """
+    rtmp = (
+        f"server {{ listen 127.0.0.1:{server.rtmp_port}; "
+        f"application live {{ live on; hls on; hls_path {server.hls}; hls_fragment 1s; }} }}"
     )
-    process = subprocess.Popen([NGINX, "-c", configuration, "-p", tmp_path], stderr=subprocess.DEVNULL)
-    wait_until(lambda: _listens(server.rtmp_port), "nginx")
-    yield server
-    process.terminate()
-    process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    http = f"server {{ listen 127.0.0.1:{server.http_port}; root {server.hls}; }}"
+    with nginx_running(tmp_path, server.rtmp_port, http=http, rtmp=rtmp):
+        yield server
