@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from lipt_stream.cli import options
 from lipt_stream.cli.chart import check_chart, draw_chart
 from lipt_stream.cli.json_line import json_line
+from lipt_stream.cli.screen import screen
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoders import EncoderChoice, choose_encoder
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.stream.bench import RESULT_SUFFIX, WARM_UP_FRAMES, BenchCase, BenchPlan, bench_file, bench_size
+from lipt_stream.stream.bench import RESULT_SUFFIX, WARM_UP_FRAMES, bench_file, bench_size
+from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
 
@@ -29,6 +34,7 @@ DEFAULT_RESOLUTIONS: Final = ("360p", "720p", "1080p")
 WIDTHS: Final = {180: 320, 270: 480, 360: 640, 480: 854, 540: 960, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
 MISSED_TARGET: Final = 3
 _LEAST_RATE, _MOST_RATE = 0.1, 1000.0
+_REDRAWS_PER_SECOND: Final = 2  # it is measured beside them
 _LONGEST_SIDE: Final = 16_384  # of what encoders take
 
 
@@ -94,36 +100,48 @@ def bench(
     }
     spec = options.build_spec(preset, changes)
     chosen = None if spec.encoder == "null" else encoder_for(spec, film, sizes)
-    plan = BenchPlan(
-        upscaler=load_upscaler(spec),
-        depth=spec.depth,
-        encoder=chosen,
-        encoder_threads=spec.encoder_threads,
-        decoder_threads=spec.decoder_threads,
-        seconds=seconds,
-        targets=target or DEFAULT_TARGETS,
-    )
+
+    def new_plan() -> BenchPlan:
+        """With a network of its own: what it compiles for one size goes away with it."""
+        return BenchPlan(
+            upscaler=load_upscaler(spec),
+            depth=spec.depth,
+            encoder=chosen,
+            encoder_threads=spec.encoder_threads,
+            decoder_threads=spec.decoder_threads,
+            seconds=seconds,
+            targets=target or DEFAULT_TARGETS,
+        )
+
     cases: list[BenchCase] = []
     try:
-        if film:
-            cases.append(bench_file(plan, film))
-        else:
-            for width, height in sizes:
-                cases.append(bench_size(plan, width, height, frame_rate))
+        with Console(file=screen(sys.stderr)).status("", refresh_per_second=_REDRAWS_PER_SECOND) as status:
+            if film:
+                cases.append(bench_file(new_plan(), film, _shown_by(status, film.name)))
+            else:
+                for width, height in sizes:
+                    on_step = _shown_by(status, f"{width}x{height}")
+                    cases.append(bench_size(new_plan(), width, height, frame_rate, on_step))
     finally:  # where one does not fit into memory, or Ctrl-C ends it, those before it are shown
         if cases:
-            _show(plan, cases, as_json=as_json)
+            _show(cases, as_json=as_json)
     if chart:
         draw_chart(cases, chart)
     if target and not all(all(case.verdicts.values()) for case in cases):
         raise typer.Exit(MISSED_TARGET)
 
 
-def _show(plan: BenchPlan, cases: Sequence[BenchCase], *, as_json: bool) -> None:
+def _shown_by(status: Status, what: str) -> Callable[[str], None]:
+    """For a measurement's steps, which say nothing of their own for a minute."""
+    status.update(Text(f"{what}: preparing"))
+    return lambda step: status.update(Text(f"{what}: {step}"))
+
+
+def _show(cases: Sequence[BenchCase], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json_line(_as_json(plan, cases)))
+        typer.echo(json_line(_as_json(cases)))
     else:
-        _print(plan, cases)
+        _print(cases)
 
 
 def encoder_for(spec: PipelineSpec, film: Path | None, sizes: Sequence[tuple[int, int]]) -> EncoderChoice:
@@ -159,28 +177,20 @@ def parse_resolution(text: str) -> tuple[int, int]:
     raise SettingsError(f"Unknown resolution {text}", f"Use {known}, or WIDTHxHEIGHT")
 
 
-def _as_json(plan: BenchPlan, cases: Sequence[BenchCase]) -> dict[str, Any]:
+def _as_json(cases: Sequence[BenchCase]) -> dict[str, Any]:
     """Every case, and at the top level the figures of the last one: the largest of the default sizes."""
-    upscaler = plan.upscaler
     return cases[-1].to_json() | {
         "output": None,
-        "model": upscaler.info.name,
-        "device": str(upscaler.device),
-        "runtime": upscaler.runtime,
-        "precision": upscaler.precision,
-        "encoder": plan.encoder.name if plan.encoder else "null",
-        "depth": plan.depth,
         "warm_up_frames": WARM_UP_FRAMES,
         "cases": [case.to_json() for case in cases],
     }
 
 
-def _print(plan: BenchPlan, cases: Sequence[BenchCase]) -> None:
+def _print(cases: Sequence[BenchCase]) -> None:
     console = Console()
-    upscaler = plan.upscaler
-    encoder = plan.encoder.name if plan.encoder else "null"
+    case = cases[0]
     console.print(
-        f"{upscaler.info.name}, {upscaler.precision} by {upscaler.runtime} on {upscaler.device}; encoder {encoder}; "
+        f"{case.model}, {case.precision} by {case.runtime} on {case.device}; encoder {case.encoder}; "
         f"{WARM_UP_FRAMES} warm-up frames are not counted",
         markup=False,
         highlight=False,
@@ -200,7 +210,7 @@ def _print(plan: BenchPlan, cases: Sequence[BenchCase]) -> None:
         table.add_row(f"{name} fps", *(_verdict(case, name) for case in cases))
     console.print(table)
     for case in cases:
-        console.print(_sentence(plan, case), highlight=False, soft_wrap=True, markup=False)
+        console.print(_sentence(case), highlight=False, soft_wrap=True, markup=False)
 
 
 def _size(video: str) -> str:
@@ -212,13 +222,13 @@ def _verdict(case: BenchCase, name: str) -> str:
     return f"{word} ({case.headroom[name]:.2f}x)"
 
 
-def _sentence(plan: BenchPlan, case: BenchCase) -> str:
+def _sentence(case: BenchCase) -> str:
     latency = case.stages_together["frame"]
     parts = [
         f"{_size(case.source)} -> {_size(case.target)}: limited by {case.bottleneck}",
         f"a frame takes {latency.p50_ms:.0f} / {latency.p95_ms:.0f} / {latency.p99_ms:.0f} ms (p50/p95/p99) end to end "
-        f"with {plan.depth} in flight",
-        f"peak memory {case.peak_rss_mb:.0f} MB, of which {case.rss_before_mb:.0f} were held before",
+        f"with {case.depth} in flight",
+        f"peak memory {case.peak_rss_mb:.0f} MB",
     ]
     if case.tiles > 1:
         parts.append(f"{case.tiles} tiles a frame")

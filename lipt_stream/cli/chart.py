@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lipt_stream.errors import OutputError, SettingsError
-from lipt_stream.stream.bench import BenchCase
+from lipt_stream.stream.bench_case import BenchCase
 
 COLOURS = {"decode": "#4c78a8", "upload": "#72b7b2", "network": "#e45756", "download": "#54a24b", "encode": "#f2a541"}
 SUFFIXES: Final = (".png", ".svg", ".pdf")

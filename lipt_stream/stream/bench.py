@@ -7,18 +7,18 @@ Warm-up frames (compilation, caches, clocks) come before every measurement and a
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lipt_stream.engine.slots import STAGES, Engine, Slot
-from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import END, Frame, Planes, VideoFormat
 from lipt_stream.media.encoders import EncoderChoice
 from lipt_stream.media.file_sink import FileSink
@@ -28,6 +28,7 @@ from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
 from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb, rss_mb
 from lipt_stream.observe.timings import StageSummary, StageTimings
+from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
 
@@ -36,68 +37,25 @@ RESULT_SUFFIX: Final = ".mkv"
 FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again from its beginning as often as needed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchCase:
-    """What one case measured. Stage figures are milliseconds a frame, each stage alone; `fps` is all together, and
-    `stages_together` with as many frames in flight as there are slots. `frames_in` and `frames_out` have the warm-up
-    in them."""
-
-    source: str
-    target: str
-    frames_in: int
-    frames_out: int
-    frames_concealed: int
-    fps: float
-    serial_fps: float  # the naive loop: decode, upscale, encode, one after the other
-    stages_alone_ms: dict[str, float]
-    stages_together: dict[str, StageSummary]
-    bottleneck: str
-    verdicts: dict[str, bool]  # by target fps
-    headroom: dict[str, float]  # fps / target fps; above 1 there is room
-    media_fps: float | None
-    tiles: int
-    gpu: GpuSummary | None
-    rss_before_mb: float  # of the process when the case began: former cases' networks stay compiled
-    peak_rss_mb: float  # of this case on Linux; elsewhere of all up to it
-
-    @property
-    def realtime_factor(self) -> float | None:
-        return self.fps / self.media_fps if self.media_fps else None
-
-    def to_json(self) -> dict[str, Any]:
-        fields = dataclasses.asdict(self)
-        return fields | {
-            "frames_dropped": self.frames_in - self.frames_out,
-            "realtime_factor": self.realtime_factor,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class BenchPlan:
-    """What to measure: for how long, with which encoder (None: frames are thrown away), against which rates."""
-
-    upscaler: Upscaler
-    depth: int
-    encoder: EncoderChoice | None
-    encoder_threads: int | None
-    decoder_threads: int | None
-    seconds: float  # per measurement
-    targets: Sequence[float]
-
-
-def bench_size(plan: BenchPlan, width: int, height: int, rate: Fraction) -> BenchCase:
-    """Measure a synthetic film of this size, encoded to H.264 first."""
+def bench_size(
+    plan: BenchPlan, width: int, height: int, rate: Fraction, on_step: Callable[[str], None] | None = None
+) -> BenchCase:
+    """Measure a synthetic film of this size, encoded to H.264 first. `on_step` hears what is measured next."""
     video = VideoFormat(width=width, height=height, frame_rate=rate, time_base=1 / rate)
     with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
         film = Path(folder) / "source.mkv"
         _encode_synthetic(film, video)
-        return bench_file(plan, film)
+        return bench_file(plan, film, on_step)
 
 
-def bench_file(plan: BenchPlan, film: Path) -> BenchCase:
-    """Measure a given film."""
+def bench_file(plan: BenchPlan, film: Path, on_step: Callable[[str], None] | None = None) -> BenchCase:
+    """Measure a given film. `on_step` hears what is measured next."""
     with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
-        return _Bench(plan, film, Path(folder)).measure()
+        return _Bench(plan, film, Path(folder)).measure(on_step or _nobody_listens)
+
+
+def _nobody_listens(step: str) -> None:
+    del step
 
 
 def _encode_synthetic(film: Path, video: VideoFormat) -> None:
@@ -114,6 +72,7 @@ class _Bench:
     """The measurements of one film."""
 
     def __init__(self, plan: BenchPlan, film: Path, folder: Path) -> None:
+        gc.collect()  # what a former case compiled is no memory of this one
         forget_peak_rss()
         self._rss_before_mb = rss_mb()
         self._plan = plan
@@ -124,17 +83,29 @@ class _Bench:
             self._engine = Engine(plan.upscaler, source.format, plan.depth, at_once=plan.upscaler.at_once)
             self._frames = self._read_some(source)
 
-    def measure(self) -> BenchCase:
+    def measure(self, on_step: Callable[[str], None]) -> BenchCase:
+        on_step("decoding alone")
         decode_ms = self._decode_alone()
+        on_step("the network alone")
         engine_ms = self._engine_alone()
+        on_step("encoding alone")
         encode_ms = self._encode_alone()
         alone = {"decode": decode_ms, **engine_ms, "encode": encode_ms}
+        on_step("all together")
         together = self._together()
         peak_mb = peak_rss_mb()  # before the naive loop, which compiles a second network for itself
+        on_step("one after the other")
         serial_fps = self._serial()
         video = self._source_format
         targets = {f"{target:g}": target for target in self._plan.targets}
+        upscaler = self._plan.upscaler
         return BenchCase(
+            model=upscaler.info.name,
+            device=str(upscaler.device),
+            runtime=upscaler.runtime,
+            precision=upscaler.precision,
+            encoder=self._plan.encoder.name if self._plan.encoder else "null",
+            depth=self._plan.depth,
             source=str(video),
             target=str(self._engine.target),
             frames_in=together.frames_in,
@@ -148,7 +119,7 @@ class _Bench:
             verdicts={name: together.fps >= target for name, target in targets.items()},
             headroom={name: together.fps / target for name, target in targets.items()},
             media_fps=float(video.frame_rate) if video.frame_rate else None,
-            tiles=self._plan.upscaler.plan(video.height, video.width).count,
+            tiles=upscaler.plan(video.height, video.width).count,
             gpu=together.gpu,
             rss_before_mb=self._rss_before_mb,
             peak_rss_mb=peak_mb,

@@ -10,13 +10,19 @@ import pytest
 from lipt_stream.cli import bench
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.observe.timings import StageTimings
-from lipt_stream.stream.bench import BenchCase
+from lipt_stream.stream.bench_case import BenchCase
 
 
 def measured() -> BenchCase:
     timings = StageTimings()
     timings.add("frame", 0.1)
     return BenchCase(
+        model="nano-x2",
+        device="cpu",
+        runtime="torch",
+        precision="float32",
+        encoder="libx264",
+        depth=4,
         source="64x48 yuv420p",
         target="128x96 yuv420p",
         frames_in=9,

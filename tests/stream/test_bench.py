@@ -9,14 +9,21 @@ import pytest
 
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import Frame, Planes
-from lipt_stream.stream.bench import WARM_UP_FRAMES, BenchCase, BenchPlan, bench_size
+from lipt_stream.stream.bench import WARM_UP_FRAMES, bench_size
+from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 from lipt_stream.stream.looped_film import LoopedFilm
 
 BURST_FRAMES, BURST_SECONDS = 4, 0.04
 
 
 @pytest.fixture(scope="module")
-def case() -> BenchCase:
+def steps() -> list[str]:
+    """What was said while the case was measured."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def case(steps: list[str]) -> BenchCase:
     """Of a decoder that gives four pictures at a time."""
     read, reads = LoopedFilm.read, 0
 
@@ -38,7 +45,7 @@ def case() -> BenchCase:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LoopedFilm, "read", in_bursts)
-        return bench_size(plan, 32, 24, Fraction(30))
+        return bench_size(plan, 32, 24, Fraction(30), steps.append)
 
 
 def test_decoding_in_bursts_takes_its_mean(case: BenchCase) -> None:
@@ -48,3 +55,8 @@ def test_decoding_in_bursts_takes_its_mean(case: BenchCase) -> None:
 def test_warm_up_frames_are_in_no_time(case: BenchCase) -> None:
     for stage in ("network", "encode", "frame"):
         assert case.stages_together[stage].count == case.frames_out - WARM_UP_FRAMES
+
+
+def test_each_measurement_is_said_before_it_begins(case: BenchCase, steps: list[str]) -> None:
+    del case
+    assert steps == ["decoding alone", "the network alone", "encoding alone", "all together", "one after the other"]
