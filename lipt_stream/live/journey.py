@@ -107,6 +107,8 @@ class Journey:
         self._ending = threading.Event()
         self._no_more = threading.Event()  # pictures come to be encoded
         self.error: BaseException | None = None
+        self.awaited: int | None = None
+        """The index of the picture that the device is waited for, by the encode thread."""
         self._threads = [
             threading.Thread(target=self._guarded, args=(stage,), name=f"lipt-live-{name}", daemon=True)
             for stage, name in ((self._upscale, "upscale"), (self._encode, "encode"))
@@ -132,6 +134,11 @@ class Journey:
     @property
     def failed(self) -> bool:
         return self.error is not None
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the journey for an error, if none has yet. Called by any thread."""
+        self.error = self.error or error
+        self._ending.set()
 
     def offer(self, fill: Callable[[Planes], None], pts: int, arrived_seconds: float) -> None:
         """One picture of the source, which `fill` writes into a slot's planes. Never waits for a slot. Raises what
@@ -223,10 +230,12 @@ class Journey:
         self._broadcast.finish()
 
     def _deliver(self, slot: Slot) -> None:
+        assert slot.frame is not None
+        self.awaited = slot.frame.index
         slot.wait()
+        self.awaited = None
         computed = self._clock()
         tiles, reused = self._pilot.landed(slot)
-        assert slot.frame is not None
         self._last_pts = max(slot.frame.pts, self._last_pts + LEAST_STEP)
         self._broadcast.write(slot.host_out, slot.host_in, self._last_pts)
         self._last_left_at_seconds = self._clock()
@@ -262,8 +271,7 @@ class Journey:
         try:
             stage()
         except BaseException as error:  # noqa: BLE001  whoever runs the session raises it in its own thread
-            self.error = self.error or error
-            self._ending.set()
+            self.fail(error)
 
 
 def _copies(planes: Planes) -> Planes:

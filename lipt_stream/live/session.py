@@ -13,6 +13,7 @@ from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import InputError, SettingsError
 from lipt_stream.frame import VideoFormat
 from lipt_stream.live.control import Stills
+from lipt_stream.live.device_watch import DeviceWatch
 from lipt_stream.live.feed import Feed, FeedStatus
 from lipt_stream.live.ladder import Step
 from lipt_stream.live.lookout import Lookout
@@ -67,6 +68,7 @@ class LiveSession:
             on_state=self._on_state,
             on_passed_over=self._on_passed_over,
         )
+        self._device_watch = DeviceWatch()
         self._gpu = GpuMonitor(pick_device(spec.device))
         self._paused = False
         self._recorder = Recorder(record_to)
@@ -212,8 +214,15 @@ class LiveSession:
         return status.video_format, status.audio
 
     def _is_over(self) -> bool:
-        error = self._works is not None and self._works.journey.failed
-        return error or self._feed.status().state in ("ended", "failed")
+        return self._has_failed() or self._feed.status().state in ("ended", "failed")
+
+    def _has_failed(self) -> bool:
+        if self._works is None:
+            return False
+        journey = self._works.journey
+        if hangs := self._device_watch.look(journey.awaited, str(self._works.engine.upscaler.device)):
+            journey.fail(hangs)
+        return journey.failed
 
     def _require_source(self, stop: Callable[[], bool]) -> None:
         """Raises InputError where the source cannot be had any more, or gave nothing in all the time there was."""
