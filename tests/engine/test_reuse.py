@@ -1,30 +1,25 @@
-"""Reuse changes nothing: every frame is, to the bit, what computing all of it anew gives; and exchange of upscalers."""
+"""Reuse changes nothing: every frame is, to the bit, what computing all of it anew gives."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.engine import reuse
-from lipt_stream.engine.color import make_colors
 from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler
-from lipt_stream.engine.reuse import ALIGN, CORE, HALO, LITTLE, MOST, PATIENCE, WholeOrTiles, Work
-from lipt_stream.engine.slots import Engine, Slot
-from lipt_stream.engine.tiling import fixed_plan, window
+from lipt_stream.engine.reuse import ALIGN, CORE, HALO, PATIENCE
+from lipt_stream.engine.slots import Engine
+from lipt_stream.engine.tiling import fixed_plan
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import PixFmt, Planes, VideoFormat
 from lipt_stream.media.file_source import FileSource
-
-CPU = torch.device("cpu")
-TILE = CORE + 2 * HALO
+from tests.engine.driven_engine import CPU, TILE, assert_equal, copied, every_tile, in_tiles, picture, submit
 
 
 @pytest.fixture(scope="module")
@@ -35,74 +30,6 @@ def nano() -> Upscaler:
 @pytest.fixture(scope="module")
 def lanczos() -> LanczosUpscaler:
     return LanczosUpscaler(2, CPU)
-
-
-def picture(video: VideoFormat, seed: int = 0) -> Planes:
-    random = np.random.default_rng(seed)
-    y, u, v = (random.integers(0, 2**video.bit_depth, shape).astype(video.dtype) for shape in video.plane_shapes)
-    return y, u, v
-
-
-def tensors(planes: Planes) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    y, u, v = (torch.from_numpy(np.ascontiguousarray(plane)) for plane in planes)
-    return y, u, v
-
-
-def every_tile(upscaler: ImageUpscaler, video: VideoFormat, planes: Planes) -> Planes:
-    """What tiles are, computed the plain way: each alone, through RGB or Lanczos, and its core put in its place."""
-    scale = upscaler.scale
-    result = video.scaled(scale).new_planes()
-    plan = fixed_plan(video.height, video.width, CORE, HALO, ALIGN)
-    for row in plan.rows:
-        for column in plan.columns:
-            small = dataclasses.replace(video, width=column.stop - column.start, height=row.stop - row.start)
-            large = small.scaled(scale)
-            tile, out = tensors(window(planes, row.read, column.read)), tensors(large.new_planes())
-            if isinstance(upscaler, LanczosUpscaler):
-                upscaler.run_planes(small, tile, out)
-            else:
-                colors = make_colors(small, large, CPU)
-                rgb = torch.empty(1, 3, small.height, small.width)
-                colors.to_rgb(tile, rgb)
-                colors.to_planes(upscaler.run(rgb), out)
-            y, x, s = row.core_start, column.core_start, scale
-            rows, columns = slice(y * s, row.core_stop * s), slice(x * s, column.core_stop * s)
-            within = (
-                slice((y - row.start) * s, (row.core_stop - row.start) * s),
-                slice((x - column.start) * s, (column.core_stop - column.start) * s),
-            )
-            enlarged = tuple(plane.numpy() for plane in out)
-            for a, b in zip(window(result, rows, columns), window(enlarged, *within), strict=True):  # type: ignore[arg-type]
-                a[:] = b
-    return result
-
-
-def submit(engine: Engine, planes: Planes, index: int = 0) -> Slot:
-    slot = engine.slots[index % len(engine.slots)]
-    for source, target in zip(planes, slot.host_in, strict=True):
-        target[:] = source
-    for plane in slot.host_out:
-        plane[:] = 77  # nothing of this may be left
-    engine.process(slot)
-    return slot
-
-
-def copied(planes: Planes) -> Planes:
-    y, u, v = (plane.copy() for plane in planes)
-    return y, u, v
-
-
-def assert_equal(result: Planes, expected: Planes) -> None:
-    for a, b in zip(result, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def in_tiles(upscaler: ImageUpscaler, video: VideoFormat, planes: Planes, threshold: int = 0, depth: int = 2) -> Engine:
-    """An engine that has seen the same picture until it turned to tiles."""
-    engine = Engine(upscaler, video, depth, reuse_threshold=threshold)
-    for _ in range(PATIENCE + 1):
-        submit(engine, planes)
-    return engine
 
 
 Edit = tuple[str, int, int, int]
@@ -265,135 +192,6 @@ def test_a_still_picture_costs_nothing_in_either_way_of_computing(
         assert_equal(slot.host_out, first)
 
 
-def test_what_moves_all_over_is_computed_whole(nano: Upscaler) -> None:
-    video = VideoFormat(width=130, height=90)
-    engine = in_tiles(nano, video, picture(video))
-    for seed in range(1, PATIENCE + 3):
-        work = submit(engine, picture(video, seed)).work
-        assert (work.changed is None) == (seed >= PATIENCE), "one new frame is no reason, several are"
-        assert work.reused == 0
-        assert work.share == 1 if work.changed is None else work.share > 1
-
-
-def test_from_tiles_to_whole_frames_and_back(nano: Upscaler) -> None:
-    """What was computed whole does not pass for tiles: the first frame in tiles again computes all of them."""
-    video = VideoFormat(width=130, height=90)
-    planes = picture(video)
-    engine = in_tiles(nano, video, planes)
-    for seed in range(1, PATIENCE + 2):
-        planes = picture(video, seed)
-        submit(engine, planes)
-    works: list[Work] = []
-    for column in range(PATIENCE + 2):
-        planes[0][3, column] ^= 1
-        slot = submit(engine, planes)
-        works.append(slot.work)
-    assert [work.changed is None for work in works] == [True] * (PATIENCE - 1) + [False] * 3
-    assert [work.reused for work in works[-3:]] == [0, works[0].tiles - 1, works[0].tiles - 1]
-    assert_equal(slot.host_out, every_tile(nano, video, planes))
-
-
-shares = st.lists(st.floats(0, 2), max_size=60)
-
-
-@given(shares)
-def test_the_choice_between_whole_and_tiles_changes_only_after_patience(sequence: list[float]) -> None:
-    choice = WholeOrTiles()
-    was, since = False, 0
-    for count, share in enumerate(sequence, 1):
-        now = choice.in_tiles(share)
-        if now != was:
-            recent = sequence[count - PATIENCE : count]
-            assert count - since >= PATIENCE
-            assert all(share < LITTLE for share in recent) if now else all(share > MOST for share in recent)
-            since = count
-        was = now
-
-
-@settings(max_examples=10)
-@given(threshold=st.integers(1, 9), frames=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 99)), max_size=6))
-def test_above_zero_it_is_the_picture_of_a_canvas_that_is_no_further_off(
-    nano: Upscaler, threshold: int, frames: list[tuple[int, int]]
-) -> None:
-    """Noise of any strength on a flat picture, and a dot that moves."""
-    video = VideoFormat(width=130, height=90)
-    y, u, v = (np.full(shape, 100, np.uint8) for shape in video.plane_shapes)
-    engine = in_tiles(nano, video, (y, u, v), threshold=threshold)
-    moved = copied((y, u, v))
-    moved[0][5, 5] = 200
-    submit(engine, moved)  # the first in tiles, of the frame itself
-    random = np.random.default_rng(3)
-    for noise, place in frames:
-        y, u, v = (random.integers(100 - noise, 101 + noise, plane.shape, dtype=np.uint8) for plane in (y, u, v))
-        y[place % 90, place] = 200
-        slot = submit(engine, (y, u, v))
-        for canvas, plane in zip(slot.host_in, (y, u, v), strict=True):
-            assert np.abs(canvas.astype(int) - plane).max() <= (threshold if slot.work.changed is not None else 0)
-        if slot.work.changed is not None and slot.work.changed.any():
-            assert_equal(slot.host_out, every_tile(nano, video, slot.host_in))
-
-
-def test_a_threshold_lets_noise_below_it_pass(nano: Upscaler) -> None:
-    """The picture stays that of the first frame, 45 dB from what the noisy frames would be."""
-    video = VideoFormat(width=130, height=90)
-    y, u, v = (np.full(shape, 100, np.uint8) for shape in video.plane_shapes)
-    random = np.random.default_rng(3)
-    engine = in_tiles(nano, video, (y, u, v), threshold=2)
-    exact = Engine(nano, video, 1)
-    for _ in range(4):
-        noisy = tuple(random.integers(99, 102, plane.shape, dtype=np.uint8) for plane in (y, u, v))
-        slot = submit(engine, noisy)  # type: ignore[arg-type]
-        assert slot.work.reused == slot.work.tiles
-        expected = submit(exact, noisy).host_out  # type: ignore[arg-type]
-        error = np.concatenate([(a.astype(float) - b).ravel() for a, b in zip(slot.host_out, expected, strict=True)])
-        assert 10 * math.log10(255**2 / (error**2).mean()) > 45
-    y[40, 40] += 3
-    assert submit(engine, (y, u, v)).work.reused < slot.work.tiles
-
-
-@pytest.mark.parametrize("threshold", [None, 0, 2])
-def test_another_upscaler_takes_over_with_the_next_frame(
-    nano: Upscaler, lanczos: LanczosUpscaler, threshold: int | None
-) -> None:
-    video = VideoFormat(width=130, height=90)
-    planes = picture(video)
-    engine = Engine(lanczos, video, 2, reuse_threshold=threshold)
-    slots = list(engine.slots)
-    for index in range(PATIENCE + 1):
-        submit(engine, planes, index)
-    for upscaler in (nano, lanczos, nano):
-        engine.use(upscaler)
-        slot = submit(engine, planes)
-        assert slot.work.reused == 0
-        expected = submit(Engine(upscaler, video, 1), planes).host_out
-        is_tiled = threshold is not None and upscaler is nano
-        assert_equal(slot.host_out, every_tile(nano, video, planes) if is_tiled else expected)
-    assert engine.slots == slots
-
-
-def test_an_upscaler_of_another_scale_is_refused(nano: Upscaler) -> None:
-    engine = Engine(nano, VideoFormat(width=64, height=48), 1)
-    for call in (engine.use, engine.warm_up):
-        with pytest.raises(ValueError, match="x3 on cpu in an engine of x2"):
-            call(LanczosUpscaler(3, CPU))
-
-
-@pytest.mark.parametrize("threshold", [None, 0])
-def test_after_warming_up_nothing_is_compiled_any_more(nano: Upscaler, threshold: int | None) -> None:
-    video = VideoFormat(width=150, height=100)
-    engine = Engine(nano, video, 1, reuse_threshold=threshold)
-    assert engine.warm_up(nano) > 0
-    requests = getattr(nano._runtime, "_idle", None)  # OpenVINO's; torch compiles nothing
-    if requests is None:
-        pytest.skip("openvino is not installed")
-    compiled = set(map(id, requests.values()))
-    planes = picture(video)
-    for seed in range(2 * PATIENCE):
-        planes[0][3, 3] = seed
-        submit(engine, planes)
-    assert compiled == set(map(id, requests.values()))
-
-
 def test_a_frame_that_failed_leaves_nothing_to_reuse(nano: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
     video = VideoFormat(width=130, height=90)
     planes = picture(video)
@@ -427,41 +225,3 @@ def test_tiles_differ_little_from_the_whole_frame(nano: Upscaler, clip: Path) ->
     for a, b in zip(every_tile(nano, video, planes), whole, strict=True):
         error = float(((a.astype(float) - b) ** 2).mean())
         assert 10 * math.log10(255**2 / max(error, 1e-9)) > 60
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
-def test_a_gpu_reuses_what_it_would_compute_again(pix_fmt: PixFmt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against an engine that stays with tiles and is made to forget before each frame."""
-    gpu = Upscaler.load("nano-x2", device="cuda")
-    video = VideoFormat(width=331, height=203, pix_fmt=pix_fmt)
-    planes = picture(video)
-    engine, forgetful = in_tiles(gpu, video, planes, depth=4), in_tiles(gpu, video, planes, depth=4)
-    monkeypatch.setattr(reuse, "PATIENCE", 1000)
-    for index in range(12):
-        planes[index % 3][5 * index, 7 * index] ^= 1
-        slot = submit(engine, planes, index)
-        forgetful.use(gpu)
-        again = submit(forgetful, planes, index)
-        assert again.work.reused == 0
-        assert index == 0 or slot.work.reused > 0
-        assert_equal(slot.host_out, again.host_out)
-
-
-@pytest.mark.gpu
-def test_a_gpu_exchanges_upscalers_between_frames_in_flight() -> None:
-    gpu = Upscaler.load("nano-x2", device="cuda")
-    lanczos = LanczosUpscaler(2, gpu.device)
-    video = VideoFormat(width=640, height=360)
-    engine = Engine(gpu, video, 4, reuse_threshold=0)
-    expected = {each: copied(submit(Engine(each, video, 1), picture(video)).host_out) for each in (gpu, lanczos)}
-    for _ in range(3):
-        for slot, upscaler in zip(engine.slots, (gpu, lanczos, gpu, lanczos), strict=True):
-            for source, target in zip(picture(video), slot.host_in, strict=True):
-                target[:] = source
-            engine.use(upscaler)
-            engine.submit(slot)
-        for slot, upscaler in zip(engine.slots, (gpu, lanczos, gpu, lanczos), strict=True):
-            slot.wait()
-            for a, b in zip(slot.host_out, expected[upscaler], strict=True):
-                assert np.abs(a.astype(int) - b).max() <= 8
