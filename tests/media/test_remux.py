@@ -1,7 +1,7 @@
+"""All but the picture is copied: sound, subtitles, chapters and attachments, in time, and cut with it."""
+
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
@@ -10,44 +10,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.container import InputContainer
 
 from lipt_stream.errors import OutputError
-from lipt_stream.frame import END, Frame, VideoFormat
-from lipt_stream.media import remux
-from lipt_stream.media.audit import read_film
+from lipt_stream.frame import VideoFormat
 from lipt_stream.media.containers import writable_suffix
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from tests.film import flat_picture
+from tests.media.remuxed import X264, packets, through
 
 WriteFilm = Callable[..., FileSink]
-X264 = choose_encoder("libx264", options={"preset": "ultrafast"})
-
-
-def through(source_path: Path, target: Path, **cut: float) -> FileSink:
-    """The film re-encoded as it is, the rest copied."""
-    source = FileSource(source_path, **cut)
-    sink = FileSink(target, source.format, encoder=X264, copy_from=source_path, **cut)
-    planes = source.format.new_planes()
-    while (frame := source.read(planes)) is not END:
-        assert isinstance(frame, Frame)
-        sink.write(frame)
-    sink.close()
-    source.close()
-    return sink
-
-
-def packets(path: Path, kind: str, index: int = 0) -> list[tuple[Fraction, str]]:
-    """Presentation time and hash of every packet of one copied stream."""
-    with av.open(str(path)) as container:
-        stream = container.streams.get({kind: index})[0]
-        return [
-            (packet.pts * packet.time_base, hashlib.sha256(bytes(packet)).hexdigest())
-            for packet in container.demux(stream)
-            if packet.size and packet.pts is not None
-        ]
 
 
 def picture_times(path: Path) -> list[Fraction]:
@@ -201,45 +174,6 @@ def test_real_films_keep_their_streams(shared: Path, tmp_path: Path, name: str, 
     assert len(sink.notes) == len(set(sink.notes))
 
 
-def test_tags_that_mp4_has_no_place_for_are_named(clip: Path, tmp_path: Path) -> None:
-    tagged = tmp_path / "tagged.mkv"
-    with av.open(str(clip)) as source, av.open(str(tagged), "w") as target:
-        copied = target.add_stream_from_template(source.streams.video[0])
-        target.metadata.update({"title": "Flower", "GARDENER": "me"})
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = copied
-                target.mux(packet)
-    sink = through(tagged, tmp_path / "out.mp4", end_seconds=0.2)
-    assert ".mp4 has no place for the tags GARDENER" in sink.notes
-    with av.open(str(tmp_path / "out.mp4")) as container:
-        assert container.metadata["title"] == "Flower"
-
-
-def test_tags_in_an_old_encoding_are_kept_as_text(clip: Path, tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 cannot be written; Latin-1 is what old programs wrote."""
-    source = tmp_path / "old.mkv"
-    with av.open(str(clip)) as original, av.open(str(source), "w") as target:
-        target.metadata["title"] = "Kaf@ am Fluss"
-        streams = {s.index: target.add_stream_from_template(s) for s in original.streams}
-        streams[1].metadata["title"] = "fran@ais"
-        for packet in original.demux():
-            if packet.dts is not None:
-                packet.stream = streams[packet.stream_index]
-                target.mux(packet)
-    source.write_bytes(source.read_bytes().replace(b"Kaf@", b"Kaf\xe9").replace(b"fran@ais", b"fran\xe7ais"))
-    for suffix in (".mkv", ".mp4"):
-        result = tmp_path / f"new{suffix}"
-        sink = FileSink(result, VideoFormat(width=64, height=48), encoder=choose_encoder("libx264"), copy_from=source)
-        sink.write(Frame(index=0, pts=0, duration=3600, planes=sink.format.new_planes()))
-        sink.close()
-        assert read_film(source).metadata["title"] == read_film(result).metadata["title"]
-        with av.open(str(result)) as container:
-            assert container.metadata["title"] == "Kafé am Fluss"
-            if suffix == ".mkv":
-                assert container.streams.audio[0].metadata["title"] == "français"
-
-
 def test_the_sound_of_an_old_telephone(tmp_path: Path) -> None:
     """AMR is held by MOV, which is why a .3gp becomes one."""
     film = tmp_path / "film.3gp"
@@ -277,107 +211,6 @@ def test_the_track_of_chapters_is_no_loss(clip: Path, tmp_path: Path) -> None:
     assert not [note for note in sink.notes if "left out" in note]
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["0", "1"]
-
-
-class CountingFile(io.FileIO):
-    """A file that knows how many bytes were read from it."""
-
-    taken = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = super().read(size)
-        self.taken += len(data)
-        return data
-
-
-def long_film(
-    path: Path, sounds: list[list[float]], lines: list[float], end_seconds: int = 300, *, interleaved: bool = True
-) -> None:
-    """A picture a second, beside tracks of sound with packets at these seconds, and a line of words at those."""
-    with av.open(str(path), "w") as target:
-        picture = target.add_stream("rawvideo", 1)
-        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        tracks = [target.add_stream("pcm_s16le", 8000, layout="mono") for _ in sounds]
-        words = target.add_mux_stream("subrip")
-        words.time_base = Fraction(1, 1000)
-        packets = []
-        for second in range(end_seconds):
-            packets += picture.encode(flat_picture(25 * second))
-        packets += picture.encode(None)
-        for track, seconds in zip(tracks, sounds, strict=True):
-            for number, second in enumerate(seconds):
-                packet = av.Packet(number.to_bytes(4, "big") * 1000)
-                packet.pts = packet.dts = round(second * 8000)
-                packet.duration, packet.time_base, packet.stream = 2000, Fraction(1, 8000), track
-                packets.append(packet)
-        for second in lines:
-            packet = av.Packet(b"words")
-            packet.pts = packet.dts = round(second * 1000)
-            packet.duration, packet.time_base, packet.stream = 500, Fraction(1, 1000), words
-            packets.append(packet)
-        if interleaved:
-            packets.sort(key=lambda each: each.dts * each.time_base)
-        for packet in packets:
-            target.mux_one(packet)
-
-
-def sounding(start: float, end: float) -> list[float]:
-    return [start + n / 4 for n in range(int((end - start) * 4))]
-
-
-LONG_FILMS: dict[str, tuple[list[list[float]], list[float], float]] = {  # sounds, lines, share of the file to be read
-    "all to the end": ([sounding(0, 300), sounding(0, 300)], [1, 9, 250], 0.15),
-    "no sound": ([], [1, 9, 250], 0.15),
-    "sound that ends early": ([sounding(0, 5), sounding(0, 300)], [9], 0.4),
-    "sound that begins late": ([sounding(0, 300), sounding(200, 300)], [9], 0.75),
-    "a line late in the film": ([sounding(0, 300)], [250], 0.15),
-}
-
-
-@pytest.mark.parametrize("name", LONG_FILMS)
-def test_behind_the_cut_no_more_is_read_than_must_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    sounds, lines, share = LONG_FILMS[name]
-    film, target = tmp_path / "film.mkv", tmp_path / "out.mkv"
-    long_film(film, sounds, lines)
-    files: list[CountingFile] = []
-
-    def open_counting(path: Path) -> InputContainer:
-        files.append(CountingFile(path))
-        return av.open(files[-1])
-
-    monkeypatch.setattr(remux, "open_film", open_counting)
-    through(film, target, end_seconds=10.0)
-    files[0].close()
-    assert files[0].taken < share * film.stat().st_size
-    for index in range(len(sounds)):
-        wanted = [each for each in packets(film, "audio", index) if each[0] < 10]
-        assert packets(target, "audio", index) == wanted
-    wanted = [each for each in packets(film, "subtitles") if each[0] < 10]
-    assert packets(target, "subtitles") == wanted
-
-
-def test_sound_that_lies_behind_all_pictures_is_not_lost(tmp_path: Path) -> None:
-    """As a writer leaves it that does not interleave."""
-    film, target = tmp_path / "film.mkv", tmp_path / "out.mkv"
-    long_film(film, [sounding(0, 100)], [], end_seconds=100, interleaved=False)
-    with av.open(str(film)) as container:
-        kinds = [packet.stream.type for packet in container.demux() if packet.size]
-    assert "audio" not in kinds[:85]
-    through(film, target, end_seconds=10.0)
-    assert packets(target, "audio") == packets(film, "audio")[:40]
-
-
-def test_damage_behind_the_cut_is_not_told(tmp_path: Path) -> None:
-    film = tmp_path / "film.mkv"
-    long_film(film, [sounding(0, 300)], [1])
-    content = bytearray(film.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 40_000] = bytes(40_000)
-    film.write_bytes(content)
-    sink = through(film, tmp_path / "out.mkv", end_seconds=10.0)
-    assert not [note for note in sink.notes if "damaged" in note]
 
 
 def test_a_stream_without_a_decoder_is_refused_by_what_is_known_of_it(tmp_path: Path) -> None:

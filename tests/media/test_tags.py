@@ -10,9 +10,11 @@ import pytest
 from av.stream import Disposition
 
 from lipt_stream.frame import Frame, VideoFormat
+from lipt_stream.media.audit import read_film
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.tags import fitting_tags, lost_flags, lost_tags, timecode_in
+from tests.media.remuxed import through
 
 NUMBERS = "compilation disc episode_sort gapless_playback hd_video media_type rating season_number tmpo track"
 WORDS = (
@@ -173,3 +175,42 @@ def test_the_timecode_is_that_of_the_beginning(clip: Path, tmp_path: Path, suffi
 def test_a_timecode_that_drops_pictures_goes_with_few_rates(rate: Fraction, lost: list[str]) -> None:
     for of_stream in (True, False):
         assert lost_tags({"timecode": "01:00:00;12"}, "mov", of_stream=of_stream, rate=rate) == lost
+
+
+def test_tags_that_mp4_has_no_place_for_are_named(clip: Path, tmp_path: Path) -> None:
+    tagged = tmp_path / "tagged.mkv"
+    with av.open(str(clip)) as source, av.open(str(tagged), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        target.metadata.update({"title": "Flower", "GARDENER": "me"})
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copied
+                target.mux(packet)
+    sink = through(tagged, tmp_path / "out.mp4", end_seconds=0.2)
+    assert ".mp4 has no place for the tags GARDENER" in sink.notes
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.metadata["title"] == "Flower"
+
+
+def test_tags_in_an_old_encoding_are_kept_as_text(clip: Path, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 cannot be written; Latin-1 is what old programs wrote."""
+    source = tmp_path / "old.mkv"
+    with av.open(str(clip)) as original, av.open(str(source), "w") as target:
+        target.metadata["title"] = "Kaf@ am Fluss"
+        streams = {s.index: target.add_stream_from_template(s) for s in original.streams}
+        streams[1].metadata["title"] = "fran@ais"
+        for packet in original.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    source.write_bytes(source.read_bytes().replace(b"Kaf@", b"Kaf\xe9").replace(b"fran@ais", b"fran\xe7ais"))
+    for suffix in (".mkv", ".mp4"):
+        result = tmp_path / f"new{suffix}"
+        sink = FileSink(result, VideoFormat(width=64, height=48), encoder=choose_encoder("libx264"), copy_from=source)
+        sink.write(Frame(index=0, pts=0, duration=3600, planes=sink.format.new_planes()))
+        sink.close()
+        assert read_film(source).metadata["title"] == read_film(result).metadata["title"]
+        with av.open(str(result)) as container:
+            assert container.metadata["title"] == "Kafé am Fluss"
+            if suffix == ".mkv":
+                assert container.streams.audio[0].metadata["title"] == "français"
