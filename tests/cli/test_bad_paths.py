@@ -1,0 +1,75 @@
+"""Paths and addresses that lead nowhere or are taken, through the command's own main()."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.upscale_here import CPU, Command, nothing_written
+
+
+@pytest.mark.parametrize("name", ["nowhere.mp4", "nowhere/film.mp4", "../results/../nowhere.mkv"])
+def test_a_missing_path(upscale: Command, name: str) -> None:
+    done = upscale(name, "x.mkv", *CPU)
+    assert done.code == 1
+    assert f"{name}: there is no such file. Check the path" in done.line
+
+
+def test_links_that_lead_in_a_circle(upscale: Command, tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    done = upscale(tmp_path / "loop.mp4", "x.mkv", *CPU)
+    assert done.code == 1
+    assert "its links lead in a circle. Check where they lead" in done.line
+
+
+def test_names_that_are_empty_or_of_two_lines(upscale: Command) -> None:
+    assert "An input has an empty name" in upscale("", "x.mkv", *CPU).line
+    assert "Cannot read two\\nlines.mp4: there is no such file" in upscale("two\nlines.mp4", "x.mkv", *CPU).line
+
+
+def test_a_local_address_is_told_from_others(upscale: Command, clip: Path) -> None:
+    assert "Give the path of the file alone" in upscale(f"file://{clip}", "x.mkv", *CPU).line
+
+
+def test_a_directory(upscale: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = upscale(tmp_path / "empty", *CPU)
+    assert done.code == 1
+    assert f"No video files in {tmp_path / 'empty'}" in done.line
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/x.mp4", "rtsp://user:secret@127.0.0.1/live", "https://h/?a=*"])
+def test_an_address(upscale: Command, address: str) -> None:
+    done = upscale(address, "x.mkv", *CPU)
+    assert done.code == 1
+    assert "addresses are not read, only local files. Save the video to a file first" in done.line
+    assert "secret" not in done.line
+    assert nothing_written()
+
+
+def test_two_films_of_a_shells_pattern_are_not_a_film_and_its_result(
+    upscale: Command, tmp_path: Path, clip: Path
+) -> None:
+    second = Path(shutil.copy(clip, tmp_path / "b.mp4"))
+    done = upscale(clip, second, *CPU)
+    assert done.code == 1
+    assert "b.mp4 exists already. To upscale both films add -o FOLDER/ or -o '{stem}_{scale}x{ext}'" in done.line
+    assert "to replace the second, --overwrite" in done.line
+    assert second.read_bytes() == clip.read_bytes()
+
+
+def test_the_source_under_the_name_of_the_results_part(upscale: Command, clip: Path) -> None:
+    shutil.copy(clip, "film.mp4.part")
+    done = upscale("film.mp4.part", "film.mp4", *CPU, "--overwrite")
+    assert done.code == 1
+    assert "film.mp4.part, as it is called until it is whole, is the source itself. Choose another name" in done.line
+    assert Path("film.mp4.part").read_bytes() == clip.read_bytes()
+
+
+def test_a_copy_of_a_film_with_a_strange_name(upscale: Command, tmp_path: Path, clip: Path) -> None:
+    strange = tmp_path / "100%: {a} [1] *?\u00e9\U0001f3ac.mp4"
+    shutil.copy(clip, strange)
+    done = upscale(strange, "x.mp4", *CPU, "--end", "0.1", "--quiet")
+    assert (done.code, done.errors) == (0, "")
