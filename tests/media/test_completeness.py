@@ -1,12 +1,10 @@
-"""Films that are shorter than they say, or become so while they are read: always said, never silent."""
+"""Films that are shorter than they say, or lack pictures: always said, never silent."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import closing
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -15,29 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipt_stream.errors import InputError, OutputError
-from lipt_stream.frame import END, Frame, VideoFormat
-from lipt_stream.media.completeness import Gaps, Witness
-from lipt_stream.media.containers import open_film, refuse_address
+from lipt_stream.media.completeness import Gaps
 from lipt_stream.media.encoders import choose_encoder
-from lipt_stream.media.file_source import FileSource
-from lipt_stream.media.remux import StreamCopy
-from lipt_stream.media.timeline import Cut
 from tests.film import flat_picture
+from tests.media.read_through import read_all
 
 WriteFilm = Callable[..., object]
-
-
-def read_all(path: Path) -> tuple[int, list[str]]:
-    source = FileSource(path)
-    count = count_rest(source)
-    source.close()
-    return count, source.notes
-
-
-def count_rest(source: FileSource) -> int:
-    planes = source.format.new_planes()
-    return sum(1 for _ in iter(lambda: source.read(planes), END))
 
 
 @given(lost=st.lists(st.integers(2, 48), min_size=1, max_size=8, unique=True), frame=st.sampled_from([40, 3600, 1001]))
@@ -81,97 +62,6 @@ def test_pictures_that_an_edit_list_hides_are_not_missed(shared: Path) -> None:
     assert not [note for note in notes if "states" in note]
     count, notes = read_all(shared / "data/video/torture/SYN_truncated_flower_60pct.mp4")
     assert f"the file states 150 pictures, but only {count} could be read" in notes
-
-
-def write_avi(path: Path, times: list[int]) -> Path:
-    with av.open(str(path), "w") as target:
-        stream = target.add_stream("mjpeg", 25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
-        for time in times:
-            picture = av.VideoFrame.from_ndarray(np.full((72, 64), 99, np.uint8), "yuvj420p")
-            picture.pts, picture.time_base = time, Fraction(1, 25)
-            target.mux(stream.encode(picture))
-        target.mux(stream.encode(None))
-    return path
-
-
-def test_pictures_that_an_avi_repeats_are_not_missed(tmp_path: Path) -> None:
-    """Recorders write an empty chunk where nothing moved. The times stay, and nothing is called missing."""
-    film = write_avi(tmp_path / "still.avi", [n for n in range(40) if n % 2 or n < 4])
-    count, notes = read_all(film)
-    assert count == 22
-    assert not [note for note in notes if "states" in note or "missing" in note]
-
-
-def packed(film: Path, target: Path) -> Path:
-    """As DivX wrote it: a B-picture in one chunk with the P before it, and then a chunk that says nothing is new."""
-    with av.open(str(film)) as source, av.open(str(target), "w") as avi:
-        stream = avi.add_stream_from_template(source.streams.video[0], opaque=True)
-        pictures = [(bytes(packet), packet.is_keyframe) for packet in source.demux(video=0) if packet.size]
-        data, key = pictures[0]
-        start = data.find(b"\0\0\1\xb6")
-        pictures[0] = (data[:start] + b"\0\0\1\xb2DivX503b1393p" + data[start:], key)
-        for place, (data, _) in enumerate(pictures):
-            if data[data.find(b"\0\0\1\xb6") + 4] >> 6 == 2:  # a B-picture
-                pictures[place - 1 : place + 1] = [
-                    (pictures[place - 1][0] + data, pictures[place - 1][1]),
-                    (b"\0\0\1\xb6\x51\0", False),
-                ]
-        for number, (data, is_keyframe) in enumerate(pictures):
-            packet = av.Packet(data)
-            packet.stream, packet.is_keyframe = stream, is_keyframe
-            packet.pts, packet.dts, packet.duration, packet.time_base = number, number, 1, Fraction(1, 25)
-            avi.mux(packet)
-    return target
-
-
-@pytest.mark.parametrize(("codec", "is_packed"), [("mpeg4", False), ("mpeg4", True), ("libx264", False)])
-def test_b_pictures_in_an_avi_come_a_tick_apart(tmp_path: Path, codec: str, is_packed: bool) -> None:
-    film = tmp_path / "film.avi"
-    with av.open(str(film), "w") as target:
-        stream = target.add_stream(codec, 25, options={"bf": "1" if is_packed else "3", "b_strategy": "0"})
-        stream.width, stream.height = 64, 48
-        for number in range(20):
-            picture = av.VideoFrame.from_ndarray(np.full((72, 64), 20 + 8 * number, np.uint8), "yuv420p")
-            picture.pts, picture.time_base = number, Fraction(1, 25)
-            target.mux(stream.encode(picture))
-        target.mux(stream.encode(None))
-    if is_packed:
-        film = packed(film, tmp_path / "packed.avi")
-    with closing(FileSource(film)) as source:
-        planes = source.format.new_planes()
-        shown: list[tuple[int, int]] = []
-        while isinstance(frame := source.read(planes), Frame):
-            shown.append((frame.pts, int(planes[0].mean())))
-    assert [pts - shown[0][0] for pts, _ in shown] == list(range(20))
-    assert [luma for _, luma in shown] == pytest.approx([20 + 8 * number for number in range(20)], abs=6)
-
-
-def test_an_avi_cut_short_is_said(tmp_path: Path) -> None:
-    film = write_avi(tmp_path / "cut.avi", list(range(40)))
-    os.truncate(film, film.stat().st_size // 2)
-    count, notes = read_all(film)
-    assert count < 40
-    assert any(note.startswith("the file states 1.60 s of pictures, but they end at") for note in notes)
-
-
-def test_a_repeated_timestamp_is_another_millisecond(tmp_path: Path) -> None:
-    """A 90,000th of a second after its neighbour, Matroska would show both at the same time."""
-    film = tmp_path / "twice.ts"
-    with av.open(str(film), "w", format="mpegts") as target:
-        stream = target.add_stream("mpeg2video", 25, options={"bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        packets = [packet for number in range(6) for packet in stream.encode(flat_picture(number))]
-        for index, packet in enumerate([*packets, *stream.encode(None)]):
-            packet.pts, packet.dts = [0, 1, 2, 2, 4, 5][index], index - 5
-            target.mux(packet)
-    source = FileSource(film)
-    planes = source.format.new_planes()
-    times = [frame.pts * source.format.time_base for frame in iter(lambda: source.read(planes), END)]
-    source.close()
-    assert len(times) == 6
-    assert min(b - a for a, b in pairwise(times)) == Fraction(1, 1000)
-    assert any("timestamps were missing or not increasing" in note for note in source.notes)
 
 
 def test_a_matroska_film_cut_short_is_said(write_film: WriteFilm, tmp_path: Path) -> None:
@@ -268,79 +158,3 @@ def test_a_film_that_begins_within_a_group_of_pictures_is_said(write_film: Write
         assert said == (
             ["2 packets before the first keyframe cannot be decoded: the beginning is cut off"] if dropped else []
         )
-
-
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_a_file_cut_while_it_is_read_is_an_error(write_film: WriteFilm, tmp_path: Path, suffix: str) -> None:
-    large = VideoFormat(width=640, height=480, frame_rate=Fraction(25), time_base=Fraction(1, 90_000))
-    write_film(f"film{suffix}", large, pts=[3600 * n for n in range(60)])
-    film = tmp_path / f"film{suffix}"
-    source = FileSource(film, threads=1)
-    source.read(source.format.new_planes())
-    os.truncate(film, 4_000)
-    with pytest.raises(InputError, match=r"was cut from \d+ to 4000 bytes while it was being read"):
-        count_rest(source)
-    source.close()
-
-
-def test_a_file_deleted_while_it_is_read_is_read_to_its_end(write_film: WriteFilm, tmp_path: Path) -> None:
-    write_film("film.mkv")
-    source = FileSource(tmp_path / "film.mkv")
-    (tmp_path / "film.mkv").unlink()
-    assert count_rest(source) == 10
-    source.close()
-
-
-def test_a_growing_file_is_whole_and_said(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"12345")
-    os.utime(path, ns=(0, 0))
-    witness = Witness(path)
-    assert witness.confirm() is None
-    with path.open("ab") as file:
-        file.write(b"678")
-    note = witness.confirm()
-    assert note is not None
-    assert "was written to while it was being read" in note
-    witness.close()
-    assert witness.confirm() is None
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("http://127.0.0.1:9/x.mp4", "http://127.0.0.1:9/x.mp4"),
-        ("rtsp://user:secret@camera/live?token=secret", "rtsp://camera/live"),
-        ("https:/example.org/a.mp4", "https://example.org/a.mp4"),
-    ],
-)
-def test_addresses_are_refused_without_their_secrets(address: str, shown: str) -> None:
-    with pytest.raises(InputError, match="only local files") as refusal:
-        refuse_address(address)
-    assert shown in str(refusal.value)
-    assert "secret" not in str(refusal.value)
-
-
-@pytest.mark.parametrize("name", ["C:/films/a.mp4", "a:b.mp4", "films/a.mp4", "/http:/a.mp4", ""])
-def test_paths_are_no_addresses(name: str) -> None:
-    refuse_address(name)
-
-
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(InputError, match="a pipe or a device"):
-        open_film(tmp_path / "pipe.mp4")
-
-
-def test_sound_that_nothing_can_hold_is_left_out_only_when_asked(clip: Path, tmp_path: Path) -> None:
-    """A codec that FFmpeg does not know fits no container, and nothing decodes it."""
-    strange = tmp_path / "strange.mp4"
-    strange.write_bytes(clip.read_bytes().replace(b"mp4a\x00\x00", b"zzzz\x00\x00").replace(b"esds", b"none"))
-    for suffix in (".mp4", ".mkv"):
-        with pytest.raises(
-            OutputError, match=r"no decoder here .* cannot be copied\. Leave it out with --unfit drop\."
-        ):
-            StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
-        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None), unfit="drop")
-        copy.close()
-        assert [note for note in copy.notes if "no decoder here" in note and "left out, as asked" in note]

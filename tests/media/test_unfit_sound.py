@@ -17,6 +17,8 @@ from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
+from lipt_stream.media.remux import StreamCopy
+from lipt_stream.media.timeline import Cut
 from lipt_stream.verify.audit import verify
 from tests.film import flat_picture
 
@@ -165,3 +167,17 @@ def test_what_fits_is_copied_whatever_is_asked(clip: Path, tmp_path: Path) -> No
         through(clip, tmp_path / f"{unfit}.mkv", unfit)
         with av.open(str(tmp_path / f"{unfit}.mkv")) as container:
             assert container.streams.audio[0].codec_context.name == "aac"
+
+
+def test_sound_that_nothing_can_hold_is_left_out_only_when_asked(clip: Path, tmp_path: Path) -> None:
+    """A codec that FFmpeg does not know fits no container, and nothing decodes it."""
+    strange = tmp_path / "strange.mp4"
+    strange.write_bytes(clip.read_bytes().replace(b"mp4a\x00\x00", b"zzzz\x00\x00").replace(b"esds", b"none"))
+    for suffix in (".mp4", ".mkv"):
+        with pytest.raises(
+            OutputError, match=r"no decoder here .* cannot be copied\. Leave it out with --unfit drop\."
+        ):
+            StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None))
+        copy = StreamCopy(strange, tmp_path / f"x{suffix}", Cut(None, None), unfit="drop")
+        copy.close()
+        assert [note for note in copy.notes if "no decoder here" in note and "left out, as asked" in note]

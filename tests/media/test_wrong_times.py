@@ -12,8 +12,10 @@ import av
 import numpy as np
 import pytest
 
+from lipt_stream.frame import END
+from lipt_stream.media.file_source import FileSource
 from lipt_stream.verify.audit import verify
-from tests.film import through, times
+from tests.film import flat_picture, through, times
 
 RATE = 48_000
 ODD = 30  # of 50: the picture, in the order of the file, whose time is wrong
@@ -189,3 +191,22 @@ def test_one_wrong_time_moves_no_other_sound(tmp_path: Path, seconds: float) -> 
         assert times(tmp_path / "out.mkv", kind) == times(tmp_path / "film.mkv", kind)
     assert "1 timestamps of the audio of codec pcm_s16le were wrong and were filled in" in notes
     assert failed(tmp_path / "wrong.mkv", tmp_path / "out.mkv") == {}
+
+
+def test_a_repeated_timestamp_is_another_millisecond(tmp_path: Path) -> None:
+    """A 90,000th of a second after its neighbour, Matroska would show both at the same time."""
+    film = tmp_path / "twice.ts"
+    with av.open(str(film), "w", format="mpegts") as target:
+        stream = target.add_stream("mpeg2video", 25, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        packets = [packet for number in range(6) for packet in stream.encode(flat_picture(number))]
+        for index, packet in enumerate([*packets, *stream.encode(None)]):
+            packet.pts, packet.dts = [0, 1, 2, 2, 4, 5][index], index - 5
+            target.mux(packet)
+    source = FileSource(film)
+    planes = source.format.new_planes()
+    times = [frame.pts * source.format.time_base for frame in iter(lambda: source.read(planes), END)]
+    source.close()
+    assert len(times) == 6
+    assert min(b - a for a, b in pairwise(times)) == Fraction(1, 1000)
+    assert any("timestamps were missing or not increasing" in note for note in source.notes)
