@@ -251,6 +251,36 @@ def test_a_page_that_slept_comes_back_to_the_present(served: Served, visit: Visi
     assert all(picture["age"] < PRESENT_MS for picture in page.evaluate(READ_CLOCK, 5))
 
 
+def test_a_tab_that_nobody_has_looked_at_keeps_nothing(served: Served, visit: Visit) -> None:
+    """Chromium opens no source in a tab of the background before its first look at it, which may be next week."""
+    page = visit(served[1].url)
+    wait_for_picture(page)
+    kept, kept_at_last, starts = page.evaluate("""
+        async () => {
+          const { Player } = await import('/page/player.js');
+          let open, starts = 0;
+          window.MediaSource = class extends EventTarget {
+            static isTypeSupported() { return true; }
+            readyState = 'open';
+            addEventListener(name, react) { open = react; }
+            addSourceBuffer() { return Object.assign(new EventTarget(), { appendBuffer() {} }); }
+          };
+          URL.createObjectURL = () => '';
+          const player = new Player(document.createElement('video'), { broken: () => { starts += 1; } });
+          player.start({ mime: 'video/mp4', tail_seconds: 0, sound: false });
+          const kept = [];
+          for (let number = 0; number < 10000; number++) {
+            player.append(new ArrayBuffer(1));
+            kept.push(player.pending.length);
+          }
+          open();
+          return [Math.max(...kept), kept.at(-1), starts];
+        }""")
+    assert kept < 1000
+    assert kept_at_last == 0, "what is kept would be hours old"
+    assert starts == 1, "the picture begins anew where somebody looks"
+
+
 def test_graph_and_figures_are_told_to_those_who_cannot_see_them(served: Served, visit: Visit) -> None:
     page = visit(served[1].url)
     wait_for_picture(page)

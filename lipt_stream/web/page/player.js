@@ -12,6 +12,7 @@ const WINDOW_SECONDS = 2; // of pictures whose slack is looked at
 const LATE_SHARE = 0.1; // of them may come too late
 const JUMP_SECONDS = 0.7; // further off than this: jump
 const KEEP_SECONDS = 10; // what has been played is let go after
+const MOST_PENDING = 300; // messages, some seconds of them: a tab that nobody has looked at yet opens no source
 
 export class Player {
   /** `broken()` is called where a new start is needed, `refused()` where the browser plays only after a click. */
@@ -44,6 +45,7 @@ export class Player {
     this.url = URL.createObjectURL(source);
     source.addEventListener('sourceopen', () => {
       if (this.source !== source) return;
+      if (this.missed) return this.#fail();
       this.buffer = source.addSourceBuffer(mime);
       this.buffer.addEventListener('updateend', () => {
         if (this.source !== source) return;
@@ -59,15 +61,24 @@ export class Player {
   stop() {
     this.source = this.buffer = undefined;
     this.pending = [];
+    this.missed = false; // something of what came, for which there was no room
     this.playing = false;
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = undefined;
   }
 
   append(bytes) {
-    if (!this.source) return; // nothing plays it
+    if (!this.source || this.missed) return; // nothing plays it
     this.pending.push(bytes);
     this.#advance();
+    if (this.pending.length > MOST_PENDING) this.#overflow();
+  }
+
+  /** What comes now could not be played without what is let go: a new start is needed, once it can be seen. */
+  #overflow() {
+    this.missed = true;
+    this.pending = [];
+    if (this.buffer) this.#fail();
   }
 
   /** Seconds by which nearly all of the last pictures came before they were due; the latest few are let be late. */
