@@ -187,7 +187,7 @@ def _as_json(cases: Sequence[BenchCase]) -> dict[str, Any]:
 
 
 def _print(cases: Sequence[BenchCase]) -> None:
-    console = Console()
+    console = Console(emoji=False)
     case = cases[0]
     console.print(
         f"{case.model}, {case.precision} by {case.runtime} on {case.device}; encoder {case.encoder}; "

@@ -163,7 +163,7 @@ def _weights() -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     mark = {"ok": "[green]ok     [/]", "absent": "[yellow]absent [/]", "broken": "[red]broken [/]"}[finding.state]
-    console = Console()
+    console = Console(emoji=False)
     console.print(f"{mark} {finding.name}: ", end="", highlight=False)
     console.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
     if finding.advice:

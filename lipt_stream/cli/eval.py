@@ -133,7 +133,7 @@ def _as_json(data: Path, spec: PipelineSpec, scores: dict[str, Scores]) -> dict[
 
 
 def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_image: bool) -> None:
-    console = Console()
+    console = Console(emoji=False)
     told = f"{data.resolve().name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut"
     console.print(told, highlight=False, markup=False)
     table = Table()

@@ -117,7 +117,7 @@ def live(
         is_placed=(host, port, page_url) != (LOOPBACK, None, None),
         record_to=record_to,
     )
-    console = Console(file=screen(sys.stderr if as_json or stats == Path("-") else sys.stdout))
+    console = Console(file=screen(sys.stderr if as_json or stats == Path("-") else sys.stdout), emoji=False)
     session = LiveSession(
         address,
         [target for target in targets if target.kind != "preview"],

@@ -108,7 +108,7 @@ def train_network(
         torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large photographs are welcome
     warnings.filterwarnings("ignore", message="TensorFloat32")  # torch.compile's advice to round float32
-    console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False)
+    console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False, emoji=False)
     folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
     with open_run(spec, out, resume=resume) as checkpoint:
         with translated("reading the images", "Give fewer or smaller ones"):

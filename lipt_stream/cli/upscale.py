@@ -115,7 +115,7 @@ def upscale(
     existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
     plan = plan_jobs(inputs, target, spec.scale, existing=existing)
     make_folder(target)
-    console = Console(file=screen(sys.stderr if as_json else sys.stdout))
+    console = Console(file=screen(sys.stderr if as_json else sys.stdout), emoji=False)
     if not quiet:
         for line in _told_left_out(plan):
             console.print(line, highlight=False, markup=False, soft_wrap=True)

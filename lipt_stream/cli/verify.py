@@ -43,7 +43,7 @@ def _print(verification: Verification) -> None:
     for check in verification.checks:
         verdict = "[green]ok[/]" if check.ok else "[red]failed[/]"
         table.add_row(escape(check.name), escape(check.source), escape(check.result), verdict)
-    console = Console()
+    console = Console(emoji=False)
     console.print(table)
     for check in verification.failed:
         console.print(f"{check.name}: {check.detail}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -59,6 +59,14 @@ def test_a_run_tells_what_it_did_and_whether_the_rate_was_held(tmp_path: Path) -
         assert len(list(container.decode(video=0))) == report["frames_out"] + report["frames_repeated"]
 
 
+def test_an_address_is_told_as_it_is(tmp_path: Path) -> None:
+    """Rich makes pictures of words between colons, such as the groups of an IPv6 address."""
+    target = tmp_path / "camera-2a02:100::1.mkv"
+    done = run_program("live", "test:64x64@10", "--to", target, *QUICK, "--duration", "0.5", before=let_sessions_finish)
+    assert done.returncode == 0, done.stderr
+    assert f"to {target}: " in done.stdout
+
+
 def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")

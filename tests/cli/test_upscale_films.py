@@ -119,3 +119,12 @@ def test_a_folder_goes_on_where_a_run_was_stopped(odd_film: Path, tmp_path: Path
         2,
         "error: --overwrite and --skip-existing contradict each other. Give one of them\n",
     )
+
+
+def test_a_name_is_told_as_it_is(tmp_path: Path) -> None:
+    """Rich makes pictures of words between colons: of a group of an IPv6 address, too, in the address of the page."""
+    for name in ("take:100:a.mkv", "take:100:a_2x.mkv"):
+        (tmp_path / name).write_bytes(b"nobody reads it")
+    done = lipt("upscale", tmp_path, "--skip-existing")
+    assert done.returncode == 0, done.stderr
+    assert "left out: take:100:a.mkv (upscaled already)" in done.stdout
