@@ -281,6 +281,40 @@ def test_a_tab_that_nobody_has_looked_at_keeps_nothing(served: Served, visit: Vi
     assert starts == 1, "the picture begins anew where somebody looks"
 
 
+def test_what_was_played_is_let_go_once_the_buffer_is_free(served: Served, visit: Visit) -> None:
+    """Between the end of an append and the event that tells of it, the next message may have begun another."""
+    page = visit(served[1].url)
+    wait_for_picture(page)
+    removals = page.evaluate("""
+        async () => {
+          const { Player } = await import('/page/player.js');
+          let open, removals = 0;
+          const buffer = Object.assign(new EventTarget(), {
+            appendBuffer() {},
+            remove() {
+              if (buffer.updating) throw new Error('still processing');
+              removals += 1;
+            },
+          });
+          window.MediaSource = class extends EventTarget {
+            static isTypeSupported() { return true; }
+            addEventListener(name, react) { open = react; }
+            addSourceBuffer() { return buffer; }
+          };
+          URL.createObjectURL = () => '';
+          const buffered = { length: 1, start: () => 0, end: () => 100 };
+          const player = new Player(Object.assign(new EventTarget(), { buffered }), {});
+          player.start({ mime: 'video/mp4', tail_seconds: 0, sound: false });
+          open();
+          return [true, false].map((updating) => {
+            buffer.updating = updating;
+            buffer.dispatchEvent(new Event('updateend'));
+            return removals;
+          });
+        }""")
+    assert removals == [0, 1]
+
+
 def test_graph_and_figures_are_told_to_those_who_cannot_see_them(served: Served, visit: Visit) -> None:
     page = visit(served[1].url)
     wait_for_picture(page)

@@ -125,7 +125,8 @@ export class Player {
       const rate = Math.round(Math.min(FASTEST, Math.max(SLOWEST, pace)) / STEP) * STEP;
       if (Math.abs(rate - video.playbackRate) > STEP / 2) video.playbackRate = rate;
     }
-    if (buffered.start(0) < video.currentTime - 2 * KEEP_SECONDS) {
+    // It is busy again where the next message came before the event that told us of the end of the last one.
+    if (!this.buffer.updating && buffered.start(0) < video.currentTime - 2 * KEEP_SECONDS) {
       this.buffer.remove(0, video.currentTime - KEEP_SECONDS);
     }
   }
