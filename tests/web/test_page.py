@@ -151,6 +151,15 @@ def test_a_snapshot_is_a_pair_of_pngs(served: Served, visit: Visit) -> None:
     assert sizes == {"source.png": (320, 180), "x2.png": (640, 360)}
 
 
+def test_a_snapshot_that_breaks_off_is_said(served: Served, visit: Visit) -> None:
+    page = visit(served[1].url)
+    wait_for_picture(page)
+    half = {"content_type": "multipart/form-data; boundary=x", "body": "--x\r\nContent-Disposition: form-data; na"}
+    page.route("**/snapshot", lambda route: route.fulfill(**half))
+    page.click("#snapshot")
+    until(page, "document.getElementById('notice').textContent === 'The server does not answer'")
+
+
 def test_sound_is_off_until_it_is_asked_for(served: Served, visit: Visit) -> None:
     page = visit(served[1].url)
     wait_for_picture(page)

@@ -82,9 +82,9 @@ export class Buttons {
   }
 
   async #snapshot() {
-    const response = await this.#post('/snapshot', {});
-    if (!response) return;
-    const files = [...(await response.formData()).values()];
+    const form = await this.#post('/snapshot', {}, (response) => response.formData());
+    if (!form) return;
+    const files = [...form.values()];
     for (const file of files) {
       const link = document.createElement('a');
       link.href = URL.createObjectURL(file);
@@ -95,19 +95,19 @@ export class Buttons {
     this.say(`Saved ${files.map(({ name }) => name).join(' and ')}`);
   }
 
-  async #ask(path, body) {
-    return (await this.#post(path, body))?.json();
+  #ask(path, body) {
+    return this.#post(path, body, (response) => response.json());
   }
 
-  /** The response, or nothing where it was refused, which is then said. */
-  async #post(path, body) {
+  /** What `read` makes of the response, or nothing where it was refused or broke off, which is then said. */
+  async #post(path, body, read) {
     try {
       const response = await fetch(path, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify(body),
       });
-      if (response.ok) return response;
+      if (response.ok) return await read(response);
       const isJson = response.headers.get('content-type').startsWith('application/json');
       this.say(isJson ? (await response.json()).error : await response.text(), true);
     } catch {
