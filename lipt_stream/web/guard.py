@@ -93,7 +93,9 @@ class Guard:
         """Not "strict": where the address was a link in a mail, a chat or a terminal in a browser, the redirect would
         come without the cookie. What "lax" lets other sites do is to open the page, which tells them nothing."""
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(self._cookie, self._token.decode(), _LONGEST, httponly=True, samesite="lax")
+        # Behind TLS it is sent by TLS alone, not to whoever listens when the name is opened as http://.
+        secure = self._origin is not None and self._origin.startswith("https://")
+        answer.set_cookie(self._cookie, self._token.decode(), _LONGEST, secure=secure, httponly=True, samesite="lax")
         return answer
 
     def _is_this_machine(self, host: str) -> bool:

@@ -50,6 +50,15 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(stranger: TestClient)
 
 
 @pytest.mark.parametrize(
+    ("origin", "is_secure"),
+    [(None, False), ("http://cameras.example.org", False), ("https://cameras.example.org", True)],
+)
+def test_behind_tls_the_cookie_is_never_sent_without(origin: str | None, is_secure: bool) -> None:
+    answer = client_of(origin=origin).get("/", params={"token": TOKEN})
+    assert ("; secure" in answer.headers["set-cookie"].lower()) == is_secure
+
+
+@pytest.mark.parametrize(
     "path", ["/", "/page/main.js", "/page/style.css", "/watch", "/nothing", "/?token=wrong", "/?token=%ff"]
 )
 def test_without_the_token_nothing_is_shown(stranger: TestClient, path: str) -> None:
