@@ -67,8 +67,9 @@ def refusal(_: Request, error: Exception) -> Response:
 
 
 def failure(_: Request, __: Exception) -> Response:
-    """For what nobody foresaw; starlette raises it again for the log."""
-    return _json({"error": "The server failed at this. Its log says why."}, 500)
+    """For what nobody foresaw; starlette raises it again for uvicorn, which writes why where that was asked for."""
+    words = "The server failed at this: a defect in lipt-stream. Please report it with the output of "
+    return _json({"error": words + "`lipt-stream --debug live ...`"}, 500)
 
 
 REFUSALS: Final = {LiptError: refusal, Exception: failure}

@@ -136,8 +136,11 @@ def _waits_for_request(connection: Any) -> bool:
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     """Quiet, because an access log would hold the token, and because whoever connects could fill any other with
-    nonsense; and no larger in any direction than the page needs."""
-    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    nonsense, except that `--debug` shows what a request failed by; and no larger in any direction than the page
+    needs."""
+    told = logging.StreamHandler() if os.environ.get("LIPT_DEBUG") else logging.NullHandler()
+    told.setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").handlers = [told]
     return uvicorn.Config(
         app,
         loop="asyncio",

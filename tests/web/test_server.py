@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
@@ -71,6 +72,31 @@ def test_the_address_holds_the_token_and_opens_the_page(idle: tuple[Preview, Clo
     with opener.open(server.url, timeout=10) as answer:
         assert answer.url == f"http://127.0.0.1:{server.port}/"
         assert b"<title>lipt-stream</title>" in answer.read()
+
+
+@pytest.mark.parametrize("is_debugged", [False, True])
+def test_what_a_request_failed_by_is_shown_where_it_is_asked_for(
+    is_debugged: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(paused: bool) -> None:
+        raise ZeroDivisionError(paused)
+
+    monkeypatch.setenv("LIPT_DEBUG", "1" if is_debugged else "")
+    preview = Preview()
+    session = ClockSession(preview)
+    monkeypatch.setattr(session, "pause", fail)
+    server = Server(session, preview, port=0, token=TOKEN)
+    server.start()
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}/pause", data=b'{"paused": true}')
+    request.add_header("authorization", f"Bearer {TOKEN}")
+    request.add_header("content-type", "application/json")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused, opener.open(request, timeout=30):
+        pass
+    with refused.value as answer:
+        assert "report it with the output of `lipt-stream --debug live ...`" in json.loads(answer.read())["error"]
+    server.stop(30)
+    assert ("ZeroDivisionError" in capfd.readouterr().err) == is_debugged
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(idle: tuple[Preview, ClockSession, Server]) -> None:
