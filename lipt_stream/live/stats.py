@@ -109,9 +109,11 @@ class LiveMeters:
     @property
     def reused_share(self) -> float:
         """Which part of all tiles was not computed again, 0..1, over the last seconds."""
+        now = self._clock()
         with self._lock:
-            tiles = sum(tiles for _, tiles, _ in self._tiles)
-            return sum(reused for *_, reused in self._tiles) / tiles if tiles else 0.0
+            recent = [(tiles, reused) for at, tiles, reused in self._tiles if now - at <= WINDOW_SECONDS]
+        tiles = sum(tiles for tiles, _ in recent)
+        return sum(reused for _, reused in recent) / tiles if tiles else 0.0
 
     @property
     def latency(self) -> Latency:
