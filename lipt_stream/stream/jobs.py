@@ -164,7 +164,9 @@ def _refuse_collisions(jobs: Sequence[Job], existing: Existing) -> None:
     if shared:
         names = ", ".join(str(job.input) for job in jobs if os.path.realpath(job.output) == shared[0])
         name = Path(shared[0]).name
-        raise OutputError(f"{names} would all become {name}", "Use a pattern or folder that keeps them apart")
+        raise OutputError(
+            f"{names} would all become {name}", "Upscale them in runs of their own, to different folders or patterns"
+        )
     for job in jobs:
         if os.path.realpath(job.output) in inputs:
             raise OutputError(f"{job.output} is an input: it would be overwritten", "Name another output")

@@ -47,6 +47,14 @@ def test_a_file_named_twice_is_one_job(films: Path) -> None:
     assert len(plan_jobs([str(films / "b.mp4"), str(films)], None, 2).jobs) == 3
 
 
+def test_where_no_pattern_keeps_two_films_apart_their_own_runs_do(films: Path) -> None:
+    """Both become .mkv, and there is nothing else that a pattern could tell them apart by."""
+    for name in ("c.avi", "c.wmv"):
+        (films / name).write_bytes(b"x")
+    with pytest.raises(OutputError, match=r"would all become c_2x\.mkv\. Upscale them in runs of their own, to diff"):
+        plan_jobs([str(films)], None, 2)
+
+
 def test_results_that_share_a_name_are_refused(films: Path) -> None:
     (films / "b.mkv").write_bytes(b"x")
     with pytest.raises(OutputError, match=r"b\.mkv, .*b\.mp4 would all become b\.mkv"):
