@@ -19,9 +19,10 @@ from lipt_stream.cli.progress import display, print_summary
 from lipt_stream.cli.screen import defect, say_error, screen
 from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.errors import LiptError, OutputError, SettingsError
+from lipt_stream.errors import InputError, LiptError, OutputError, SettingsError
 from lipt_stream.media.av_errors import writing
 from lipt_stream.media.encoders import ENCODERS
+from lipt_stream.media.file_source import FileSource
 from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Existing, Job, Plan, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.spec import PipelineSpec
@@ -109,7 +110,7 @@ def upscale(
     start_seconds, end_seconds = options.parse_time("--start", start), options.parse_time("--end", end)
     if start_seconds is not None and end_seconds is not None and end_seconds <= start_seconds:
         raise SettingsError(f"--end {end} is not after --start {start}", "Nothing would be left")
-    inputs, target = _inputs_and_output(paths, output, takes_out=overwrite or skip_existing)
+    inputs, target = _inputs_and_output(paths, output, may_exist=overwrite or skip_existing)
     if overwrite and skip_existing:
         raise SettingsError("--overwrite and --skip-existing contradict each other", "Give one of them")
     existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
@@ -137,24 +138,39 @@ def _told_left_out(plan: Plan) -> Iterator[str]:
         yield f"left out: {', '.join(names[:_NAMED])}{more} ({reason})"
 
 
-def _inputs_and_output(paths: list[str], output: str | None, *, takes_out: bool) -> tuple[list[str], str | None]:
+def _inputs_and_output(paths: list[str], output: str | None, *, may_exist: bool) -> tuple[list[str], str | None]:
     if output is not None or len(paths) != 2:
         return paths, output
-    if not takes_out:
-        _refuse_second_film(*paths)
+    if _is_another_film(*paths) and not (may_exist and _is_enlarged(*paths)):
+        raise OutputError(
+            f"{paths[1]} exists already",
+            f"To upscale both films add -o FOLDER/ or -o '{DEFAULT_PATTERN}'; to replace the second, put -o before it "
+            "and add --overwrite",
+        )
     return paths[:1], paths[1]
 
 
-def _refuse_second_film(film: str, second: str) -> None:
-    """A shell makes two films of `*.mp4`, and the second of them is not meant to be replaced."""
+def _is_another_film(film: str, second: str) -> bool:
+    """A shell makes two films of `*.mp4`: the second is not meant to be replaced, nor the first to be left out."""
     path = Path(second)
     with writing(path):
         is_film = path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()
-    if is_film and os.path.realpath(film) != os.path.realpath(path):
-        raise OutputError(
-            f"{second} exists already",
-            f"To upscale both films add -o FOLDER/ or -o '{DEFAULT_PATTERN}'; to replace the second, --overwrite",
-        )
+    return is_film and os.path.realpath(film) != os.path.realpath(path)
+
+
+def _is_enlarged(film: str, second: str) -> bool:
+    """Whether the second may be the result of the first, by an earlier run. What cannot be read is none."""
+    try:
+        small, large = _size(film), _size(second)
+    except InputError:
+        return False
+    return any(large == (small[0] * scale, small[1] * scale) for scale in (2, 3, 4))
+
+
+def _size(film: str) -> tuple[int, int]:
+    source = FileSource(Path(film), threads=1)
+    source.close()
+    return source.format.width, source.format.height
 
 
 class _Batch:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.upscale_here import CPU, Command, nothing_written
+from tests.cli.upscale_here import CPU, Command, nothing_written, write_film
 
 
 @pytest.mark.parametrize("name", ["nowhere.mp4", "nowhere/film.mp4", "../results/../nowhere.mkv"])
@@ -49,15 +49,26 @@ def test_an_address(upscale: Command, address: str) -> None:
     assert nothing_written()
 
 
+@pytest.mark.parametrize("option", [[], ["--overwrite"], ["--skip-existing"]], ids=str)
 def test_two_films_of_a_shells_pattern_are_not_a_film_and_its_result(
-    upscale: Command, tmp_path: Path, clip: Path
+    upscale: Command, tmp_path: Path, clip: Path, option: list[str]
 ) -> None:
     second = Path(shutil.copy(clip, tmp_path / "b.mp4"))
-    done = upscale(clip, second, *CPU)
+    done = upscale(clip, second, *CPU, *option)
     assert done.code == 1
     assert "b.mp4 exists already. To upscale both films add -o FOLDER/ or -o '{stem}_{scale}x{ext}'" in done.line
-    assert "to replace the second, --overwrite" in done.line
+    assert "to replace the second, put -o before it and add --overwrite" in done.line
     assert second.read_bytes() == clip.read_bytes()
+
+
+def test_a_film_twice_or_three_times_as_large_is_the_result_of_an_earlier_run(upscale: Command, tmp_path: Path) -> None:
+    small = write_film(tmp_path / "a.mkv", ((64, 48),))
+    large = write_film(tmp_path / "b.mkv", ((192, 144),))
+    before = large.read_bytes()
+    assert upscale(small, large, *CPU, "--skip-existing").code == 0
+    assert large.read_bytes() == before
+    assert upscale(small, large, *CPU, "--overwrite").code == 0
+    assert large.read_bytes() != before
 
 
 def test_the_source_under_the_name_of_the_results_part(upscale: Command, clip: Path) -> None:
