@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 import tarfile
@@ -9,6 +10,7 @@ import tempfile
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Final
 
@@ -65,11 +67,12 @@ def _shards(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _packed(target: Path, paths: Sequence[Path]) -> Path:
-    """A tar of files, which lie flat in it; two of one name get a number each."""
-    with tarfile.open(target, "w") as tar:
+    """A tar of files, which lie flat in it; those of one name get a number each. Links are what they lead to."""
+    with tarfile.open(target, "w", dereference=True) as tar:
         seen: set[str] = set()
-        for number, path in enumerate(paths):
-            name = path.name if path.name not in seen else f"{path.stem}-{number}{path.suffix}"
+        for path in paths:
+            named = (f"{path.stem}-{number}{path.suffix}" for number in itertools.count(1))
+            name = next(name for name in itertools.chain([path.name], named) if name not in seen)
             seen.add(name)
             tar.add(path, name)
     return target
@@ -79,7 +82,7 @@ def _packed(target: Path, paths: Sequence[Path]) -> Path:
 def unpacked(folder: Path) -> Generator[Path]:
     """The images of a folder of shards, in train, valid and perhaps pairs. Only the names of pairs are unique.
 
-    InputError where there are no shards, or one is damaged.
+    InputError where there are no shards, or one is damaged; OutputError where there is no room.
     """
     shards = sorted(path for kind in KINDS for path in folder.glob(f"{kind}-[0-9][0-9]*.tar"))
     if not shards:
@@ -106,15 +109,16 @@ def split(place: Path, out: Path, *, leaving_out: str) -> None:
         for number in range(count):
             parts.append(out / f"{place.name}.tar.{number}-of-{count}.part")
             parts[-1].write_bytes(whole.read(PIECE_BYTES))
-        for old in out.glob(f"{place.name}.tar.*[0-9]"):
+        for old in out.glob(f"{escape(place.name)}.tar.*[0-9]"):
             old.unlink()
         for part in parts:
             part.rename(part.with_suffix(""))
 
 
 def join(carried: Path, place: Path) -> bool:
-    """Unpack a run from its pieces. False where there are none; InputError where one is missing or damaged."""
-    counts = {path.name.rpartition("-")[2] for path in carried.glob(f"{place.name}.tar.*-of-*[0-9]")}
+    """Unpack a run from its pieces. False where there are none; InputError where one is missing or damaged, OutputError
+    where there is no room."""
+    counts = {path.name.rpartition("-")[2] for path in carried.glob(f"{escape(place.name)}.tar.*-of-*[0-9]")}
     if not counts:
         return False
     if len(counts) > 1:
@@ -125,19 +129,19 @@ def join(carried: Path, place: Path) -> bool:
         raise InputError(f"{carried} lacks {', '.join(missing)}", "Carry all pieces of a run, or none")
     part = place.with_name(f"{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as name:
+    with writing(place), tempfile.TemporaryDirectory() as name:
         whole = Path(name) / f"{place.name}.tar"
         with whole.open("wb") as file:
             for piece in pieces:
                 file.write(piece.read_bytes())
         _extract(whole, part)
-    part.rename(place)
+        part.rename(place)
     return True
 
 
 def _extract(archive: Path, target: Path) -> None:
     try:
-        with tarfile.open(archive) as tar:
+        with writing(target), tarfile.open(archive) as tar:
             tar.extractall(target, filter="data")
     except tarfile.TarError as error:
         raise InputError(f"{archive.name} is damaged: {error}", "Carry it again") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import torch
 
@@ -46,3 +48,14 @@ def train_until(trainer: Trainer, step: int) -> None:
 
 def log_of(trainer: Trainer) -> str:
     return (trainer.out / run.LOG).read_text()
+
+
+@contextmanager
+def files_up_to(size: int) -> Generator[None]:
+    """Every write beyond `size` bytes of a file fails: a disk that fills, for any user."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
-from driven_run import MakeTrainer, log_of, train_until
+from driven_run import MakeTrainer, files_up_to, log_of, train_until
 
 from lipt_stream.errors import OutputError, TrainingError
 from lipt_stream.model.lipt import deploy
@@ -78,17 +75,6 @@ def test_a_gradient_that_is_not_finite(make_trainer: MakeTrainer, spec: TrainSpe
     with pytest.raises(TrainingError, match=r"The gradient is (nan|inf) at step 4\. "):
         list(run.train(trainer, lambda: False))
     assert all(torch.isfinite(value).all() for value in load_checkpoint(trainer.out, spec).model.values())
-
-
-@contextmanager
-def files_up_to(size: int) -> Generator[None]:
-    """Every write beyond `size` bytes of a file fails: a disk that fills, for any user."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])

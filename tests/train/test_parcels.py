@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from driven_run import files_up_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, OutputError
 from lipt_stream.train import parcels
 from lipt_stream.train.parcels import evenly, join, split, unpacked, write_shards
 
@@ -68,3 +69,49 @@ def test_a_run_survives_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     split(place, back, leaving_out="")
     join(back, tmp_path / "other" / "run")
     assert {path.name: path.read_bytes() for path in (tmp_path / "other" / "run").iterdir()} == contents
+
+
+def test_every_file_travels_whatever_the_others_are_called(tmp_path: Path) -> None:
+    """The number that tells two of one name apart may make a name that a third one has."""
+    places = [tmp_path / "a" / "x-2.png", tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    for number, place in enumerate(places):
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(bytes([number]))
+    out = tmp_path / "out"
+    out.mkdir()
+    write_shards(out, {"train": places})
+    with unpacked(out) as data:
+        assert sorted(path.read_bytes() for path in data.rglob("*.png")) == [b"\0", b"\1", b"\2"]
+
+
+def test_an_image_that_is_a_link_travels_as_what_it_leads_to(tmp_path: Path) -> None:
+    """As caches of data sets have them."""
+    kept, out = files(tmp_path / "kept", 9)[0], tmp_path / "out"
+    out.mkdir()
+    link = tmp_path / "link.png"
+    link.symlink_to(kept)
+    write_shards(out, {"train": [link]})
+    with unpacked(out) as data:
+        (arrived,) = data.rglob("*.png")
+        assert not arrived.is_symlink()
+        assert arrived.read_bytes() == kept.read_bytes()
+
+
+def test_a_run_is_found_whatever_its_name(tmp_path: Path) -> None:
+    place = tmp_path / "work" / "rate[5e-4]*"
+    files(place, 10)
+    split(place, tmp_path / "back", leaving_out="")
+    assert join(tmp_path / "back", tmp_path / "other" / place.name)
+
+
+def test_a_full_disk_is_said_when_things_are_unpacked(tmp_path: Path) -> None:
+    place, back, out = tmp_path / "work" / "run", tmp_path / "back", tmp_path / "out"
+    out.mkdir()
+    paths = files(place, 30_000)
+    write_shards(out, {"train": paths})
+    split(place, back, leaving_out="")
+    with files_up_to(20_000):
+        with pytest.raises(OutputError, match=r"Cannot write .*: File too large"), unpacked(out):
+            pass
+        with pytest.raises(OutputError, match=r"Cannot write .*: File too large"):
+            join(back, tmp_path / "other" / "run")
