@@ -157,6 +157,9 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
         ("no name\n", "Write NAME: OPTIONS", 1),
         ("a: --model nano\na: --model tiny\n", "each name once", 1),
         ("a/b: --model nano\n", "without /", 1),
+        ("..: --model nano\n", "without /", 1),
+        (": --model nano\n", "without /", 1),
+        ("# all of it is done\n", "has no run. Write NAME: OPTIONS", 1),
         ("a: --model nano\nb: --model nanu\n", "No network is called 'nanu'", 2),
         ("a: --model 'nano\n", "Close the quotation", 1),
         ("a: --model nano\nb: --modell nano\n", "--modell nano is no run: No such option", 1),
@@ -172,6 +175,12 @@ def test_plans_that_are_none(tmp_path: Path, plan: str, words: str, code: int) -
         MODULE["read_plan"](tmp_path / "plan.txt")
     assert words in str(caught.value)
     assert caught.value.exit_code == code
+
+
+def test_a_plan_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "plan.txt").write_bytes("a: --model nano  # größer".encode("latin-1"))
+    with pytest.raises(LiptError, match=r"plan\.txt is no text in UTF-8"):
+        MODULE["read_plan"](tmp_path / "plan.txt")
 
 
 def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path | float) -> int:
@@ -242,6 +251,35 @@ def test_a_copy_of_what_is_validated_by_does_not_travel_whatever_its_format(
     large.save(photos / "copy.bmp")
     prepared(monkeypatch, photos, tmp_path / "data")
     assert "3 of 3 images, 2 to validate by" in capsys.readouterr().out
+
+
+def test_images_that_cannot_be_read_are_named_and_stay_behind(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "broken.png").write_bytes(b"none")
+    (photos / "gone.png").symlink_to(tmp_path / "nowhere")
+    (photos / "more" / "bad.png").write_bytes(b"none")
+    prepared(monkeypatch, photos, tmp_path / "data")
+    said = capsys.readouterr()
+    assert "3 of 3 images, 1 to validate by" in said.out
+    left_out = sorted({line.split(" cannot be read")[0] for line in said.err.splitlines()})
+    assert left_out == [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
+
+
+def test_nothing_is_packed_where_nothing_is_left(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.png").write_bytes(b"none")
+    for valid, words in (
+        (photos, "No image is left to train on. Give others"),
+        (broken, "No image is left to validate by. Give others"),
+    ):
+        command = ("prepare", "--data", photos, "--valid", valid, "--out", tmp_path / "data")
+        assert in_this_process(monkeypatch, *command) == 1
+        assert f"error: {words}" in capsys.readouterr().err
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
