@@ -174,7 +174,7 @@ def _read_teacher(path: Path, spec: TrainSpec) -> LIPT:
 def _has_bfloat16(device: torch.device) -> bool:
     """In hardware: emulated it would be slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # is_bf16_supported() is of the current GPU
     return torch_has_bfloat16()
 
 

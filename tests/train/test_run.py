@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from lipt_stream.errors import InputError, OutputError, SettingsError, WeightsEr
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train.checkpoint import Checkpoint
 from lipt_stream.train.materials import Folders, Materials, load_materials
-from lipt_stream.train.run import make_trainer, open_run, read_origins, train
+from lipt_stream.train.run import _has_bfloat16, make_trainer, open_run, read_origins, train
 from lipt_stream.train.spec import TrainSpec
 
 CPU = torch.device("cpu")
@@ -168,3 +169,17 @@ def test_a_log_that_cannot_be_written(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").mkdir()
     with pytest.raises(OutputError, match=r"Cannot write .*log\.jsonl: Is a directory"):
         list(train(trainer, lambda: True))
+
+
+def test_the_precision_is_that_of_the_gpu_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of the one that torch uses where nobody names one: here the second of two is too old for bfloat16."""
+    generations = [9, 7]
+
+    def properties(device: torch.device | int) -> SimpleNamespace:
+        number = device.index if isinstance(device, torch.device) else device
+        return SimpleNamespace(major=generations[number], minor=0)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    assert [_has_bfloat16(torch.device("cuda", number)) for number in (0, 1)] == [True, False]
