@@ -22,7 +22,7 @@ from lipt_stream.model import catalog
 from lipt_stream.model.weights import load_weights
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
-from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate
+from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate, require_folder
 
 
 def evaluate_weights(
@@ -77,8 +77,8 @@ def _load(name: str, spec: PipelineSpec) -> Upscaler:
 
 def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
     """One object for each weights file and interpolation: `scale`, `name`, `parameters`, `psnr_y`, `ssim_y` by set."""
-    inside = data.iterdir() if data.is_dir() else ()
-    folders = [path for path in inside if path.is_dir() and not path.name.startswith(".")]
+    require_folder(data, "Give a folder of full-size images, or a folder of such folders")
+    folders = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith(".")]
     sets = sorted(folders or [data], key=lambda path: (len(path.name), path.name))  # Set5 before Set14
     shipped = [entry for entry in catalog.entries() if entry.task == "sr"]
     rows: list[dict[str, Any]] = []

@@ -89,9 +89,9 @@ def load_weights(path: str | Path, *, window: int | None = None) -> tuple[LIPT, 
         WeightsError: no such file, damaged, not weights, of another network, or with NaN or infinity in it.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a named pipe would be waited for, for ever
-        raise WeightsError(f"Cannot read weights from {path}: it is not a regular file", "Check the path")
     try:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for, for ever
+            raise WeightsError(f"Cannot read weights from {path}: it is not a regular file", "Check the path")
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:

@@ -8,6 +8,7 @@ pixels are cut from each border.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,12 +79,21 @@ def baselines(images_dir: Path, scale: int) -> dict[str, Scores]:
 
 def find_images(images_dir: Path) -> list[Path]:
     """The images directly in a folder, by name. Raises InputError where there is none."""
-    if not images_dir.is_dir():
-        raise InputError(f"{images_dir} is not a folder", "Give a folder of full-size images.")
+    require_folder(images_dir, "Give a folder of full-size images.")
     found = sorted(path for path in images_dir.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise InputError(f"{images_dir} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
     return found
+
+
+def require_folder(folder: Path, hint: str) -> None:
+    """InputError where it is none, `hint` saying what to do, or cannot be looked into."""
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder} is not a folder", hint) from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}", "Check the path") from error
 
 
 def is_special(path: Path) -> bool:

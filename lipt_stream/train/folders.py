@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lipt_stream.errors import InputError
 from lipt_stream.train.checkpoint import FILE as CHECKPOINT
-from lipt_stream.train.evaluate import IMAGE_SUFFIXES, is_special
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES, is_special, require_folder
 from lipt_stream.train.films import is_film
 from lipt_stream.train.images import Skipped
 from lipt_stream.train.pairs import CACHE_TAG
@@ -27,10 +27,10 @@ class Found:
 
 
 def search(data_dirs: Sequence[Path]) -> Found:
-    """Look through the folders and all below, links to folders among them. InputError where a folder is missing."""
+    """Look through the folders and all below, links to folders among them. InputError where a folder is missing or
+    cannot be read."""
     for folder in data_dirs:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder", "Give a folder of images")
+        require_folder(folder, "Give a folder of images")
     found, others = Found(), Counter[str]()
     files = {_real(path): path for folder in reversed(data_dirs) for path in _files(folder, found.left_out)}
     for path in sorted(files.values()):

@@ -106,7 +106,7 @@ def test_a_checkpoint_without_its_ends_is_refused(tmp_path: Path) -> None:
         load_weights(tmp_path / "headless.pt")
 
 
-@pytest.mark.parametrize("missing", ["nowhere.pt", "."])
+@pytest.mark.parametrize("missing", ["nowhere.pt", ".", "long" * 100])
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path, missing: str) -> None:
     with pytest.raises(WeightsError, match="Cannot read weights") as error:
         load_weights(tmp_path / missing)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import correlate
 
+from lipt_stream.cli.eval import score_all
 from lipt_stream.errors import InputError
+from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.train.evaluate import baselines, evaluate, image_size, luma, psnr_y, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
 
@@ -169,6 +171,12 @@ def test_a_folder_without_images_is_an_input_error(tmp_path):
         evaluate(bicubic(2), tmp_path, 2)
     with pytest.raises(InputError, match="not a folder"):
         evaluate(bicubic(2), tmp_path / "missing", 2)
+
+
+def test_a_folder_that_cannot_be_read_is_an_input_error(tmp_path):
+    for look in (lambda folder: evaluate(bicubic(2), folder, 2), lambda folder: score_all(folder, PipelineSpec())):
+        with pytest.raises(InputError, match=r"cannot be read: File name too long\. Check the path"):
+            look(tmp_path / ("long" * 100))
 
 
 @pytest.mark.parametrize("damage", ["text", "truncated", "deep", "tiny"])

@@ -112,7 +112,11 @@ def test_what_is_validated_by_and_what_a_run_made_is_not_trained_on(photos: Path
 def test_folders_without_use(photos: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    for folder, words in ((empty, "holds no image"), (tmp_path / "none", "is not a folder")):
+    for folder, words in (
+        (empty, "holds no image"),
+        (tmp_path / "none", "is not a folder"),
+        (tmp_path / ("long" * 100), "cannot be read: File name too long"),
+    ):
         with pytest.raises(InputError, match=words):
             materials(SPEC, folder, tmp_path)
         with pytest.raises(InputError, match=words):
@@ -256,6 +260,12 @@ def test_a_folder_that_cannot_be_read_is_named(photos: Path, tmp_path: Path) -> 
     finally:
         (photos / "more").chmod(0o755)
     assert [skipped.reason for skipped in found.skipped] == [f"{photos / 'more'} cannot be read: Permission denied"]
+    photos.chmod(0)
+    try:
+        with pytest.raises(InputError, match="photos cannot be read: Permission denied"):
+            materials(SPEC, photos, tmp_path)
+    finally:
+        photos.chmod(0o755)
 
 
 def test_films_that_are_not_used_are_named(photos: Path, tmp_path: Path) -> None:
