@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,12 +87,15 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
     path = folder / FILE
     try:
         with path.open("rb") as file:
+            if wrong := zipfile.ZipFile(file).testzip():  # torch does not compare what it reads with its checksums
+                raise zipfile.BadZipFile(wrong)
+            file.seek(0)
             fields = cast("dict[str, Any]", torch.load(file, map_location="cpu", weights_only=True))
         fields["spec"] = spec_from_json(fields["spec"])
         found = Checkpoint(**fields)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}", "Check the file") from error
-    except (*BROKEN, pickle.UnpicklingError) as error:
+    except (*BROKEN, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged", "Begin anew in another --out") from error
     if differing := spec.differences(found.spec):
         raise SettingsError(

@@ -120,7 +120,11 @@ def test_a_damaged_checkpoint_is_refused(make_trainer: MakeTrainer, spec: TrainS
     train_until(trainer, 1)
     path = trainer.out / FILE
     whole = path.read_bytes()
-    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2], whole[:-100]):
+    weight = trainer.model.head.weight.detach().numpy().tobytes()  # of which no number would tell that it is wrong
+    damages = (b"", b"no checkpoint", whole[: len(whole) // 2], whole[:-100])
+    changes = ((weight, weight[:-1] + b"?"), (b"hrm_b.conv1", b"hrm_b.convX"))
+    assert all(before in whole for before, _ in changes)
+    for damaged in (*damages, *(whole.replace(before, after, 1) for before, after in changes)):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="is damaged"):
             load_checkpoint(trainer.out, spec)
