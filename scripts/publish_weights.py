@@ -5,7 +5,7 @@
 
 RUN is a folder that `lipt-stream train` wrote, or one file of weights. Every folder of images within --bench is a data
 set. At scale 1, where there is no low resolution, its images are spoilt as the task says: SET_crf28 are coded by x264
-(medium) as films of one picture, SET_sigma25 have white noise. RUN's curves go along.
+(medium) as films of one picture, SET_sigma25 have white noise. The curves beside the weights go along.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
     network, info = load_weights(file)
     model = model_name(network.config)
     scores = measure(file, arguments.bench, info)
-    curve = keep_curves(arguments.run, arguments.name)
+    curve = keep_curves(file.parent, arguments.name)
     info = dataclasses.replace(
         info,
         name=arguments.name,
@@ -140,7 +140,7 @@ def noisy(image: Uint8Image) -> Uint8Image:
 
 
 def keep_curves(run: Path, name: str) -> str:
-    """Where the picture of the run is kept, within the repository; "" where there is none."""
+    """Where the picture of a run's folder is kept, within the repository; "" where there is none."""
     drawn = run / "curves.png"
     if not drawn.is_file():
         return ""
