@@ -7,8 +7,8 @@ demo:  ## upscale a bundled clip and show it
 	@bash scripts/setup.sh openvino
 	@$(VENV)/python scripts/demo.py
 
-test: check  ## the whole suite
-	@$(VENV)/python -m pytest
+test: check  ## the whole suite, in two processes: many tests wait, for a server or for time to pass
+	@$(VENV)/python -m pytest -n 2 --dist loadfile
 
 check:  ## lint, format and types
 	@bash scripts/setup.sh test
