@@ -26,7 +26,7 @@ from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.sink import Sink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.observe.gpu import GpuMonitor, GpuSummary
-from lipt_stream.observe.process import forget_peak_rss, peak_rss_mb, rss_mb
+from lipt_stream.observe.process import forget_peak_rss, give_back_freed, peak_rss_mb, rss_mb
 from lipt_stream.observe.timings import StageSummary, StageTimings
 from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 from lipt_stream.stream.looped_film import LoopedFilm
@@ -73,6 +73,7 @@ class _Bench:
 
     def __init__(self, plan: BenchPlan, film: Path, folder: Path) -> None:
         gc.collect()  # what a former case compiled is no memory of this one
+        give_back_freed()
         forget_peak_rss()
         self._rss_before_mb = rss_mb()
         self._plan = plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -48,6 +49,24 @@ def test_the_peak_can_be_forgotten():
     assert peak_rss_mb() >= high - 1
     assert forget_peak_rss()
     assert peak_rss_mb() <= high - 150
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can")
+def test_what_was_freed_is_given_back():
+    """Of blocks too small for mappings of their own, below one that is still held."""
+    program = """
+import json
+from lipt_stream.observe.process import give_back_freed, rss_mb
+blocks = [bytes(4000) for _ in range(50_000)]
+last = bytes(4000)
+del blocks
+before = rss_mb()
+give_back_freed()
+print(json.dumps([before, rss_mb()]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    before, after = json.loads(done.stdout)
+    assert after <= before - 150
 
 
 def test_the_machine_is_named():
