@@ -41,13 +41,29 @@ def flat_picture(
 def read_film(path: Path) -> tuple[VideoFormat, list[Frame]]:
     """Its format and its frames, whose planes are all the last one's."""
     source = FileSource(path)
+    return source.format, frames_of(source)
+
+
+def frames_of(source: FileSource) -> list[Frame]:
+    """All that is left of it, in the same planes. It is closed then."""
     planes = source.format.new_planes()
     frames: list[Frame] = []
     while (frame := source.read(planes)) is not END:
         assert isinstance(frame, Frame)
         frames.append(frame)
     source.close()
-    return source.format, frames
+    return frames
+
+
+def jpeg(size: tuple[int, int], grey: int) -> bytes:
+    """A picture of one gray, coded."""
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "yuvj420p", Fraction(1, 25)
+    picture = av.VideoFrame(*size, "yuvj420p")
+    for plane in picture.planes:
+        plane.update(bytes([grey]) * plane.buffer_size)
+    picture.pts = 0
+    return b"".join(bytes(packet) for packet in encoder.encode(picture))
 
 
 def times(path: Path, kind: str) -> list[float]:

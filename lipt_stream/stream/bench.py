@@ -37,8 +37,12 @@ RESULT_SUFFIX: Final = ".mkv"
 FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again from its beginning as often as needed
 
 
+def _nobody_listens(step: str) -> None:
+    del step
+
+
 def bench_size(
-    plan: BenchPlan, width: int, height: int, rate: Fraction, on_step: Callable[[str], None] | None = None
+    plan: BenchPlan, width: int, height: int, rate: Fraction, on_step: Callable[[str], None] = _nobody_listens
 ) -> BenchCase:
     """Measure a synthetic film of this size, encoded to H.264 first. `on_step` hears what is measured next."""
     video = VideoFormat(width=width, height=height, frame_rate=rate, time_base=1 / rate)
@@ -48,14 +52,10 @@ def bench_size(
         return bench_file(plan, film, on_step)
 
 
-def bench_file(plan: BenchPlan, film: Path, on_step: Callable[[str], None] | None = None) -> BenchCase:
+def bench_file(plan: BenchPlan, film: Path, on_step: Callable[[str], None] = _nobody_listens) -> BenchCase:
     """Measure a given film. `on_step` hears what is measured next."""
     with tempfile.TemporaryDirectory(prefix="lipt-bench-") as folder:
-        return _Bench(plan, film, Path(folder)).measure(on_step or _nobody_listens)
-
-
-def _nobody_listens(step: str) -> None:
-    del step
+        return _Bench(plan, film, Path(folder)).measure(on_step)
 
 
 def _encode_synthetic(film: Path, video: VideoFormat) -> None:

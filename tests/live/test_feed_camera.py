@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import http.server
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from fractions import Fraction
 
-import av
 import pytest
 
 from lipt_stream.live.feed import Feed
+from tests.film import jpeg
+from tests.http_server import HttpServer
 from tests.live.watcher import Watcher
 
 
@@ -35,34 +34,19 @@ class Camera:
                 camera.is_open = True
                 with suppress(OSError):
                     while camera.is_open:
-                        body = camera.jpeg()
+                        body = jpeg(camera.size, 128)
                         self.wfile.write(
                             b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body)
                         )
                         self.wfile.write(body + b"\r\n")
                         time.sleep(0.02)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.address = f"http://admin:s3cret@127.0.0.1:{self._server.server_address[1]}/video?key=s3cret"
-
-    def jpeg(self) -> bytes:
-        encoder = av.CodecContext.create("mjpeg", "w")
-        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *self.size, "yuvj420p", Fraction(1, 25)
-        picture = av.VideoFrame(*self.size, "yuvj420p")
-        picture.pts = 0
-        return b"".join(bytes(packet) for packet in encoder.encode(picture))
+        self._server = HttpServer(Handler)
+        self.address = f"http://admin:s3cret@{self._server.host}/video?key=s3cret"
 
     def close(self) -> None:
         self.is_open = False
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
 
 @pytest.fixture

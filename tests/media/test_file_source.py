@@ -19,19 +19,9 @@ from lipt_stream.frame import BT709, END, Frame
 from lipt_stream.media.av_errors import input_error
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import stamped_index
-from tests.film import flat_picture
+from tests.film import flat_picture, frames_of
 
 WriteFilm = Callable[..., object]
-
-
-def frames_of(source: FileSource) -> list[Frame]:
-    planes = source.format.new_planes()
-    frames: list[Frame] = []
-    while (frame := source.read(planes)) is not END:
-        assert isinstance(frame, Frame)
-        frames.append(frame)
-    source.close()
-    return frames
 
 
 def plain_count(path: Path) -> int:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import base64
 import http.server
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-import av
 import pytest
 
 from lipt_stream.errors import AddressError, InputError
+from tests.film import jpeg
+from tests.http_server import HttpServer
 from tests.media.live_playback import PLAYLIST, assert_at_its_own_speed, connect, film, pictures
-
-
-def jpeg(size: tuple[int, int], grey: int) -> bytes:
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "yuvj420p", Fraction(1, 25)
-    picture = av.VideoFrame(*size, "yuvj420p")
-    for plane in picture.planes:
-        plane.update(bytes([grey]) * plane.buffer_size)
-    picture.pts = 0
-    return b"".join(bytes(packet) for packet in encoder.encode(picture))
-
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
@@ -55,19 +43,11 @@ class Site:
                     with suppress(OSError):  # who asked has left
                         body(self)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        self._server = HttpServer(Handler)
+        self.host = self._server.host
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.close()
 
 
 @pytest.fixture
