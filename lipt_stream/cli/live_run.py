@@ -80,7 +80,7 @@ def present(
             if server:
                 server.start()
                 stack.callback(server.stop, SERVER_SECONDS)
-                say(f"page: {server.url}" if has_page else f"metrics: {server.metrics_words}")
+                say(f"page: {server.page_words}" if has_page else f"metrics: {server.metrics_words}")
             report = session.run(on_stats=tell, on_event=say, stop=lambda: signals.stop.requested)
         if report_as == "json":
             written.do_last(lambda: typer.echo(json_line(report.to_json())))

@@ -44,7 +44,7 @@ class Broadcast:
         self._target, self._spec = target, spec
         self._live_sound = sound
         self._sound = [sound.stream] if sound else []
-        self._lock = threading.Lock()  # of whoever adds and removes; the tuples are replaced, never changed
+        self._lock = threading.Lock()  # of who adds, removes, or needs all; the tuples are replaced, never changed
         self._sinks: tuple[LiveSink, ...] = ()
         self._raw_sinks: tuple[LiveSink, ...] = ()
         self._leaving: tuple[LiveSink, ...] = ()  # they get no more, and have still to write
@@ -114,8 +114,7 @@ class Broadcast:
             _hand_out(packets, [self._preview])
 
     def statuses(self) -> list[SinkStatus]:
-        previews = [self._preview] if self._preview is not None else []
-        return [sink.status() for sink in (*previews, *self._sinks, *self._raw_sinks, *self._leaving)]
+        return [sink.status() for sink in self._all()]
 
     def finish(self) -> None:
         """After the last picture, by the thread that wrote it: what the encoder still holds."""
@@ -124,13 +123,16 @@ class Broadcast:
     def close(self) -> None:
         """End every sink, all at once: a slow one takes no time from another."""
         until = time.monotonic() + CLOSE_SECONDS
-        previews = [self._preview] if self._preview is not None else []
-        closing = [*self._sinks, *self._raw_sinks, *self._leaving, *previews]
-        threads = [threading.Thread(target=sink.close, args=(CLOSE_SECONDS,), daemon=True) for sink in closing]
+        threads = [threading.Thread(target=sink.close, args=(CLOSE_SECONDS,), daemon=True) for sink in self._all()]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(max(0.0, until + 0.3 - time.monotonic()))
+
+    def _all(self) -> list[LiveSink]:
+        previews = [self._preview] if self._preview is not None else []
+        with self._lock:  # of the moment: a sink that is just leaving is in one of them, and in no two
+            return [*previews, *self._sinks, *self._raw_sinks, *self._leaving]
 
     def _new_encoder(self, format: VideoFormat, *, is_baseline: bool = False) -> LiveEncoder:
         bitrate = self._spec.bitrate_kbps

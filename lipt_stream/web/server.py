@@ -22,7 +22,7 @@ from lipt_stream.live.control import Controls
 from lipt_stream.web.app import new_app
 from lipt_stream.web.guard import Guard, is_loopback
 from lipt_stream.web.preview import Preview
-from lipt_stream.web.token import kept_token
+from lipt_stream.web.token import Token, kept_token
 
 USUAL_PORT: Final = 8710
 _SECONDS_TO_START: Final = 10.0
@@ -54,7 +54,7 @@ class Server:
         token: str | None = None,
     ) -> None:
         self._origin = None if page_url is None else _origin_of(page_url)
-        self._token = token or kept_token()
+        self._token, self._not_kept = Token(token) if token else kept_token()
         self._socket = _bind(host, port)
         self.host, self.port = host, int(self._socket.getsockname()[1])
         app = new_app(controls, preview)
@@ -68,6 +68,15 @@ class Server:
         return f"{self._origin or self._own_origin}/?token={self._token}"
 
     @property
+    def page_words(self) -> str:
+        """`url`, and whether it is this run's alone: a secret."""
+        return self.url + self._how_long
+
+    @property
+    def _how_long(self) -> str:
+        return f" (for this run alone, because the token cannot be kept: {self._not_kept})" if self._not_kept else ""
+
+    @property
     def _own_origin(self) -> str:
         host = _address_in_network() if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
@@ -76,7 +85,7 @@ class Server:
     def metrics_words(self) -> str:
         """Where Prometheus finds /metrics, and what it must show from other machines: a secret."""
         is_open = is_loopback(self.host) and self._origin is None
-        bearer = "" if is_open else f" with the header Authorization: Bearer {self._token}"
+        bearer = "" if is_open else f" with the header Authorization: Bearer {self._token}{self._how_long}"
         return f"{self._own_origin}/metrics{bearer}"
 
     def start(self) -> None:

@@ -6,6 +6,14 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Token(NamedTuple):
+    """The secret, and why it is this run's alone: empty where the next run finds it again."""
+
+    secret: str
+    not_kept: str = ""
 
 
 def token_file() -> Path:
@@ -14,7 +22,7 @@ def token_file() -> Path:
     return Path(state) / "lipt-stream" / "token"
 
 
-def kept_token(path: Path | None = None) -> str:
+def kept_token(path: Path | None = None) -> Token:
     """The token in `path` (`token_file()` unless given), made on first use and readable by its owner alone.
 
     One that others could have read is replaced. Where nothing can be kept there, a token for this run alone.
@@ -23,12 +31,15 @@ def kept_token(path: Path | None = None) -> str:
     try:
         path = path or token_file()
         if path.exists() and not (os.name == "posix" and path.stat().st_mode & 0o077):
-            kept = path.read_text(encoding="ascii").strip()
-            if len(kept) >= 32:
-                return kept
-        return _make(path)
-    except (OSError, UnicodeDecodeError, RuntimeError):  # the last for a user without a home
-        return secrets.token_urlsafe(32)
+            kept = path.read_bytes().strip()
+            if len(kept) >= 32 and kept.isascii():
+                return Token(kept.decode("ascii"))
+        return Token(_make(path))
+    except OSError as error:
+        why = f"{error.filename or path}: {error.strerror}"
+    except RuntimeError:
+        why = "there is no home directory; set XDG_STATE_HOME"
+    return Token(secrets.token_urlsafe(32), why)
 
 
 def _make(path: Path) -> str:

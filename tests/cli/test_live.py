@@ -67,6 +67,17 @@ def test_an_address_is_told_as_it_is(tmp_path: Path) -> None:
     assert f"to {target}: " in done.stdout
 
 
+def test_a_token_that_the_next_run_will_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    done = subprocess.run(
+        [*PROGRAM, "test:64x64@10", "--to", "preview", *QUICK, "--duration", "0.5"],
+        capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    why = f"(for this run alone, because the token cannot be kept: {tmp_path / 'file'}"
+    assert re.search(rf"^page: http://127.0.0.1:\d+/\?token=\S+ {re.escape(why)}", done.stdout, re.MULTILINE)
+
+
 def test_a_disk_that_is_full_costs_the_statistics_and_not_the_session() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")

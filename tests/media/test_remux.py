@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +18,6 @@ from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from tests.film import flat_picture
 from tests.media.remuxed import X264, packets, through
-
-WriteFilm = Callable[..., FileSink]
 
 
 def picture_times(path: Path) -> list[Fraction]:

@@ -88,7 +88,6 @@ def test_an_edit_that_begins_inside_the_film(tmp_path: Path) -> None:
     assert_same_times(tmp_path / "cut.mp4", tmp_path / "out.mp4", Fraction(0))
 
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "video"
 REAL = [
     *("clips/cctv_cars_768x432_30s.mp4", "clips/talking_head_selfie_1024x768.mp4", "clips/sintel_854x480_5s.mp4"),
     *("torture/" + name for name in ("SYN_vfr_random_pts.mkv", "vfr_128x128_yuv444.mp4", "flv_10bit.flv")),

@@ -108,6 +108,14 @@ def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_p
     again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
     assert again.stdout == "nano-x2: finished\n", again.stderr
     assert (tmp_path / "work" / "nano-x2" / "weights.safetensors").exists()
+    (tmp_path / "work" / "nano-x2" / "finished").unlink()
+    checkpoint = tmp_path / "work" / "nano-x2" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    (tmp_path / "work" / "nano-x2" / "weights.safetensors").touch()
+    damaged = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
+    assert (damaged.returncode, damaged.stdout) == (1, "nano-x2: unfinished\n")
+    assert "checkpoint.pt is damaged" in damaged.stderr
+    assert "Traceback" not in damaged.stderr
 
 
 def test_degraded_pairs_of_images_of_one_name(photos: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from lipt_stream.web.token import kept_token, token_file
 def test_it_is_kept_from_run_to_run(tmp_path: Path) -> None:
     path = tmp_path / "state" / "token"
     token = kept_token(path)
-    assert len(token) >= 32
+    assert len(token.secret) >= 32
+    assert not token.not_kept
     assert kept_token(path) == token
-    assert kept_token(tmp_path / "other") != token
+    assert kept_token(tmp_path / "other").secret != token.secret
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -25,24 +26,28 @@ def test_it_is_the_owners_alone_and_replaced_where_it_was_not(tmp_path: Path) ->
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
     renewed = kept_token(path)
-    assert renewed != token
+    assert renewed.secret != token.secret
     assert path.stat().st_mode & 0o777 == 0o600
     assert kept_token(path) == renewed
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 40])
-def test_what_is_no_token_is_not_taken(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_token_is_replaced(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "token"
     path.touch(0o600)
     path.write_bytes(content)
-    assert len(kept_token(path)) >= 32
+    token = kept_token(path)
+    assert len(token.secret) >= 32
+    assert kept_token(path) == token
 
 
 def test_without_a_place_to_keep_it_there_is_one_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "token"
-    assert len(kept_token(path)) >= 32
-    assert kept_token(path) != kept_token(path)
+    token = kept_token(path)
+    assert len(token.secret) >= 32
+    assert token.not_kept == f"{path.parent}: File exists"
+    assert kept_token(path).secret != token.secret
 
 
 def test_without_a_home_there_is_one_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +56,9 @@ def test_without_a_home_there_is_one_all_the_same(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
-    assert len(kept_token()) >= 32
+    token = kept_token()
+    assert len(token.secret) >= 32
+    assert "home" in token.not_kept
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
