@@ -49,7 +49,9 @@ def train_network(
     valid: Annotated[
         Path | None, typer.Option(help="Images to select by.", show_default="each twentieth of --data")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Weights to start from; of another scale, their body.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Weights to start from, of this network or a smaller one, at any scale.")
+    ] = None,
     distill: Annotated[Path | None, typer.Option(help="Weights of a larger network, to learn from as well.")] = None,
     distill_weight: Annotated[
         float | None, typer.Option(help="The teacher's part of the loss.", show_default="0.5 with --distill")

@@ -77,7 +77,10 @@ def read_origins(spec: TrainSpec, init: Path | None, teacher: Path | None, *, re
         WeightsError: `init` or `teacher` cannot be read or does not fit.
         SettingsError: `teacher` is of another scale, task or content.
     """
-    start = start_from(deploy(load_weights(init)[0]), spec.config) if init and not resumes else None
+    start = None
+    if init and not resumes:
+        with _seeded(spec):
+            start = start_from(deploy(load_weights(init)[0]), spec.config)
     taught_by = _read_teacher(teacher, spec) if teacher else None
     return Origins(start, taught_by, {"start": digest_of_file(init), "teacher": digest_of_file(teacher)})
 
@@ -106,8 +109,7 @@ def make_trainer(
         # A run that goes on need not name or have again what it began with.
         surroundings["start"] = surroundings["start"] or checkpoint.surroundings.get("start", "")
         require_same(checkpoint, surroundings, device)
-    with torch.random.fork_rng(devices=()):  # pyright: ignore[reportUnknownMemberType]
-        torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
+    with _seeded(spec):
         trainer = Trainer(
             spec,
             origins.start or bilinear_start(spec.config),
@@ -159,6 +161,14 @@ def write_weights(trainer: Trainer, path: Path, *, licence: str, training_data: 
     )
     save_weights(path, network, info)
     return network
+
+
+@contextmanager
+def _seeded(spec: TrainSpec) -> Generator[None]:
+    """What is drawn from torch's generator within is decided by the run's seed, and changes nothing outside."""
+    with torch.random.fork_rng(devices=()):  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(spec.seed)  # pyright: ignore[reportUnknownMemberType]
+        yield
 
 
 def _read_teacher(path: Path, spec: TrainSpec) -> LIPT:

@@ -1,10 +1,11 @@
-"""Where training starts: at bilinear upscaling, or at another network's body; and in which form it trains."""
+"""Where training starts: at bilinear upscaling, or as another network, perhaps a smaller one; and in which form."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
-from typing import cast
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from lipt_stream.model.repconv import LinearBranches
 
 RESIDUAL_SCALE = 0.1
 """How much of a residual branch's usual initialisation is kept: the start is then close to the identity."""
+_SAME: Final = ("shared", "window", "scattered", "sampled_values")
+_NO_LARGER: Final = ("channels", "units")
 
 
 def bilinear_start(config: LiptConfig) -> LIPT:
@@ -39,24 +42,73 @@ def bilinear_start(config: LiptConfig) -> LIPT:
 
 
 def start_from(body: LIPT, config: LiptConfig) -> LIPT:
-    """A deployed network of `config` with the head and body of `body` and, at the same scale, its tail.
+    """A deployed network of `config` that begins as `body`, a deployed network as wide and as deep or less so.
 
-    At another scale the tail starts as the picture that `body` makes, resized to this scale, pixel by input pixel.
-    WeightsError where the two differ in more than the scale.
+    A larger one computes nearly what `body` does (`_grown`). At another scale the tail starts as the picture that
+    `body` makes, resized to this scale, pixel by input pixel. torch's generator decides what is random in it.
+    WeightsError where `body` is the larger one, or differs in anything else.
     """
     ours, theirs = config, body.config
-    shape = ("channels", "units", "shared", "window", "scattered", "sampled_values")
-    differing = [f"{name} {getattr(theirs, name)} for {getattr(ours, name)}" for name in shape
+    differing = [f"{name} {getattr(theirs, name)} for {getattr(ours, name)}" for name in _SAME
                  if getattr(ours, name) != getattr(theirs, name)]  # fmt: skip
+    differing += [f"{name} {getattr(theirs, name)} for at most {getattr(ours, name)}" for name in _NO_LARGER
+                  if getattr(ours, name) < getattr(theirs, name)]  # fmt: skip
     if differing:
-        hint = "Give weights of the same shape; small has more units at x3 and x4 than at x2"
+        hint = "Give weights of the same network or of a smaller one"
         raise WeightsError(f"The weights to start from have {', '.join(differing)}", hint)
     network = LIPT(config, deployed=True)
-    state = dict(body.state_dict())
+    state = dict(_grown(body, dataclasses.replace(config, scale=theirs.scale)).state_dict())
     state["tail.weight"] = _resized(state["tail.weight"], theirs.scale, ours.scale)
     state["tail.bias"] = _resized(state["tail.bias"], theirs.scale, ours.scale)
     network.load_state_dict(state)
     return network
+
+
+def _grown(body: LIPT, config: LiptConfig) -> LIPT:
+    """A deployed network of `config` that computes nearly what `body`, of the same scale, does: Net2Net (Chen,
+    Goodfellow and Shlens, ICLR 2016), save that what is added is not copied but random.
+
+    What `body` computes does not hear of the added channels, which hear all; the added units add nothing at first. In
+    both, what is silent is one layer of weights, whose gradient is none the less there from the first step on. Only the
+    added queries are heard, faintly, by the attention maps: silent, they would have no gradient.
+    """
+    network = bilinear_start(config)
+    ours, theirs = (dict(cast("Iterator[tuple[str, nn.Module]]", net.named_modules())) for net in (network, body))
+    wide, narrow = config.channels, body.config.channels
+    with torch.no_grad():
+        for name, module in ours.items():
+            if not isinstance(module, nn.Conv2d):
+                continue
+            if name in theirs:
+                _take_over(module, cast("nn.Conv2d", theirs[name]), *_places(name, module, narrow, wide))
+            elif name.endswith((".conv1", ".project_out")):
+                module.weight.zero_()
+    return network
+
+
+def _places(name: str, convolution: nn.Conv2d, narrow: int, wide: int) -> tuple[Tensor, Tensor]:
+    """Which outputs and inputs of a convolution of the wide network are those of the narrow one."""
+    outputs = inputs = torch.arange(narrow)
+    if name == "head":
+        inputs = torch.arange(3)
+    elif name == "tail":
+        outputs = torch.arange(convolution.out_channels)
+    elif name.endswith(".project_in"):  # queries and values of both halves, or their values alone
+        outputs = _in_groups(2 * convolution.out_channels // wide, narrow // 2, wide // 2)
+    elif name.endswith(".project_out"):
+        inputs = _in_groups(2, narrow // 2, wide // 2)
+    return outputs, inputs
+
+
+def _in_groups(count: int, used: int, size: int) -> Tensor:
+    """The first `used` indices of each of `count` groups of `size`."""
+    return (torch.arange(count)[:, None] * size + torch.arange(used)).flatten()
+
+
+def _take_over(ours: nn.Conv2d, theirs: nn.Conv2d, outputs: Tensor, inputs: Tensor) -> None:
+    ours.weight[outputs] = 0
+    ours.weight[outputs[:, None], inputs] = theirs.weight
+    _bias(ours)[outputs] = _bias(theirs)
 
 
 def branch_out(network: LIPT) -> LIPT:

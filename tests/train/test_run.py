@@ -121,7 +121,7 @@ def test_starting_from_weights_and_with_a_teacher(photos: Path, tmp_path: Path) 
 def test_what_no_run_can_begin_with(tmp_path: Path) -> None:
     """Said before any image is read."""
     tiny, three = WEIGHTS / "tiny-x2.safetensors", TrainSpec("nano", scale=3, patch=8, tail_patch=16)
-    with pytest.raises(WeightsError, match="channels 32 for 16"):
+    with pytest.raises(WeightsError, match="channels 32 for at most 16"):
         read_origins(SPEC, tiny, None, resumes=False)
     with pytest.raises(WeightsError, match="Cannot read weights"):
         read_origins(SPEC, tmp_path / "gone", None, resumes=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -103,6 +105,43 @@ def test_another_start_at_another_scale_shows_the_same_picture(before: int, afte
     torch.testing.assert_close(F.avg_pool2d(found, after), F.avg_pool2d(known, before), atol=0.02, rtol=0)
 
 
-def test_another_start_needs_the_same_body() -> None:
-    with pytest.raises(WeightsError, match=r"channels 32 for 16, units 6 for 2"):
+@pytest.mark.parametrize(("larger", "scale"), [("tiny", 2), ("tiny24", 2), ("small", 4)])
+def test_a_larger_network_starts_as_the_smaller_one(larger: str, scale: int) -> None:
+    body = trained(scale)
+    grown = start_from(body, LiptConfig.named(larger, scale)).eval()
+    assert grown.config == LiptConfig.named(larger, scale)
+    low = smooth(24, 32)
+    with torch.inference_mode():
+        assert (grown(low) - body(low)).abs().max() < 2e-3
+
+
+def test_a_longer_body_is_another_scales() -> None:
+    """small has 10 units at x2 and 12 at x4."""
+    body = start_from(trained(2), LiptConfig.named("small", 2)).eval()
+    low = smooth(16, 24)
+    with torch.inference_mode():
+        known, found = body(low), start_from(body, LiptConfig.named("small", 4)).eval()(low)
+    torch.testing.assert_close(F.avg_pool2d(found, 4), F.avg_pool2d(known, 2), atol=0.02, rtol=0)
+
+
+def test_all_that_was_added_learns_from_the_second_step_on() -> None:
+    torch.manual_seed(0)
+    network = branch_out(start_from(trained(2), LiptConfig.named("tiny", 2))).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (network(torch.rand(2, 3, 16, 16)) - 0.5).square().mean().backward()
+        optimizer.step()
+    for name, value in network.state_dict().items():
+        if name.endswith("weight") and ("conv" in name or "project" in name):
+            still = (value == before[name]).flatten(1).all(1)  # rows that did not move
+            assert still.float().mean() < 0.1, name  # one behind a ReLU that was closed for all there was may wait
+
+
+def test_another_start_needs_the_same_body_or_a_smaller_one() -> None:
+    with pytest.raises(WeightsError, match=r"have channels 32 for at most 16, units 6 for at most 2"):
         start_from(LIPT(LiptConfig.named("tiny", 2), deployed=True), LiptConfig.named("nano", 2))
+    config = LiptConfig.named("small", 2)
+    with pytest.raises(WeightsError, match=r"have window 16 for 8"):
+        start_from(LIPT(dataclasses.replace(config, window=16), deployed=True), config)
