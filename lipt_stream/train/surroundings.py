@@ -25,9 +25,9 @@ def digest_of_images(images: Iterable[NDArray[np.uint8]]) -> str:
 
 
 def digest_of_file(path: Path | None) -> str:
-    """Empty where there is none, or none any more, which a run that goes on does not need."""
+    """Empty where there is none, or none any more, which a run that goes on does not need; it waits for no pipe."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
     except OSError:
         return ""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import torch
 from PIL import Image
 
 from lipt_stream.errors import InputError, OutputError, SettingsError, WeightsError
+from lipt_stream.model.lipt import LIPT
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train.checkpoint import Checkpoint
 from lipt_stream.train.materials import Folders, Materials, load_materials
@@ -116,6 +119,25 @@ def test_starting_from_weights_and_with_a_teacher(photos: Path, tmp_path: Path) 
     three = TrainSpec("nano", scale=3, patch=8, tail_patch=16)
     origins = read_origins(three, nano, None, resumes=False)
     assert make_trainer(three, found, tmp_path, device=CPU, origins=origins).model.config.scale == 3
+
+
+def test_the_seed_decides_what_a_larger_network_adds() -> None:
+    nano, spec = WEIGHTS / "nano-x2.safetensors", TrainSpec("tiny", patch=8, tail_patch=16, seed=3)
+    before = torch.get_rng_state()
+    one, same, other = (
+        cast("LIPT", read_origins(given, nano, None, resumes=False).start).head.weight
+        for given in (spec, spec, replace(spec, seed=4))
+    )
+    assert torch.equal(one, same)
+    assert torch.equal(one[:16], other[:16])
+    assert not torch.equal(one[16:], other[16:])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_run_that_goes_on_does_not_wait_for_a_pipe_that_it_would_start_from(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_origins(SPEC, tmp_path / "pipe", None, resumes=True).digests["start"] == ""
 
 
 def test_what_no_run_can_begin_with(tmp_path: Path) -> None:
