@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -208,7 +210,10 @@ def test_autocast_stays_within_the_blocks() -> None:
     assert F.mse_loss(trained, exact).sqrt() < 0.1 / 255  # of the whole network 0.3: more than many errors it learns by
 
 
-def test_training_in_bfloat16_rounds_what_attention_takes_and_gives_and_nothing_between() -> None:
+@pytest.mark.parametrize(
+    "run", [attend, torch.compile(attend, backend="eager", dynamic=False)], ids=["eager", "traced"]
+)
+def test_training_in_bfloat16_rounds_what_attention_takes_and_gives_and_nothing_between(run: Any) -> None:
     torch.manual_seed(0)
     q, v, upstream = (torch.randn(2, 3, 64, 16, dtype=torch.bfloat16) for _ in range(3))
     exact = [x.double().requires_grad_() for x in (q, v)]
@@ -216,7 +221,7 @@ def test_training_in_bfloat16_rounds_what_attention_takes_and_gives_and_nothing_
     wanted.backward(upstream.double())
     rounded = [x.clone().requires_grad_() for x in (q, v)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = attend(rounded[0], rounded[1])
+        y = run(rounded[0], rounded[1])
     y.backward(upstream)
     assert y.dtype == torch.bfloat16
     for ours, theirs in ((y, wanted), *((a.grad, b.grad) for a, b in zip(rounded, exact, strict=True))):
