@@ -51,11 +51,13 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What happened up to `step`. `seconds` of the budget are spent; Y-PSNR in dB: just now, or None, and at best."""
+    """What happened up to `step`. `seconds` of the budget are spent; `gradient_norm` is the largest since the
+    last look, before it was cut; Y-PSNR in dB: just now, or None, and at best."""
 
     step: int
     seconds: float
     loss: float
+    gradient_norm: float
     learning_rate: float
     steps_per_second: float
     psnr_y: float | None
@@ -253,13 +255,14 @@ class Trainer:
 
     def _look(self) -> Progress:
         """What happened since the last look; with a validation where one is due by the time spent."""
-        loss = float(self._require_finite()[:, 0].mean())
+        losses, norms = self._require_finite().unbind(1)
         rate = len(self._record) / max(self.seconds - self._looked, 1e-9)
         is_due = self._is_validation_due()
         self._record, self._looked = [], self.seconds
         psnr = self._validate() if is_due else None
         current = learning_rate(self.spec, min(self.seconds / self.spec.seconds, 1.0))
-        return Progress(self.step, self.seconds, loss, current, rate, psnr, self.best_psnr)
+        loss, norm = float(losses.mean()), float(norms.max())
+        return Progress(self.step, self.seconds, loss, norm, current, rate, psnr, self.best_psnr)
 
     def _recorded(self) -> Tensor:
         return torch.stack(self._record).cpu() if self._record else torch.empty(0, 2)
