@@ -101,7 +101,8 @@ def attend(q: Tensor, v: Tensor) -> Tensor:
     run eagerly there, a few rows of windows at a time, whose maps stay in cache, take two thirds of their time.
     With gradients they run in float32 there: in bfloat16 they take six times as long backwards, and round more.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled():
+    # An exporter traces with gradients, checks its trace without them, and must find the same.
+    if q.device.type == "cpu" and torch.is_grad_enabled() and not torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
         exact = q.to(torch.promote_types(q.dtype, torch.float32))
         with without_autocast(q.device):
             return F.scaled_dot_product_attention(exact, exact, v.to(exact.dtype), scale=1.0).to(v.dtype)
