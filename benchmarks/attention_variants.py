@@ -15,20 +15,17 @@ import statistics
 import tempfile
 import time
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from results_file import write_result
+from step_budget import CPU, trained
 
 from lipt_stream.engine.runtimes import make_runtime
-from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT
-from lipt_stream.train.loop import Trainer
-from lipt_stream.train.materials import Folders, Materials, load_materials
+from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.spec import TrainSpec
-from lipt_stream.train.start import bilinear_start
 
 VARIANTS = {
     "the paper's": (False, False),
@@ -36,31 +33,6 @@ VARIANTS = {
     "sampled values": (False, True),
     "both": (True, True),
 }
-CPU = torch.device("cpu")
-
-
-class StepClock:
-    """A clock on which every step takes a second, so that a budget is a number of steps."""
-
-    def __init__(self) -> None:
-        self.trainer: Trainer | None = None
-
-    def __call__(self) -> float:
-        return float(self.trainer.step) if self.trainer else 0.0
-
-
-def trained(spec: TrainSpec, config: LiptConfig, materials: Materials, folder: Path) -> tuple[Trainer, float]:
-    """A trainer at the end of its budget, and the median seconds of a step."""
-    torch.manual_seed(spec.seed)
-    clock = StepClock()
-    start = bilinear_start(config)
-    trainer = Trainer(spec, start, materials.batches, materials.validation, folder, device=CPU, clock=clock)
-    clock.trainer = trainer
-    moments = [(0, time.perf_counter())]
-    moments += [(progress.step, time.perf_counter()) for progress in trainer.run()]
-    looks = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(moments)]
-    steps = [seconds / count for count, seconds in looks if count]
-    return trainer, statistics.median(steps)
 
 
 def pass_ms(networks: dict[str, LIPT]) -> dict[str, float]:

@@ -62,7 +62,10 @@ def train_network(
     patch: Annotated[int, typer.Option(help="Side of a crop in LR pixels.")] = 64,
     tail_patch: Annotated[int, typer.Option(help="The same in the last part of the budget.")] = 96,
     tail_share: Annotated[float, typer.Option(help="How much of the budget that part is, under squared error.")] = 0.15,
-    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 1.5e-3,
+    learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 3e-3,
+    branches: Annotated[
+        bool, typer.Option("--branches", help="Train each 3x3 convolution as the paper's six branches, merged.")
+    ] = False,
     variants: Annotated[int, typer.Option(help="Degradations of each image, with --degrade video.")] = 1,
     seed: Annotated[int, typer.Option(help="Of crops and degradations.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -100,6 +103,7 @@ def train_network(
         tail_share=tail_share,
         learning_rate=learning_rate,
         distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
+        branches=branches,
         variants=variants,
         seed=seed,
     )

@@ -18,6 +18,8 @@ from lipt_stream.model.weights import BROKEN
 from lipt_stream.train.spec import TrainSpec, spec_from_json
 
 FILE = "checkpoint.pt"
+FORMAT = 2
+"""Of what is in it. 1 had another optimizer's state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     part = path.with_name(FILE + ".part")
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     whole = io.BytesIO()  # given a full disk, torch.save would speak of its archive instead
-    torch.save(fields | {"spec": checkpoint.spec.as_json()}, whole)
+    torch.save(fields | {"spec": checkpoint.spec.as_json(), "format": FORMAT}, whole)
     try:
         with part.open("wb") as file:
             file.write(whole.getbuffer())
@@ -81,7 +83,7 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
     """The checkpoint in `folder`, of this very run.
 
     Raises:
-        InputError: there is none, or it is damaged.
+        InputError: there is none, it is damaged, or of another version.
         SettingsError: it is of a run with other settings, each of which is named.
     """
     path = folder / FILE
@@ -91,12 +93,15 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
                 raise zipfile.BadZipFile(wrong)
             file.seek(0)
             fields = cast("dict[str, Any]", torch.load(file, map_location="cpu", weights_only=True))
+        made_for = fields.pop("format", 1)
         fields["spec"] = spec_from_json(fields["spec"])
         found = Checkpoint(**fields)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}", "Check the file") from error
     except (*BROKEN, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged", "Begin anew in another --out") from error
+    if made_for != FORMAT:
+        raise InputError(f"{path} was written by another version", "Begin anew, with its weights.safetensors as --init")
     if differing := spec.differences(found.spec):
         raise SettingsError(
             f"{path} is of another run: {', '.join(differing)} there", "Use its settings, or another --out"

@@ -1,7 +1,8 @@
 """The training loop: a budget of seconds spent on steps, with what a killed run needs written down every so often.
 
-The network trains with linear branches (`start.branch_out`) and is judged as it ships: the moving average of its
-weights, deployed. Everything that depends on time goes through one clock, so that a test can resume exactly.
+The network trains as it ships, or with linear branches (`start.branch_out`), and is judged as it ships: the moving
+average of its weights, deployed. Everything that depends on time goes through one clock, so that a test can resume
+exactly.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.batches import Batch
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning_rate
+from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import branch_out
 from lipt_stream.train.validation import ValidationPair, validate
@@ -91,10 +93,11 @@ class Trainer:
         self.device = device
         self._batches, self._validation, self.out, self._clock = batches, validation, out, clock
         self._half, self._teacher = half, teacher.to(device).eval() if teacher else None
-        self.model: LIPT = branch_out(start).to(device).train()
+        form = branch_out(start) if spec.branches else copy.deepcopy(start)
+        self.model: LIPT = form.to(device).requires_grad_().train()
         self.average: LIPT = copy.deepcopy(self.model).requires_grad_(False).eval()
         self._trained, self._averaged = tuple(self.model.parameters()), tuple(self.average.parameters())
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=spec.learning_rate, fused=True)
+        self.optimizer = Soap(self.model.parameters())
         self.generator = torch.Generator(device).manual_seed(spec.seed)
         self._forward = cast(
             "Callable[[Tensor], Tensor]",
@@ -194,11 +197,9 @@ class Trainer:
 
     def _train_step(self, progress: float) -> Tensor:
         """One step; the loss and the norm of its gradient, (2,), which nothing has waited for yet."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.spec, progress)
         loss = self._gradient(progress, self.generator)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
-        self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+        self.optimizer.step(learning_rate(self.spec, progress))
         self._follow()
         return torch.stack((loss.detach(), norm))
 
@@ -210,7 +211,7 @@ class Trainer:
         with self._on_device():
             result = self._forward(low)
         loss = self._loss(result.float(), high, low, squared=in_tail(self.spec, progress))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         return loss
 
@@ -221,7 +222,7 @@ class Trainer:
         last = 1.0 if self.spec.tail_share else 0.0
         for progress in sorted({self.seconds / self.spec.seconds, last}):
             self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
 
     def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, squared: bool) -> Tensor:
         distance = root_mean_square_error if squared else F.l1_loss
@@ -316,6 +317,6 @@ class Trainer:
 
 
 def root_mean_square_error(result: Tensor, wanted: Tensor) -> Tensor:
-    """The squared error's direction with a gradient as large as L1's: Adam's second moment, which remembers some
+    """The squared error's direction with a gradient as large as L1's: the second moments, which remember some
     thousand steps of L1, would shrink the plain squared error's steps to a fiftieth for the rest of the run."""
     return (F.mse_loss(result, wanted) + 1e-10).sqrt()

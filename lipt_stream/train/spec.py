@@ -27,8 +27,9 @@ class TrainSpec:
     `minutes` is the whole budget: warm-up, decay, the final phase, evaluation and checkpoints follow from it.
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
     which the loss is the root of the mean squared error and patches are `tail_patch` pixels wide. `distill_weight`
-    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original. `variants` says
-    how many times each image is degraded, where real encoders do it.
+    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original. `branches`: each
+    3x3 convolution trains as the paper's six branches, merged in every forward pass. `variants` says how many times
+    each image is degraded, where real encoders do it.
     """
 
     model: str
@@ -38,12 +39,13 @@ class TrainSpec:
     minutes: float = 60.0
     batch: int = 16
     patch: int = 64
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 3e-3
     warmup_share: float = 0.02
     tail_share: float = 0.15
     tail_patch: int = 96
     ema_decay: float = 0.999
     distill_weight: float = 0.0
+    branches: bool = False
     variants: int = 1
     seed: int = 0
 
@@ -79,7 +81,7 @@ class TrainSpec:
         if self.batch < 1:
             raise SettingsError(f"--batch {self.batch} is no batch", "Give 1 or more")
         if not 0 < self.learning_rate < 1:
-            raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.0015 is usual")
+            raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.003 is usual")
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
             if not 0 <= getattr(self, name) < 1:
                 told = _option(name) if name in ("tail_share", "distill_weight") else name  # the others are no options

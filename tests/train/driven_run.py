@@ -19,7 +19,7 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Everything that decides how a run goes on, as tensors by name."""
     moments = {
         f"optimizer.{number}.{name}": value
-        for number, state in trainer.optimizer.state_dict()["state"].items()
+        for number, state in enumerate(trainer.optimizer.state_dict()["stacks"])
         for name, value in state.items()
     }
     return (

@@ -28,7 +28,7 @@ def test_a_loss_that_is_no_number(make_trainer: MakeTrainer, spec: TrainSpec, tm
     saved = load_checkpoint(trainer.out, spec)
     assert saved.step < wrong
     assert trainer.step == saved.step
-    for state in (saved.model, saved.average, *saved.optimizer["state"].values()):
+    for state in (saved.model, saved.average, *saved.optimizer["stacks"]):
         assert all(torch.isfinite(value).all() for value in state.values())
     if saved.step:
         train_until(sound, saved.step)
@@ -158,7 +158,7 @@ def test_training_learns(make_trainer: MakeTrainer) -> None:
 
 
 def test_a_run_that_gets_worse_ends_with_what_it_began_with(make_trainer: MakeTrainer) -> None:
-    spec = TrainSpec("nano", minutes=0.1, batch=2, patch=16, tail_patch=16, learning_rate=0.02)
+    spec = TrainSpec("nano", minutes=0.1, batch=2, patch=16, tail_patch=16, learning_rate=0.1)
     trainer = make_trainer("worse", spec=spec)
     began = deploy(trainer.average)
     psnrs = [progress.psnr_y for progress in trainer.run() if progress.psnr_y is not None]
@@ -173,7 +173,7 @@ def test_a_run_that_gets_worse_ends_with_what_it_began_with(make_trainer: MakeTr
 
 
 def test_the_last_phase_steps_as_far_as_the_first() -> None:
-    """Adam remembers L1's gradients: those of the last loss are as large, in the squared error's direction."""
+    """The optimizer remembers L1's gradients: those of the last loss are as large, in the squared error's direction."""
     generator = torch.Generator().manual_seed(3)
     wanted = torch.rand(4, 3, 16, 16, generator=generator)
     result = (wanted + 0.02 * torch.randn(wanted.shape, generator=generator)).requires_grad_()

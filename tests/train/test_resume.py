@@ -133,6 +133,16 @@ def test_a_damaged_checkpoint_is_refused(make_trainer: MakeTrainer, spec: TrainS
         load_checkpoint(trainer.out, spec)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused(make_trainer: MakeTrainer, spec: TrainSpec) -> None:
+    trainer = make_trainer("run")
+    train_until(trainer, 1)
+    fields = torch.load(trainer.out / FILE, weights_only=True)
+    del fields["format"]
+    torch.save(fields, trainer.out / FILE)
+    with pytest.raises(InputError, match=r"written by another version. Begin anew, with its weights\.safetensors"):
+        load_checkpoint(trainer.out, spec)
+
+
 def test_a_run_that_began_on_another_kind_of_device_goes_on(make_trainer: MakeTrainer, spec: TrainSpec) -> None:
     begun = make_trainer("run")
     train_until(begun, 3)
