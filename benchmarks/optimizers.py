@@ -45,8 +45,8 @@ ROWS = [
     (optimizer, branches, rate)
     for optimizer, branches, rates in (
         (Adam, True, (1.5e-3, 3e-3)),
-        (Adam, False, (1.5e-3, 3e-3)),
-        (Soap, True, (1.5e-3, 3e-3)),
+        (Adam, False, (3e-3,)),
+        (Soap, True, (3e-3,)),
         (Soap, False, (1.5e-3, 3e-3, 6e-3)),
     )
     for rate in rates

@@ -12,7 +12,8 @@ import torch
 from driven_run import MakeTrainer, assert_same, log_of, train_until
 
 from lipt_stream.errors import InputError, SettingsError
-from lipt_stream.model.lipt import LIPT
+from lipt_stream.model.lipt import LIPT, deploy
+from lipt_stream.model.repconv import LinearBranches
 from lipt_stream.train import loop, run
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
 from lipt_stream.train.spec import TrainSpec
@@ -105,6 +106,22 @@ def test_what_was_trained_before_a_validation_is_not_lost_with_it(
     train_until(again, 10**6)
     assert_same(again, whole)
     assert log_of(again) == log_of(whole)
+
+
+@pytest.mark.parametrize("branches", [False, True])
+def test_each_form_trains_as_what_it_merges_to_and_goes_on(make_trainer: MakeTrainer, *, branches: bool) -> None:
+    spec = TrainSpec("nano", minutes=0.125, batch=2, patch=8, tail_patch=16, branches=branches)
+    whole, part = make_trainer("whole", spec=spec), make_trainer("parts", spec=spec)
+    assert any(isinstance(module, LinearBranches) for module in whole.model.modules()) is branches
+    train_until(whole, 10)
+    train_until(part, 6)
+    last = make_trainer("parts", spec=spec)
+    last.resume(load_checkpoint(last.out, spec))
+    train_until(last, 10)
+    assert_same(last, whole)
+    picture = torch.rand(1, 3, 16, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(whole.average(picture), deploy(whole.average)(picture))
 
 
 def test_resuming_another_run_is_refused(make_trainer: MakeTrainer) -> None:
