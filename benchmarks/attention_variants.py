@@ -10,7 +10,6 @@ one deployed pass over 640x360 pixels in OpenVINO (torch where it is not install
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 from results_file import write_result
-from step_budget import CPU, trained
+from step_budget import CPU, budget_arguments, trained
 
 from lipt_stream.engine.runtimes import make_runtime
 from lipt_stream.model.lipt import LIPT
@@ -50,15 +49,7 @@ def pass_ms(networks: dict[str, LIPT]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--valid", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--patch", type=int, default=48)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
+    arguments = budget_arguments(__doc__, steps=1200).parse_args()
     spec = TrainSpec("nano", minutes=arguments.steps / 60, batch=arguments.batch, patch=arguments.patch, tail_patch=64)
     folders = Folders([arguments.data], arguments.valid, out=Path(), pairs=Path())
     materials = load_materials(spec, folders, CPU)

@@ -9,7 +9,6 @@ rates; Y-PSNR of the moving average on the validation images, the test sets unto
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from typing import Any
 
 import torch
 from results_file import write_result
-from step_budget import CPU, trained
+from step_budget import CPU, budget_arguments, trained
 from torch import nn
 
 from lipt_stream.train.materials import Folders, Materials, load_materials
@@ -61,15 +60,8 @@ def compared(spec: TrainSpec, optimizer: type[Any], materials: Materials) -> tup
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--valid", type=Path, required=True)
+    parser = budget_arguments(__doc__, steps=600)
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--patch", type=int, default=48)
-    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     spec = TrainSpec(
         arguments.model, minutes=arguments.steps / 60, batch=arguments.batch, patch=arguments.patch, tail_patch=64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,19 @@ from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import bilinear_start
 
 CPU = torch.device("cpu")
+
+
+def budget_arguments(description: str | None, *, steps: int) -> argparse.ArgumentParser:
+    """What both benchmarks are asked for. `steps`: the usual number."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--valid", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--patch", type=int, default=48)
+    parser.add_argument("--out", type=Path)
+    return parser
 
 
 class StepClock:

@@ -26,6 +26,7 @@ from lipt_stream.errors import TrainingError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.batches import Batch
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from lipt_stream.train.loss import root_mean_square_error
 from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning_rate
 from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
@@ -314,9 +315,3 @@ class Trainer:
                 validation_seconds=self._validation_seconds,
             ),
         )
-
-
-def root_mean_square_error(result: Tensor, wanted: Tensor) -> Tensor:
-    """The squared error's direction with a gradient as large as L1's: the second moments, which remember some
-    thousand steps of L1, would shrink the plain squared error's steps to a fiftieth for the rest of the run."""
-    return (F.mse_loss(result, wanted) + 1e-10).sqrt()

@@ -112,9 +112,10 @@ class _Stack:
 
 def _as_turned(shape: torch.Size) -> tuple[int, ...]:
     """(outputs, inputs x places), or (outputs, inputs, places) where a basis would grow too large."""
-    if len(shape) < 2 or shape[1:].numel() <= LARGEST_BASIS:
-        return (*shape[:1], *([shape[1:].numel()] if shape[1:] else []))
-    return (*shape[:2], shape[2:].numel())
+    if len(shape) < 2:
+        return tuple(shape)
+    others = shape[1:].numel()
+    return (shape[0], others) if others <= LARGEST_BASIS else (shape[0], shape[1], shape[2:].numel())
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -16,6 +16,7 @@ from lipt_stream.model.weights import load_weights
 from lipt_stream.train import loop, run
 from lipt_stream.train.batches import Batch, BicubicBatches
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
+from lipt_stream.train.loss import root_mean_square_error
 from lipt_stream.train.spec import TrainSpec
 
 
@@ -179,7 +180,7 @@ def test_the_last_phase_steps_as_far_as_the_first() -> None:
     result = (wanted + 0.02 * torch.randn(wanted.shape, generator=generator)).requires_grad_()
     gradients = [
         torch.autograd.grad(loss(result, wanted), result)[0].flatten()
-        for loss in (torch.nn.functional.l1_loss, loop.root_mean_square_error, torch.nn.functional.mse_loss)
+        for loss in (torch.nn.functional.l1_loss, root_mean_square_error, torch.nn.functional.mse_loss)
     ]
     first, last, squared = gradients
     assert 0.5 < float(last.norm() / first.norm()) < 2
