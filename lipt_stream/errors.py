@@ -33,8 +33,7 @@ class LiptError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = f"{self.message}. {self.hint}" if self.hint else self.message
-        return text.replace("\n", "\\n")  # of the name of a file
+        return one_line(f"{self.message}. {self.hint}" if self.hint else self.message)
 
 
 class InputError(LiptError):
@@ -73,6 +72,11 @@ class DeviceError(LiptError):
 
 class TrainingError(LiptError):
     """A loss or its gradient became NaN or infinite."""
+
+
+def one_line(text: str) -> str:
+    """As it may stand in a line that names a file: file names may have newlines."""
+    return text.replace("\n", "\\n")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

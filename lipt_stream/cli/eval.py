@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +19,20 @@ from rich.table import Table
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.engine.upscaler import Upscaler, find_weights
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import SettingsError, one_line
 from lipt_stream.model import catalog
 from lipt_stream.model.weights import load_weights
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
-from lipt_stream.train.evaluate import Scores, Uint8Image, baselines, evaluate, require_folder
+from lipt_stream.train.evaluate import (
+    Scores,
+    Uint8Image,
+    baselines,
+    evaluate,
+    find_images,
+    list_images,
+    require_folder,
+)
 
 
 def evaluate_weights(
@@ -59,6 +69,7 @@ def evaluate_weights(
     for name in names:
         upscaler = _load(name, spec)
         scores[upscaler.info.name] = evaluate(as_function(upscaler), data, spec.scale)
+    tell_exact(scores.values())
     if as_json:
         typer.echo(json_line(_as_json(data, spec, scores)))
     else:
@@ -77,20 +88,46 @@ def _load(name: str, spec: PipelineSpec) -> Upscaler:
 
 def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
     """One object for each weights file and interpolation: `scale`, `name`, `parameters`, `psnr_y`, `ssim_y` by set."""
-    require_folder(data, "Give a folder of full-size images, or a folder of such folders")
-    folders = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    sets = sorted(folders or [data], key=lambda path: (len(path.name), path.name))  # Set5 before Set14
+    sets = find_sets(data)
     shipped = [entry for entry in catalog.entries() if entry.task == "sr"]
     rows: list[dict[str, Any]] = []
+    every: list[Scores] = []
     for scale in sorted({entry.scale for entry in shipped}):
-        plain = {folder.name: baselines(folder, scale) for folder in sets}
-        for name in ("bicubic", "lanczos"):
-            rows.append(_row(scale, name, None, {folder: scores[name] for folder, scores in plain.items()}))
+        plain = {name: baselines(folder, scale) for name, folder in sets.items()}
+        every += [scores for methods in plain.values() for scores in methods.values()]
+        for method in ("bicubic", "lanczos"):
+            rows.append(_row(scale, method, None, {name: scores[method] for name, scores in plain.items()}))
         for entry in (entry for entry in shipped if entry.scale == scale):
             upscaler = load_upscaler(spec.but({"model": entry.name, "scale": scale}))
-            scores = {folder.name: evaluate(as_function(upscaler), folder, scale) for folder in sets}
+            scores = {name: evaluate(as_function(upscaler), folder, scale) for name, folder in sets.items()}
+            every += scores.values()
             rows.append(_row(scale, entry.name, upscaler.parameters, scores))
+    tell_exact(every)
     return rows
+
+
+def find_sets(data: Path) -> dict[str, Path]:
+    """By name, the folders in `data` that hold images, Set5 before Set14, and `data` itself where it does. InputError
+    where none does; one beside others that holds none is named."""
+    require_folder(data, "Give a folder of full-size images, or a folder of such folders")
+    folders = [path for path in data.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    folders.sort(key=lambda path: (len(path.name), path.name))
+    sets = {path.name: path for path in folders if list_images(path)}
+    for folder in folders:
+        if folder.name not in sets:
+            typer.echo(one_line(f"left out: {folder} holds no image"), err=True)
+    if not sets:
+        find_images(data)
+        return {data.resolve().name: data}
+    return sets | ({f"{data.resolve().name} itself": data} if list_images(data) else {})
+
+
+def tell_exact(scores: Iterable[Scores]) -> None:
+    """Name the images of which something came out exactly: the mean is infinite with them, whatever the others have."""
+    names = sorted({image.name for score in scores for image in score.images if math.isinf(image.psnr_y)})
+    if names:
+        told = f"{', '.join(names)}: came out exactly, so that the mean is infinite. Leave out what has one colour only"
+        typer.echo(one_line(told), err=True)
 
 
 def _row(scale: int, name: str, parameters: int | None, scores: dict[str, Scores]) -> dict[str, Any]:

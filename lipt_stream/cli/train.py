@@ -26,6 +26,7 @@ from lipt_stream.train.loop import Trainer
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights
 from lipt_stream.train.spec import TrainSpec, usual
+from lipt_stream.train.validation import CEILING
 
 WEIGHTS = "weights.safetensors"
 
@@ -122,7 +123,7 @@ def train_network(
             with show_degrading(console) as degraded:
                 materials = load_materials(spec, folders, chosen, degraded)
             for skipped in materials.skipped:
-                console.print(f"left out: {skipped.reason}", soft_wrap=True, markup=False)
+                console.print(str(skipped), soft_wrap=True, markup=False)
         with _in_one_line():
             trainer = make_trainer(
                 spec,
@@ -175,6 +176,8 @@ def _conclusion(trainer: Trainer, out: Path) -> str:
     state = "done" if trainer.finished else "stopped, go on with --resume"
     found = trainer.result_psnr
     psnr = "not validated yet" if found is None else f"{found:.3f} dB on the validation images"
-    if found is not None and found == trainer.start_psnr:
+    if found == CEILING:
+        psnr += ", the most that counts, on each: these tell no network from another (give others by --valid)"
+    elif found is not None and found == trainer.start_psnr:
         psnr += " as at the start, which is kept: nothing better came (a lower --learning-rate may help)"
     return f"{state}: {trainer.step} steps, {psnr} -> {out / WEIGHTS}"

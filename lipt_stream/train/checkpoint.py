@@ -93,15 +93,16 @@ def load_checkpoint(folder: Path, spec: TrainSpec) -> Checkpoint:
                 raise zipfile.BadZipFile(wrong)
             file.seek(0)
             fields = cast("dict[str, Any]", torch.load(file, map_location="cpu", weights_only=True))
-        made_for = fields.pop("format", 1)
+        if fields.pop("format", 1) != FORMAT:  # before what another version calls otherwise is taken for damage
+            raise InputError(
+                f"{path} was written by another version", "Begin anew, with its weights.safetensors as --init"
+            )
         fields["spec"] = spec_from_json(fields["spec"])
         found = Checkpoint(**fields)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}", "Check the file") from error
     except (*BROKEN, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged", "Begin anew in another --out") from error
-    if made_for != FORMAT:
-        raise InputError(f"{path} was written by another version", "Begin anew, with its weights.safetensors as --init")
     if differing := spec.differences(found.spec):
         raise SettingsError(
             f"{path} is of another run: {', '.join(differing)} there", "Use its settings, or another --out"

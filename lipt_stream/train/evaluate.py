@@ -79,11 +79,15 @@ def baselines(images_dir: Path, scale: int) -> dict[str, Scores]:
 
 def find_images(images_dir: Path) -> list[Path]:
     """The images directly in a folder, by name. Raises InputError where there is none."""
-    require_folder(images_dir, "Give a folder of full-size images.")
-    found = sorted(path for path in images_dir.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not found:
+    if not (found := list_images(images_dir)):
         raise InputError(f"{images_dir} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
     return found
+
+
+def list_images(images_dir: Path) -> list[Path]:
+    """The images directly in a folder, by name. Raises InputError where it is none, or cannot be looked into."""
+    require_folder(images_dir, "Give a folder of full-size images")
+    return sorted(path for path in images_dir.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def require_folder(folder: Path, hint: str) -> None:
@@ -136,14 +140,14 @@ def read_image(path: Path) -> Uint8Image:
 def _opened(path: Path) -> Generator[Image.Image]:
     """The image, its first picture where it holds several. InputError for what goes wrong with it within."""
     if is_special(path):
-        raise InputError(f"{path} is not a regular file", "Remove or replace it.")
+        raise InputError(f"{path} is not a regular file", "Remove or replace it")
     try:
         with Image.open(path) as image:
             yield image
     except (InputError, MemoryError):
         raise
     except Exception as error:  # the format is told by the content, and plug-ins of rare ones raise what they like
-        raise InputError(f"{path} cannot be read as an image: {_why(error)}", "Remove or replace it.") from error
+        raise InputError(f"{path} cannot be read as an image: {_why(error)}", "Remove or replace it") from error
 
 
 def _why(error: Exception) -> str:
@@ -198,7 +202,7 @@ def _score(upscale: Upscale, path: Path, scale: int) -> ImageScore:
     original = _crop_to_multiple(read_image(path), scale)
     if min(original.shape[:2]) < SSIM_WINDOW + 2 * scale:
         least = math.ceil((SSIM_WINDOW + 2 * scale) / scale) * scale
-        raise InputError(f"{path} is too small to be compared at x{scale}", f"It takes {least}x{least} pixels.")
+        raise InputError(f"{path} is too small to be compared at x{scale}", f"It takes {least}x{least} pixels")
     small = imresize(original, Fraction(1, scale))
     result = upscale(as_rgb(small))
     expected = (*original.shape[:2], 3)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, one_line
 from lipt_stream.train.evaluate import as_rgb, read_image
 
 
@@ -82,6 +82,9 @@ class Skipped:
 
     path: Path
     reason: str
+
+    def __str__(self) -> str:
+        return one_line(f"left out: {self.reason}")
 
 
 def read_images(

@@ -31,7 +31,7 @@ from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning
 from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import branch_out
-from lipt_stream.train.validation import ValidationPair, validate
+from lipt_stream.train.validation import CEILING, ValidationPair, validate
 
 LOOK_EVERY: Final = 20
 """Steps between two looks at the losses, which wait for the device; slow steps are looked at by LOOK_SECONDS."""
@@ -287,7 +287,8 @@ class Trainer:
     def _validate(self) -> float:
         network = deploy(self.average)
         psnr = validate(network, self._validation, self.device)
-        if self.best_psnr is None or psnr > self.best_psnr:
+        # Where all come out as well as counts, the one that learnt longest is kept.
+        if self.best_psnr is None or psnr > self.best_psnr or psnr == CEILING:
             self.best_psnr, self._best = psnr, network
         elif self._best is None:  # a run that goes wrong costs nothing but its time
             self._best = self._start

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
 from lipt_stream.errors import InputError
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
-from lipt_stream.train.evaluate import image_size
+from lipt_stream.train.evaluate import as_rgb, image_size, read_image
 from lipt_stream.train.folders import Found, counted, require_images, search
 from lipt_stream.train.images import PackedImages, Skipped, read_images
 from lipt_stream.train.loop import Batches
@@ -87,7 +87,8 @@ def load_materials(
     paths = [path for path in paths if os.path.realpath(path) not in held_back]
     if not paths and not films:
         raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
-    _require_memory([sizes[path] for path in paths], spec, device)
+    judged = [sizes.get(path) or image_size(path) for path in valid]
+    _require_memory([sizes[path] for path in paths], judged, spec, device)
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device, found.left_out)
     return _degraded(spec, [*paths, *films], valid, folders.pairs, device, found.left_out, degraded)
@@ -112,24 +113,38 @@ def _given(folder: Path, left_out: list[Skipped]) -> list[Path]:
 
 
 def _held_back(sizes: Mapping[Path, tuple[int, int]], scale: int) -> list[Path]:
-    """A twentieth, evenly, of those that open and are large enough, but no more than a validation has time for."""
-    usable = [path for path, size in sizes.items() if min(size) >= LEAST_VALIDATION_SIDE * scale]
-    held = (usable or list(sizes))[::HELD_BACK]
-    few = min(len(held), MOST_HELD_BACK)
-    return [held[number * len(held) // few] for number in range(few)]
+    """A twentieth, evenly, of those that are large enough, but no more than a validation has time for: of each twenty
+    the first by which a network can be judged."""
+    usable = [path for path, size in sizes.items() if min(size) >= LEAST_VALIDATION_SIDE * scale] or list(sizes)
+    groups = [usable[first : first + HELD_BACK] for first in range(0, len(usable), HELD_BACK)]
+    few = min(len(groups), MOST_HELD_BACK)
+    spread = (groups[number * len(groups) // few] for number in range(few))
+    return [next((path for path in group if _judges(path, scale)), group[0]) for group in spread]
 
 
-def _require_memory(sizes: Sequence[tuple[int, int]], spec: TrainSpec, device: torch.device) -> None:
-    """For all images, and where real encoders make the LR, for that too; films come on top."""
-    needed = sum(3 * width * height for width, height in sizes)
+def _judges(path: Path, scale: int) -> bool:
+    """Whether it can be read, and has more than one colour where `_middles` looks."""
+    try:
+        image = as_rgb(read_image(path))
+    except InputError:
+        return False
+    side = VALIDATION_SIDE * scale
+    top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
+    return not _is_flat(image[top : top + side, left : left + side])
+
+
+def _require_memory(
+    learnt: Sequence[tuple[int, int]], judged: Sequence[tuple[int, int]], spec: TrainSpec, device: torch.device
+) -> None:
+    """For images of these sizes, and where real encoders make the LR, for that too; films come on top."""
+    pixels, others = (sum(width * height for width, height in sizes) for sizes in (learnt, judged))
+    needed = 3 * (pixels + others)
     if spec.degrade == "video":
-        needed = round(needed * spec.variants * (1 + 1 / spec.scale**2))
+        needed = round(3 * (pixels * spec.variants + others) * (1 + 1 / spec.scale**2))
     free = min(free_host_bytes(), free_bytes(device))
     if needed > free:
-        raise InputError(
-            f"{counted(len(sizes), 'image')} take {needed / 1e9:.1f} GB when decoded, and {free / 1e9:.1f} GB are free",
-            "Give fewer or smaller ones",
-        )
+        told = f"{counted(len(learnt) + len(judged), 'image')} take {needed / 1e9:.1f} GB when decoded"
+        raise InputError(f"{told}, and {free / 1e9:.1f} GB are free", "Give fewer or smaller ones")
 
 
 def _bicubic(
@@ -139,17 +154,16 @@ def _bicubic(
     side = LEAST_VALIDATION_SIDE * spec.scale
     readable, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
     skipped += not_held_out
-    flat = _flat(held_out)
-    skipped += [_left_out_flat(readable[number]) for number in flat]
-    held_out = _without(flat, held_out)
-    _require_some(held_out, len(valid), VALIDATION_ROLE, skipped)
+    middles = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
+    flat = _leave_out_flat(readable, middles, skipped)
+    held_out, validation = _without(flat, held_out), _without(flat, middles)
+    _require_some(validation, len(valid), VALIDATION_ROLE, skipped)
     usable, images, too_bad = read_images(paths, least, _workers(), _least_side(least, "images"))
     skipped += too_bad
     copies, digest = _compared(images, held_out)
     skipped += [_left_out_copy(usable[number]) for number in copies]
     images = _without(copies, images)
     _require_some(images, len(paths), "images", skipped)
-    validation = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
     digests = {"training images": digest, "validation images": digest_of_images([pair.high for pair in validation])}
     told = counted(len(images), "image")
     return Materials(BicubicBatches(PackedImages(images, device), spec.scale), validation, told, skipped, digests)
@@ -185,16 +199,15 @@ def _degraded(
         return [source for source, _ in large], [pair for _, pair in large]
 
     readable, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
-    flat = _flat([pair.high for pair in held_out])
-    skipped += [_left_out_flat(readable[number]) for number in flat]
-    held_out = _without(flat, held_out)
-    _require_some(held_out, len(valid), VALIDATION_ROLE, skipped)
+    middles = _middles(held_out, spec.scale)
+    flat = _leave_out_flat(readable, middles, skipped)
+    held_out, validation = _without(flat, held_out), _without(flat, middles)
+    _require_some(validation, len(valid), VALIDATION_ROLE, skipped)
     origins, training = pairs(sources, spec.largest_patch, "images", spec.variants)
     copies, digest = _compared([pair.high for pair in training], [pair.high for pair in held_out])
     skipped += [_left_out_copy(path) for path in sorted({origins[number] for number in copies})]
     training, origins = _without(copies, training), _without(copies, origins)
     _require_some(training, len(sources), "images", skipped)
-    validation = _middles(held_out, spec.scale)
     lows, highs = [pair.low for pair in training], [pair.high for pair in training]
     training.clear()
     digests = {
@@ -226,13 +239,17 @@ def _compared(images: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np
     return copies, hashlib.blake2b("".join(_without(copies, digests)).encode(), digest_size=16).hexdigest()
 
 
-def _flat(images: Sequence[NDArray[np.uint8]]) -> list[int]:
-    """Which of `images` have one colour only: any network scores CEILING on them, and none is told from another."""
-    return [number for number, image in enumerate(images) if (image == image[0, 0]).all()]
+def _leave_out_flat(paths: Sequence[Path], middles: Sequence[ValidationPair], skipped: list[Skipped]) -> list[int]:
+    """Which of the middles, of the images at `paths`, have one colour only; these are added to `skipped`."""
+    flat = [number for number, middle in enumerate(middles) if _is_flat(middle.high)]
+    told = "has one colour only in its middle, by which no network can be judged"
+    skipped += [Skipped(paths[number], f"{paths[number]} {told}") for number in flat]
+    return flat
 
 
-def _left_out_flat(path: Path) -> Skipped:
-    return Skipped(path, f"{path} has one colour only, by which no network can be judged")
+def _is_flat(image: NDArray[np.uint8]) -> bool:
+    """Whether it has one colour only: any network scores CEILING on it, and none is told from another."""
+    return bool((image == image[0, 0]).all())
 
 
 def _without(numbers: Sequence[int], items: Sequence[T]) -> list[T]:
@@ -254,7 +271,7 @@ def _told(origins: Sequence[Path], cache: Path, variants: int) -> str:
     return (", and " if variants > 1 else " and ").join(told)
 
 
-def _middles(pairs: list[ValidationPair], scale: int) -> list[ValidationPair]:
+def _middles(pairs: Sequence[ValidationPair], scale: int) -> list[ValidationPair]:
     return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
 
 

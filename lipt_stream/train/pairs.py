@@ -256,4 +256,4 @@ def _is_whole(path: Path) -> bool:
 
 
 def _warn(skipped: Skipped) -> None:
-    warnings.warn(f"left out: {skipped.reason}", stacklevel=3)
+    warnings.warn(str(skipped), stacklevel=3)

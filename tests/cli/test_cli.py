@@ -226,6 +226,7 @@ def test_eval_json_says_null_where_an_image_comes_out_exact(tmp_path: Path) -> N
         done = lipt("eval", "--data", tmp_path, *arguments, "--device", "cpu", "--json")
         assert done.returncode == 0, done.stderr
         assert "null" in done.stdout
+        assert done.stderr.startswith("flat.png: came out exactly, so that the mean is infinite.")
         json.loads(done.stdout, parse_constant=refuse)
 
 
@@ -256,6 +257,20 @@ def test_eval_of_all_is_a_table_of_every_weights_at_its_scale_on_every_set(tmp_p
     refused = lipt("eval", "--all", "--scale", "2", "--data", tmp_path)
     assert refused.returncode == 2
     assert "--all" in refused.stderr
+
+
+def test_eval_of_all_takes_images_beside_the_sets_for_one_more(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "set").mkdir()
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "a.png", tmp_path / "set" / "b.png"):
+        Image.radial_gradient("L").convert("RGB").resize((64, 64)).save(path)
+    done = lipt("eval", "--all", "--data", tmp_path, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    sets = [cell.strip() for cell in done.stdout.splitlines()[0].strip("|").split("|")[3:]]
+    assert sets == ["set", f"{tmp_path.name} itself"]
+    assert done.stderr == f"left out: {tmp_path / 'empty'} holds no image\n"
 
 
 def test_models_lists_what_ships() -> None:

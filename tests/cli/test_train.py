@@ -49,6 +49,15 @@ def run(photos: Path, out: Path, *arguments: str | Path) -> subprocess.Completed
     return run_program("train", "--data", photos, "--out", out, *arguments)
 
 
+def test_what_tells_no_network_from_another_is_said(photos: Path, tmp_path: Path) -> None:
+    """A sky comes out as well as counts from the start on, and what was learnt is not thrown away for that."""
+    (tmp_path / "valid").mkdir()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(tmp_path / "valid" / "sky.png")
+    done = run(photos, tmp_path / "run", *SMALL, "--minutes", "0.02", "--valid", tmp_path / "valid")
+    assert done.returncode == 0, done.stderr
+    assert "45.000 dB on the validation images, the most that counts, on each: these tell no network" in done.stderr
+
+
 def start_and_wait(photos: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
     """A run that has written its first checkpoint."""
     process = subprocess.Popen(command(photos, out, *arguments), stderr=subprocess.PIPE, text=True)

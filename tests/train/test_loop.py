@@ -18,6 +18,7 @@ from lipt_stream.train.batches import Batch, BicubicBatches
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
 from lipt_stream.train.loss import root_mean_square_error
 from lipt_stream.train.spec import TrainSpec
+from lipt_stream.train.validation import CEILING
 
 
 @pytest.mark.usefixtures("short")
@@ -156,6 +157,18 @@ def test_training_learns(make_trainer: MakeTrainer) -> None:
     assert losses[-1] < losses[0]
     assert trainer.best_psnr is not None
     assert trainer.best_psnr > start + 0.3
+
+
+@pytest.mark.usefixtures("short")
+def test_where_nothing_is_told_apart_the_one_that_learnt_longest_is_kept(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skies and title cards come out as well as counts from the start on."""
+    monkeypatch.setattr(loop, "validate", lambda *_: CEILING)
+    trainer = make_trainer("skies", spec=TrainSpec("nano", minutes=0.25, batch=2, patch=8, tail_patch=16))
+    list(trainer.run())
+    assert trainer.result_psnr == trainer.start_psnr == CEILING
+    torch.testing.assert_close(trainer.result().state_dict(), deploy(trainer.average).state_dict())
 
 
 def test_a_run_that_gets_worse_ends_with_what_it_began_with(make_trainer: MakeTrainer) -> None:

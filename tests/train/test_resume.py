@@ -150,11 +150,15 @@ def test_a_damaged_checkpoint_is_refused(make_trainer: MakeTrainer, spec: TrainS
         load_checkpoint(trainer.out, spec)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_refused(make_trainer: MakeTrainer, spec: TrainSpec) -> None:
+@pytest.mark.parametrize("age", ["earlier", "later"])
+def test_a_checkpoint_of_another_version_is_refused(make_trainer: MakeTrainer, spec: TrainSpec, age: str) -> None:
     trainer = make_trainer("run")
     train_until(trainer, 1)
     fields = torch.load(trainer.out / FILE, weights_only=True)
-    del fields["format"]
+    if age == "earlier":
+        del fields["format"]
+    else:
+        fields |= {"format": fields["format"] + 1, "spec": '{"model": "pico"}', "news": 1}
     torch.save(fields, trainer.out / FILE)
     with pytest.raises(InputError, match=r"written by another version. Begin anew, with its weights\.safetensors"):
         load_checkpoint(trainer.out, spec)
