@@ -4,7 +4,8 @@ At scale 1 nothing is shrunk: networks are to take away what the encoder left, a
 
 Scored against the full-size original, by clip and by still picture (a film of one picture):
 
-    PSNR, SSIM  on Y, as `lipt-stream eval` takes them; the mean over pictures (SSIM over every fourth)
+    PSNR, SSIM  on Y, as `lipt-stream eval` takes them; the mean over pictures (SSIM over every fourth,
+                the first of which is a keyframe)
     flicker     mean |(out[t+1] - out[t]) - (original[t+1] - original[t])| on Y, in steps of 1/255: the change from
                 picture to picture that the original does not have. 0 is steady; it counts errors of motion as well.
 

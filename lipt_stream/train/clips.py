@@ -29,30 +29,37 @@ def planned(path: Path, count: int) -> int:
 def moments(path: Path, count: int) -> Iterator[list[Uint8Image]]:
     """Up to `count` times PICTURES consecutive pictures, evenly over the film: (H/2, W/2, 3) uint8 RGB each.
 
-    Fewer where it is shorter, or ends earlier than it says. Raises InputError where it cannot be read.
+    Fewer where it is shorter, or ends earlier than it says. Raises InputError where it cannot be read, or is damaged.
     """
     total, latest_seconds = _length(path)
     taken = _planned(total, count)
     for number in range(taken):
         try:
-            pictures = _pictures_from(path, (number + 0.5) * latest_seconds / taken)
+            source = _opened_at(path, (number + 0.5) * latest_seconds / taken)
         except InputError:  # its length was that of its sound, or it is cut off: what it has until there is good
             if number == 0:
-                yield [_halved(picture) for picture in _pictures_from(path, 0.0)]
+                yield _moment_of(_opened_at(path, 0.0))
             return
-        yield [_halved(picture) for picture in pictures]
+        yield _moment_of(source)
 
 
 def _planned(total: int, count: int) -> int:
     return max(1, min(count, total // PICTURES))
 
 
-def _pictures_from(path: Path, start_seconds: float) -> list[Uint8Image]:
-    source = FileSource(path, start_seconds=start_seconds or None, threads=1)
+def _opened_at(path: Path, start_seconds: float) -> FileSource:
+    return FileSource(path, start_seconds=start_seconds or None, threads=1)
+
+
+def _moment_of(source: FileSource) -> list[Uint8Image]:
+    """Closes it."""
     try:
-        return list(islice(pictures_of(source), PICTURES))
+        pictures = [_halved(picture) for picture in islice(pictures_of(source), PICTURES)]
     finally:
         source.close()
+    if source.frames_concealed:  # it spreads from picture to picture, and decoders notice but a part of it
+        raise InputError(f"{source.path} is damaged, and what a decoder guesses is nothing to learn from", "Repair it")
+    return pictures
 
 
 def pictures_of(source: FileSource) -> Iterator[Uint8Image]:

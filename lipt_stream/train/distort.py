@@ -27,6 +27,8 @@ _PILLOW: Final = {
 _ROW: Final = 128
 """A coded picture's width is a multiple, its height no less. FFmpeg hands encoders lines with unwritten memory behind
 them; x264 reads there, x265 does in small pictures, and no two runs of theirs would agree."""
+_MPEG2_SIDE: Final = 4096
+"""No side of its pictures is a multiple: of a size's last twelve bits not all may be 0 (ISO 13818-2, 6.3.3)."""
 
 
 def blurred(image: Uint8Image, blur: Blur) -> Uint8Image:
@@ -103,6 +105,9 @@ def coded(images: Sequence[Uint8Image], generation: Generation) -> list[Uint8Ima
     """
     height, width = images[0].shape[:2]
     bottom, right = max(_ROW, height + height % 2) - height, -width % _ROW
+    if generation.coding.encoder == "mpeg2video":
+        bottom += 2 * ((height + bottom) % _MPEG2_SIDE == 0)
+        right += _ROW * ((width + right) % _MPEG2_SIDE == 0)
     video = VideoFormat(
         width=width + right,
         height=height + bottom,

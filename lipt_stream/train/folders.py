@@ -48,13 +48,6 @@ def search(data_dirs: Sequence[Path]) -> Found:
     return found
 
 
-def find_all_images(data_dirs: Sequence[Path]) -> list[Path]:
-    """Every image in the folders and below, by path. InputError where a folder is missing or none holds an image."""
-    found = search(data_dirs).images
-    require_images(found, data_dirs)
-    return found
-
-
 def require_images(found: Sequence[Path], data_dirs: Sequence[Path]) -> None:
     """InputError where nothing was found."""
     if not found:

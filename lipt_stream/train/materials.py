@@ -109,6 +109,8 @@ def _given(folder: Path, left_out: list[Skipped]) -> list[Path]:
     found = search([folder])
     require_images(found.images, [folder])
     left_out += found.left_out
+    if found.films:
+        left_out.append(Skipped(folder, f"{counted(len(found.films), 'film')} in {folder}: images are validated by"))
     return found.images
 
 

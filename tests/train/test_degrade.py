@@ -97,6 +97,14 @@ def test_a_fine_coding_moves_and_tints_nothing(encoder, matrix, siting):
             assert abs(shift_between(back @ plane, image @ plane, axis)) < 0.1
 
 
+@pytest.mark.parametrize(("height", "width"), [(96, 4032), (4096, 64)])
+def test_photos_of_a_size_that_mpeg2_does_not_know_are_coded(height, width):
+    """It has no sides of a multiple of 4096, which what is coded would be padded to."""
+    image = np.resize(picture(96, 128), (height, width, 3))
+    (back,) = coded([image], Generation(FINE["mpeg2video"], 1.0, 1, "left"))
+    assert back.shape == image.shape
+
+
 @pytest.mark.parametrize("encoder", DECODERS)
 def test_a_coarse_coding_is_seen(encoder):
     image = bicubic(picture())

@@ -95,3 +95,12 @@ def test_no_more_are_held_back_than_a_validation_has_time_for(
     monkeypatch.setattr(materials_module, "MOST_HELD_BACK", 2)
     found = materials(SPEC, photos, tmp_path)
     assert (found.images, len(found.validation)) == ("2 images", 2)
+
+
+def test_films_among_what_is_to_be_validated_by_are_named(photos: Path, tmp_path: Path) -> None:
+    valid = tmp_path / "valid"
+    valid.mkdir()
+    Image.fromarray(noise(64, 64, 3)).save(valid / "picture.png")
+    (valid / "film.mp4").touch()
+    found = materials(SPEC, photos, tmp_path / "out", valid)
+    assert [skipped.reason for skipped in found.skipped] == [f"1 film in {valid}: images are validated by"]

@@ -201,6 +201,38 @@ def test_a_film_that_is_cut_off_gives_what_it_has_and_is_named(tmp_path):
         ]
 
 
+def test_a_film_that_is_damaged_within_is_left_out(tmp_path):
+    """Its decoder goes on, with smears that it reports in some pictures and shows in others."""
+    damaged, good = tmp_path / "damaged.mp4", saved(tmp_path, "good.png", picture(64, 64))
+    content = bytearray(CLIP.read_bytes())
+    noise = np.random.default_rng(0)
+    for place in range(len(content) // 5, len(content) * 4 // 5, 4000):
+        content[place : place + 60] = noise.bytes(60)
+    damaged.write_bytes(content)
+    told = []
+    pairs = make_pairs([damaged, good], tmp_path / "cache", Degradation(), skipped=told.append)
+    assert [pair.hr_path for pair in pairs] == [good]
+    assert [skipped.path for skipped in told] == [damaged]
+    assert "is damaged, and what a decoder guesses is nothing to learn from" in told[0].reason
+
+
+def test_films_that_begin_alike_are_told_apart(tmp_path):
+    """Of one length, and black for longer than what is read of a film to tell it from others."""
+    films = [tmp_path / "a.avi", tmp_path / "b.avi"]
+    for number, path in enumerate(films):
+        with av.open(str(path), "w") as film:
+            stream = film.add_stream("rawvideo", rate=25, options={"pix_fmt": "yuv420p"})
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for index in range(36):
+                shown = np.zeros((240, 320, 3), np.uint8) if index < 12 else np.roll(picture(240, 320), number * 9, 1)
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(shown, "rgb24")))
+    one, other = (path.read_bytes() for path in films)
+    assert len(one) == len(other)
+    assert one[: 2**20] == other[: 2**20]
+    pairs = make_pairs(films, tmp_path / "cache", Degradation())
+    assert len({pair.hr_path for pair in pairs}) == len(pairs) == 8
+
+
 def test_a_count_that_a_kill_left_empty_is_made_again(tmp_path):
     pairs = make_pairs([CLIP], tmp_path / "cache", Degradation())
     (count,) = (tmp_path / "cache").glob("*.count")
@@ -212,8 +244,8 @@ def test_a_count_that_a_kill_left_empty_is_made_again(tmp_path):
 def test_moments_lie_evenly_over_a_film_and_end_where_it_ends(monkeypatch):
     """Its stated length may be that of its sound, or of what a cut file once was."""
     starts = []
-    pictures_from = clips._pictures_from
-    monkeypatch.setattr(clips, "_pictures_from", lambda path, start: starts.append(start) or pictures_from(path, start))
+    opened_at = clips._opened_at
+    monkeypatch.setattr(clips, "_opened_at", lambda path, start: starts.append(start) or opened_at(path, start))
     assert len(list(clips.moments(CLIP, 3))) == 3
     total, latest = clips._length(CLIP)
     assert starts == pytest.approx([latest / 6, latest / 2, latest * 5 / 6])

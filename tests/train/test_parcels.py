@@ -48,7 +48,7 @@ def test_shards_bring_every_file_and_replace_earlier_ones(tmp_path: Path, monkey
         taken = write_shards(out, {"train": [*train, *same_names], "valid": same_names, "pairs": []})
     assert taken == sum(path.stat().st_size for path in out.iterdir())
     assert sorted(path.name for path in out.iterdir()) == [
-        "train-00.tar", "train-01.tar", "train-02.tar", "train-03.tar", "valid-00.tar",
+        "train-00-of-04.tgz", "train-01-of-04.tgz", "train-02-of-04.tgz", "train-03-of-04.tgz", "valid-00-of-01.tgz",
     ]  # fmt: skip
     with unpacked(out) as data:
         sizes = sorted(path.stat().st_size for path in (data / "train").rglob("*.bin"))
@@ -69,6 +69,47 @@ def test_a_run_survives_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     split(place, back, leaving_out="")
     join(back, tmp_path / "other" / "run")
     assert {path.name: path.read_bytes() for path in (tmp_path / "other" / "run").iterdir()} == contents
+
+
+def test_damage_on_the_way_is_noticed_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tar that is cut off, or has a wrong bit in a name, ends there without a word, and its files have no sum."""
+    monkeypatch.setattr(parcels, "PIECE_BYTES", 10_000)
+    out, back = tmp_path / "out", tmp_path / "back"
+    out.mkdir()
+    write_shards(out, {"train": files(tmp_path / "run", *range(1000, 1020))})
+    split(tmp_path / "run", back, leaving_out="")
+    shard, piece = out / "train-00-of-01.tgz", back / f"run.tgz.1-of-{len(list(back.iterdir()))}"
+
+    def unpack() -> None:
+        with unpacked(out):
+            pass
+
+    for path, arrives in ((shard, unpack), (piece, lambda: join(back, tmp_path / "other" / "run"))):
+        whole = path.read_bytes()
+        half = len(whole) // 2
+        in_content, in_header = (bytearray(whole) for _ in range(2))
+        in_content[half] ^= 4
+        in_header[whole.index(b"ustar") - 200] ^= 4
+        for damaged in (whole[:half], whole[:-4], in_content, in_header):
+            path.write_bytes(damaged)
+            with pytest.raises(InputError, match=r"\.tgz is damaged: .*\. Carry it again"):
+                arrives()
+        path.write_bytes(whole)
+    assert not (tmp_path / "other" / "run").exists()
+    assert join(back, tmp_path / "other" / "run")
+
+
+def test_a_shard_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parcels, "SHARD_BYTES", 100)
+    out = tmp_path / "out"
+    out.mkdir()
+    write_shards(out, {"train": files(tmp_path / "a", 60, 60, 60), "valid": files(tmp_path / "b", 5)})
+    (out / "train-01-of-03.tgz").unlink()
+    with pytest.raises(InputError, match=r"lacks train-01-of-03\.tgz\. Carry all shards"), unpacked(out):
+        pass
+    (out / "train-00-of-01.tgz").touch()
+    with pytest.raises(InputError, match="holds shards train of several calls"), unpacked(out):
+        pass
 
 
 def test_every_file_travels_whatever_the_others_are_called(tmp_path: Path) -> None:

@@ -56,12 +56,12 @@ def changed(change: str, *arguments: str | Path | float) -> subprocess.Completed
 
 def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train-09.tar").write_text("of an earlier call")
-    (tmp_path / "data" / "mine.tar").write_text("of somebody else")
+    (tmp_path / "data" / "train-09-of-10.tgz").write_text("of an earlier call")
+    (tmp_path / "data" / "mine.tgz").write_text("of somebody else")
     prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data", "--mb", 60)
     assert prepared.returncode == 0, prepared.stderr
     assert "3 of 3 images, 1 to validate by" in prepared.stdout
-    assert (tmp_path / "data" / "mine.tar").exists()
+    assert (tmp_path / "data" / "mine.tgz").exists()
     plan = tmp_path / "plan.txt"
     plan.write_text(f"# two runs\none: {OPTIONS} --scale 2 --minutes 0.15\ntwo: {OPTIONS} --scale 3 --minutes 600\n")
     call = ("run", tmp_path / "data", "--plan", plan)
@@ -73,7 +73,7 @@ def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     assert second.returncode == 0, second.stderr
     assert second.stdout.splitlines() == ["one: finished", "two: unfinished"]
     assert "3 images, 1 to validate by" in second.stderr  # what is validated by is not trained on
-    assert sorted(path.name for path in (tmp_path / "back2").iterdir()) == ["one.tar.0-of-1", "two.tar.0-of-1"]
+    assert sorted(path.name for path in (tmp_path / "back2").iterdir()) == ["one.tgz.0-of-1", "two.tgz.0-of-1"]
     assert load_weights(tmp_path / "work2" / "one" / "weights.safetensors")[1].name == "nano-x2"
 
 
@@ -90,7 +90,7 @@ def test_a_call_on_a_gpu(photos: Path, tmp_path: Path) -> None:
     assert "Warning" not in done.stderr
     state = torch.load(tmp_path / "work" / "nano-x2" / "checkpoint.pt", weights_only=True)
     assert (state["device"], state["surroundings"]["precision"]) == ("cuda", "bfloat16")
-    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tar.0-of-1"]
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
 
 
 def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_p
     assert other.returncode == 1
     assert "error: nano-x2 is finished, with --model nano" in other.stderr
     assert "Give another run another name" in other.stderr
-    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tar.0-of-1"]
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
     (tmp_path / "work" / "nano-x2" / "finished").unlink()  # as where it was killed while its weights were written
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
     again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
@@ -125,9 +125,9 @@ def test_degraded_pairs_of_images_of_one_name(photos: Path, tmp_path: Path) -> N
     prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data", "--pairs", 2)
     assert prepared.returncode == 0, prepared.stderr
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
-        "pairs-00.tar",
-        "train-00.tar",
-        "valid-00.tar",
+        "pairs-00-of-01.tgz",
+        "train-00-of-01.tgz",
+        "valid-00-of-01.tgz",
     ]
     # In the process that trains, and without others, which would have PyAV.
     change = f"module['main'].__globals__['TRAIN'] = {WITHOUT_PYAV!r} + module['TRAIN']"
@@ -156,7 +156,7 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
     assert process.returncode == 143, errors
     assert output == "nano-x2: unfinished\n"
     assert "stopped, go on with --resume" in errors
-    assert (tmp_path / "back" / "nano-x2.tar.0-of-1").exists()
+    assert (tmp_path / "back" / "nano-x2.tgz.0-of-1").exists()
 
 
 @pytest.mark.parametrize(
@@ -267,11 +267,14 @@ def test_images_that_cannot_be_read_are_named_and_stay_behind(
     (photos / "broken.png").write_bytes(b"none")
     (photos / "gone.png").symlink_to(tmp_path / "nowhere")
     (photos / "more" / "bad.png").write_bytes(b"none")
+    (photos / "film.mp4").touch()
+    (photos / "song.mp3").touch()
     prepared(monkeypatch, photos, tmp_path / "data")
     said = capsys.readouterr()
     assert "3 of 3 images, 1 to validate by" in said.out
     left_out = sorted({line.split(" cannot be read")[0] for line in said.err.splitlines()})
-    assert left_out == [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
+    others = ["left out: 1 file of other kinds (.mp3 1)", "left out: 1 film, which this does not carry"]
+    assert left_out == others + [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
 
 
 def test_nothing_is_packed_where_nothing_is_left(
@@ -295,24 +298,24 @@ def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
     assert prepared.returncode == 0, prepared.stderr
     carried = tmp_path / "carried"
     carried.mkdir()
-    (carried / "nano-x2.tar.1-of-2").touch()
+    (carried / "nano-x2.tgz.1-of-2").touch()
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--carried", carried)
     done = script("run", tmp_path / "data", *places, *OPTIONS.split())
     assert done.returncode == 1
-    assert done.stderr == f"error: {carried} lacks nano-x2.tar.0-of-2. Carry all pieces of a run, or none\n"
+    assert done.stderr == f"error: {carried} lacks nano-x2.tgz.0-of-2. Carry all pieces of a run, or none\n"
 
 
 def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path) -> None:
     assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
     carried = tmp_path / "carried"
     carried.mkdir()
-    (carried / "nano-x2.tar.0-of-1").write_bytes(b"none")
+    (carried / "nano-x2.tgz.0-of-1").write_bytes(b"none")
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--carried", carried)
     done = script("run", tmp_path / "data", *places, *OPTIONS.split())
-    assert (done.returncode, "error: nano-x2.tar is damaged" in done.stderr) == (1, True), done.stderr
-    (tmp_path / "data" / "train-00.tar").write_bytes(b"none")
+    assert (done.returncode, "error: nano-x2.tgz is damaged" in done.stderr) == (1, True), done.stderr
+    (tmp_path / "data" / "train-00-of-01.tgz").write_bytes(b"none")
     done = script("run", tmp_path / "data", *places, *OPTIONS.split())
-    assert (done.returncode, "error: train-00.tar is damaged" in done.stderr) == (1, True), done.stderr
+    assert (done.returncode, "error: train-00-of-01.tgz is damaged" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_run_that_is_past_its_time_is_killed_and_kept(photos: Path, tmp_path: Path) -> None:
@@ -325,4 +328,4 @@ def test_a_run_that_is_past_its_time_is_killed_and_kept(photos: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "nano-x2: unfinished\n"
     assert "past its time" in done.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["nano-x2.tar.0-of-1"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["nano-x2.tgz.0-of-1"]
