@@ -274,7 +274,8 @@ def test_images_that_cannot_be_read_are_named_and_stay_behind(
     assert "3 of 3 images, 1 to validate by" in said.out
     left_out = sorted({line.split(" cannot be read")[0] for line in said.err.splitlines()})
     others = ["left out: 1 file of other kinds (.mp3 1)", "left out: 1 film, which this does not carry"]
-    assert left_out == others + [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
+    unread = [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
+    assert left_out == unread + others
 
 
 def test_nothing_is_packed_where_nothing_is_left(
