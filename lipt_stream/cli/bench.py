@@ -228,7 +228,7 @@ def _sentence(case: BenchCase) -> str:
         f"{_size(case.source)} -> {_size(case.target)}: limited by {case.bottleneck}",
         f"a frame takes {latency.p50_ms:.0f} / {latency.p95_ms:.0f} / {latency.p99_ms:.0f} ms (p50/p95/p99) end to end "
         f"with {case.depth} in flight",
-        f"peak memory {case.peak_rss_mb:.0f} MB",
+        f"peak memory {case.peak_rss_mb:.0f} MiB",
     ]
     if case.tiles > 1:
         parts.append(f"{case.tiles} tiles a frame")

@@ -63,7 +63,7 @@ def plain_line(stats: Stats) -> str:
 
 
 def _memory(stats: Stats) -> str:
-    return "memory unknown" if stats["rss_mb"] is None else f"{stats['rss_mb']:.0f} MB"
+    return "memory unknown" if stats["rss_mb"] is None else f"{stats['rss_mb']:.0f} MiB"
 
 
 def _sink_words(sink: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ def _gpu(gpu: Mapping[str, Any] | None) -> str:
         return ""
     figures = [
         (gpu["utilization_percent"], "{:.0f} % busy"),
-        (gpu["memory_used_mb"], "{:.0f} MB"),
+        (gpu["memory_used_mb"], "{:.0f} MiB"),
         (gpu["temperature_c"], "{:.0f} °C"),
         (gpu["power_watts"], "{:.0f} W"),
     ]

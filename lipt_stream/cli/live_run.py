@@ -121,7 +121,7 @@ def summary(report: LiveReport) -> Iterator[str]:
         yield f"  sent again while there was no new one: {report.frames_repeated}"
     yield (
         f"  rate: {report.fps_out:.2f} fps, latency {report.latency_p50_ms:.0f} / {report.latency_p95_ms:.0f} / "
-        f"{report.latency_p99_ms:.0f} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MB"
+        f"{report.latency_p99_ms:.0f} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MiB"
     )
     yield f"  network: {report.rung} at the end, {report.steps} steps of the ladder; encoder: {report.encoder}"
     if report.faults:

@@ -151,7 +151,7 @@ def print_summary(report: Report, console: Console) -> None:
     say(f"  frames: {report.frames_in} in, {report.frames_out} out, {report.frames_dropped} dropped{damaged}")
     say(
         f"  speed: {report.fps:.1f} fps, {report.realtime_factor:.2f}x real time, {report.seconds:.1f} s in all "
-        f"({report.startup_seconds:.1f} s to start), peak memory {report.peak_rss_mb:.0f} MB"
+        f"({report.startup_seconds:.1f} s to start), peak memory {report.peak_rss_mb:.0f} MiB"
     )
     tiles = f", {report.tiles} tiles a frame" if report.tiles > 1 else ""
     say(f"  network: {report.model}, {report.precision} by {report.runtime} on {report.device}{tiles}")

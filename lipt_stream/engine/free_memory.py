@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 
 import torch
 
-# Peak bytes per input pixel and channel in float32, measured by benchmarks/model_memory.py and rounded up.
+# Peak bytes per input pixel and channel in float32: twice what benchmarks/model_memory.py measures (33 with nano, 37
+# with tiny), for what other versions and runtimes hold.
 BYTES_PER_PIXEL_CHANNEL: Final = 64
 MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
 

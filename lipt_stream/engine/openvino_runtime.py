@@ -1,4 +1,4 @@
-"""LIPT run by OpenVINO on a CPU: the fastest way where there is no GPU (benchmarks/cpu_runtimes.py)."""
+"""LIPT run by OpenVINO on a CPU: where there is no GPU, the fastest way nearly always (benchmarks/cpu_runtimes.py)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ wait for nothing (benchmarks/overlap.py). More of them would cost more memory an
 
 
 class OpenVinoRuntime:
-    """A deployed network compiled by OpenVINO for each size it meets (about 0.1 to 0.5 s a size, then kept).
+    """A deployed network compiled by OpenVINO for each size it meets (tenths of a second, on a slow machine up to 2 s,
+    then kept).
 
     Called with (N, 3, H, W) float on the CPU, 0..1, any size; gives (N, 3, scale H, scale W) float32, not clamped.
     Input and output are read and written in torch's memory; the images of a batch go one by one. May be called from

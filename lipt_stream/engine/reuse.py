@@ -10,9 +10,9 @@ that of a canvas (engine/canvas.py), a picture that is nowhere further than the 
 Where much changes, tiles cost more than the whole frame: for their halos, and for being many. So after PATIENCE frames
 in a row in which the changed tiles read more than MOST of what the frame has, frames are computed whole, and after
 PATIENCE frames in a row in which they would read less than LITTLE of it, in tiles again. Both recompute everything, and
-change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all over
-(a keyframe of a camera's encoder) is computed in tiles, at about twice the price. A frame in which nothing at all has
-changed is never computed, in either way; any other is computed whole by Lanczos.
+change the picture by as much as tiled results differ from whole ones. In between a single frame that is new all over (a
+keyframe of a camera's encoder) is computed in tiles, at two to three times the price. A frame in which nothing at all
+has changed is never computed, in either way; any other is computed whole by Lanczos.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATIENCE: Final = 4
 MOST: Final = 0.75
 LITTLE: Final = 0.4
 BATCH: Final = {"cuda": 16, "cpu": 1}
-"""Tiles that a device computes at a time. A CPU gains nothing from more (benchmarks/tile_reuse.py)."""
+"""Tiles that a device computes at a time. On a CPU OpenVINO takes the images of a batch one by one."""
 
 
 @dataclass(frozen=True, slots=True)
