@@ -11,9 +11,10 @@ import re
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -132,7 +133,9 @@ def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[_Made]:
         return
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_work)
     try:
-        yield from pool.map(_pairs_of, tasks)
+        with _born_deaf_to_interrupts():
+            results = pool.map(_pairs_of, tasks)
+        yield from results
     except BrokenProcessPool as error:
         hint = "Give it more memory, or smaller images; what was made is used again"
         raise DeviceError("A process that made pairs was killed, most likely for want of memory", hint) from error
@@ -140,8 +143,22 @@ def _carried_out(tasks: Sequence[_Task], workers: int) -> Iterable[_Made]:
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _born_deaf_to_interrupts() -> Generator[None]:
+    """Ctrl-C, which a terminal sends to all, is the parent's to answer. Processes that begin in here never hear it, not
+    even during the seconds in which they import; the parent hears it at the end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin_work() -> None:
-    """In each worker. Ctrl-C is the parent's to answer; a parent that was killed must not leave workers waiting."""
+    """In each worker; a parent that was killed must not leave it waiting."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

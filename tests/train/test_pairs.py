@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -129,6 +130,36 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="file"):
         make_pairs([saved(tmp_path, "a.png", picture(64, 64))], tmp_path / "file" / "cache", Degradation())
+
+
+INTERRUPTED_AT_BIRTH = """
+import os, signal, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+WITH_WORKERS = """
+import sys
+from pathlib import Path
+from lipt_stream.train.pairs import make_pairs
+from lipt_stream.train.recipe import Degradation
+if __name__ == "__main__":
+    print(len(make_pairs([Path(name) for name in sys.argv[2:]], Path(sys.argv[1]), Degradation(), workers=2)))
+"""
+
+
+def test_workers_leave_ctrl_c_to_their_parent_from_the_first_moment_on(tmp_path):
+    """Formerly they printed a traceback where it came while they imported torch."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_AT_BIRTH)
+    (tmp_path / "program.py").write_text(WITH_WORKERS)
+    images = [saved(tmp_path, f"{n}.png", picture(64, 64 + 2 * n)) for n in range(2)]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py", tmp_path / "cache", *images],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
 
 WITHOUT_PYAV = """
