@@ -21,7 +21,7 @@ from lipt_stream.cli.train_progress import show_degrading, show_training
 from lipt_stream.engine.device_errors import translated
 from lipt_stream.engine.runtimes import MAX_THREADS
 from lipt_stream.engine.upscaler import pick_device
-from lipt_stream.errors import SettingsError, TrainingError
+from lipt_stream.errors import LiptError, SettingsError, TrainingError
 from lipt_stream.train.loop import Trainer
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights
@@ -154,8 +154,11 @@ def train_network(
             ):
                 for progress in train(trainer, lambda: signals.stop.requested or _past(until)):
                     show(progress)
-        except TrainingError:
-            write_results()  # of the last state that was good
+        except TrainingError as error:
+            try:
+                write_results()  # of the last state that was good
+            except LiptError as other:
+                raise TrainingError(f"{error.message}, and its results are not written: {other}", error.hint) from other
             raise
         write_results()
     console.print(_conclusion(trainer, out), soft_wrap=True, markup=False)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ import pytest
 import torch
 from PIL import Image
 
+from lipt_stream.cli import train as train_module
 from lipt_stream.cli.train import train_network
 from lipt_stream.cli.train_pictures import draw_curves, draw_stills
-from lipt_stream.errors import InputError, OutputError
+from lipt_stream.errors import InputError, OutputError, TrainingError
 from lipt_stream.model.weights import load_weights
+from lipt_stream.train.loop import Progress
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, make_trainer, train
 from lipt_stream.train.spec import TrainSpec
@@ -211,6 +214,28 @@ def test_a_full_disk_is_one_line_and_the_folder_can_be_used_again(photos: Path, 
     ]
     assert "Traceback" not in done.stderr
     assert run(photos, out, *ENDLESS, "--stop-after", "0.02", "-q").returncode == 0
+
+
+def test_a_loss_that_is_no_number_and_a_full_disk_are_both_told(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object) -> Iterator[Progress]:
+        raise TrainingError("The loss is nan at step 7", "Start anew")
+        yield
+
+    def fail(*_: object, **__: object) -> None:
+        raise OutputError("Cannot write weights.safetensors: No space left on device", "Make room")
+
+    monkeypatch.setattr(train_module, "train", diverge)
+    monkeypatch.setattr(train_module, "write_weights", fail)
+    with pytest.raises(TrainingError) as raised:
+        train_network(
+            [photos], tmp_path / "run", model="nano", batch=2, patch=8, tail_patch=16, device="cpu", quiet=True
+        )
+    assert str(raised.value) == (
+        "The loss is nan at step 7, and its results are not written: "
+        "Cannot write weights.safetensors: No space left on device. Make room. Start anew"
+    )
 
 
 FULL_AT_BATCH_32 = """
