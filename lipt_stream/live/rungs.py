@@ -18,7 +18,7 @@ from lipt_stream.model.cost import multiply_adds
 LANCZOS: Final = "lanczos"
 LADDER: Final = ("small", "tiny", "nano")
 LANCZOS_COST: Final = 0.05
-"""Of nano's: only its ratio to the networks' multiply-adds counts (benchmarks/lanczos.py)."""
+"""Of nano's, measured at 0.03 to 0.04: only its ratio to the networks' multiply-adds counts (benchmarks/lanczos.py)."""
 HOPELESS: Final = 3.0
 """Times the interval between pictures: a network that is expected to take longer, and too long for the ladder to climb
 to on a still scene, is not even warmed up."""
