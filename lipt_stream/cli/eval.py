@@ -18,6 +18,7 @@ from rich.table import Table
 
 from lipt_stream.cli import options
 from lipt_stream.cli.json_line import json_line
+from lipt_stream.cli.screen import say_error
 from lipt_stream.engine.upscaler import Upscaler, find_weights
 from lipt_stream.errors import SettingsError, one_line
 from lipt_stream.model import catalog
@@ -115,7 +116,7 @@ def find_sets(data: Path) -> dict[str, Path]:
     sets = {path.name: path for path in folders if list_images(path)}
     for folder in folders:
         if folder.name not in sets:
-            typer.echo(one_line(f"left out: {folder} holds no image"), err=True)
+            say_error(one_line(f"left out: {folder} holds no image"))
     if not sets:
         find_images(data)
         return {data.resolve().name: data}
@@ -127,7 +128,7 @@ def tell_exact(scores: Iterable[Scores]) -> None:
     names = sorted({image.name for score in scores for image in score.images if math.isinf(image.psnr_y)})
     if names:
         told = f"{', '.join(names)}: came out exactly, so that the mean is infinite. Leave out what has one colour only"
-        typer.echo(one_line(told), err=True)
+        say_error(one_line(told))
 
 
 def _row(scale: int, name: str, parameters: int | None, scores: dict[str, Scores]) -> dict[str, Any]:

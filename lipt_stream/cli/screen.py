@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
+from lipt_stream.errors import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -50,8 +52,7 @@ def with_notes(text: str, error: BaseException) -> str:
 def defect(error: Exception) -> str:
     """An error that nobody raised on purpose, in one line."""
     said = with_notes(f"a defect in lipt-stream, {type(error).__name__}: {error}", error)
-    line = said.replace("\n", "\\n")
-    return f"{line}. Please report it with the output of `lipt-stream --debug ...`"
+    return f"{one_line(said)}. Please report it with the output of `lipt-stream --debug ...`"
 
 
 class _Screen:

@@ -48,6 +48,16 @@ def search(data_dirs: Sequence[Path]) -> Found:
     return found
 
 
+def images_alone(folder: Path, of_films: str) -> Found:
+    """What lies in a folder where only images are of use: films are left out, `of_films` saying why. InputError where it
+    is missing or holds no image."""
+    found = search([folder])
+    require_images(found.images, [folder])
+    if found.films:
+        found.left_out.append(Skipped(folder, f"{counted(len(found.films), 'film')} in {folder}: {of_films}"))
+    return found
+
+
 def require_images(found: Sequence[Path], data_dirs: Sequence[Path]) -> None:
     """InputError where nothing was found."""
     if not found:

@@ -19,7 +19,7 @@ from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
 from lipt_stream.errors import InputError
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.evaluate import as_rgb, image_size, read_image
-from lipt_stream.train.folders import Found, counted, require_images, search
+from lipt_stream.train.folders import Found, counted, images_alone, require_images, search
 from lipt_stream.train.images import PackedImages, Skipped, read_images
 from lipt_stream.train.loop import Batches
 from lipt_stream.train.pairs import Pair, make_pairs
@@ -106,11 +106,8 @@ def _films_of_use(spec: TrainSpec, found: Found) -> list[Path]:
 
 def _given(folder: Path, left_out: list[Skipped]) -> list[Path]:
     """The images to validate by in a folder of their own."""
-    found = search([folder])
-    require_images(found.images, [folder])
+    found = images_alone(folder, "images are validated by")
     left_out += found.left_out
-    if found.films:
-        left_out.append(Skipped(folder, f"{counted(len(found.films), 'film')} in {folder}: images are validated by"))
     return found.images
 
 

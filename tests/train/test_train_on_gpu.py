@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -13,14 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gpu_script import MODULE, OPTIONS, SCRIPT, in_this_process, prepared, script
 from PIL import Image
 
 from lipt_stream.errors import LiptError
 from lipt_stream.model.weights import load_weights
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "train_on_gpu"
-MODULE = runpy.run_path(str(SCRIPT), run_name="train_on_gpu")
-OPTIONS = "--model nano --batch 2 --patch 8 --tail-patch 16 --threads 1 --device cpu"
 
 WITHOUT_PYAV = """
 import sys
@@ -37,12 +33,6 @@ place.mkdir()
 (place / "log.jsonl").touch()
 time.sleep(600)
 """
-
-
-def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=240, check=False
-    )
 
 
 def changed(change: str, *arguments: str | Path | float) -> subprocess.CompletedProcess[str]:
@@ -191,16 +181,6 @@ def test_a_plan_that_is_no_text(tmp_path: Path) -> None:
         MODULE["read_plan"](tmp_path / "plan.txt")
 
 
-def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path | float) -> int:
-    """The script where it starts no other program: its exit code."""
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-    try:
-        MODULE["main"]()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
-
-
 def test_options_and_places_that_are_mistyped_train_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -217,11 +197,6 @@ def test_options_and_places_that_are_mistyped_train_nothing(
     assert not (tmp_path / "work").exists()
 
 
-def prepared(monkeypatch: pytest.MonkeyPatch, photos: Path, out: Path, *more: str | float) -> None:
-    words = ("prepare", "--data", photos, "--valid", photos / "more", "--out", out, *more)
-    assert in_this_process(monkeypatch, *words) == 0
-
-
 def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,67 +206,6 @@ def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(
     done = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--stop-after", 0)
     assert done.stdout == "nano-x2: not begun\n", done.stderr
     assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in done.stderr
-
-
-def test_what_travels_fits_with_its_degraded_halves_which_are_larger(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for path in [*photos.glob("*.png"), *(photos / "more").glob("*.png")]:
-        with Image.open(path) as image:
-            larger = image.convert("RGB").resize((300, 300), Image.Resampling.BICUBIC)
-        path.unlink()
-        larger.save(path.with_suffix(".jpg"), quality=30)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # no processes for four small pictures
-    prepared(monkeypatch, photos, tmp_path / "data", "--pairs", "denoise", "--mb", 0.7)
-    assert sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) < 0.75e6  # tar adds its blocks
-    said = capsys.readouterr().out
-    assert "of 3 images, 1 to validate by" in said
-    assert "3 of 3" not in said
-
-
-def test_a_copy_of_what_is_validated_by_does_not_travel_whatever_its_format(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It is validated by in part only, so that on the machine nobody could tell."""
-    y, x = np.mgrid[:900, :900]
-    large = Image.fromarray(np.stack([x % 251, y % 249, (x + y) % 247], axis=2).astype(np.uint8))
-    large.save(photos / "more" / "large.png")
-    large.save(photos / "copy.bmp")
-    prepared(monkeypatch, photos, tmp_path / "data")
-    assert "3 of 3 images, 2 to validate by" in capsys.readouterr().out
-
-
-def test_images_that_cannot_be_read_are_named_and_stay_behind(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (photos / "broken.png").write_bytes(b"none")
-    (photos / "gone.png").symlink_to(tmp_path / "nowhere")
-    (photos / "more" / "bad.png").write_bytes(b"none")
-    (photos / "film.mp4").touch()
-    (photos / "song.mp3").touch()
-    prepared(monkeypatch, photos, tmp_path / "data")
-    said = capsys.readouterr()
-    assert "3 of 3 images, 1 to validate by" in said.out
-    left_out = sorted({line.split(" cannot be read")[0] for line in said.err.splitlines()})
-    others = ["left out: 1 file of other kinds (.mp3 1)", "left out: 1 film, which this does not carry"]
-    unread = [f"left out: {photos / name}" for name in ("broken.png", "gone.png", "more/bad.png")]
-    assert left_out == unread + others
-
-
-def test_nothing_is_packed_where_nothing_is_left(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "a.png").write_bytes(b"none")
-    for valid, words in (
-        (photos, "No image is left to train on. Give others"),
-        (broken, "No image is left to validate by. Give others"),
-    ):
-        command = ("prepare", "--data", photos, "--valid", valid, "--out", tmp_path / "data")
-        assert in_this_process(monkeypatch, *command) == 1
-        assert f"error: {words}" in capsys.readouterr().err
-    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
