@@ -49,8 +49,8 @@ def search(data_dirs: Sequence[Path]) -> Found:
 
 
 def images_alone(folder: Path, of_films: str) -> Found:
-    """What lies in a folder where only images are of use: films are left out, `of_films` saying why. InputError where it
-    is missing or holds no image."""
+    """What lies in a folder where only images are of use: films are left out, `of_films` saying why. InputError where
+    it is missing or holds no image."""
     found = search([folder])
     require_images(found.images, [folder])
     if found.films:
