@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Every gpu test and the GPU benchmark, in under 8 minutes, on a machine with an NVIDIA GPU.
 # Needs a python that has torch (CUDA), CuPy, av, safetensors, pillow, typer, rich, nvidia-ml-py, psutil, pytest,
-# pytest-timeout, hypothesis: PYTHON, else the one of .venv, else python3. Nothing is installed. RESULTS says where the
-# figures go.
+# pytest-timeout, hypothesis: PYTHON, else the one of .venv, else python3. torch.compile's tests also need Triton, a C
+# compiler and Python.h. Nothing is installed. RESULTS says where the figures go.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}

@@ -15,6 +15,7 @@ _WORDS_OF_MEMORY = (
     "cuda error: out of memory",  # of the driver itself: a context, a kernel's first use, pinned memory
     "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
     "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED
+    "unable to find an engine",  # torch, where every way of cuDNN wants more memory than there is (pytorch#108645)
 )
 
 _WORDS_OF_A_GPU = ("cuda error", "cudnn error", "cublas error", "cublas_status", "cudnn_status", "nvrtc")

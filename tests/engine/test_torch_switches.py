@@ -29,15 +29,17 @@ def test_float32_is_not_rounded_to_tf32_and_the_hosts_switches_are_left_alone():
     assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.enabled) == before
 
 
-def test_a_gpus_attention_is_torchs_own_and_the_hosts_switch_is_left_alone(nano):
-    """cuDNN's, which torch from 2.11 on would take on Hopper, stops for every new size. Pictures on a GPU by name."""
-    seen: list[bool] = []
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpus_attention_is_torchs_own_its_float32_exact_and_the_hosts_switches_are_left_alone(nano, precision):
+    """cuDNN's attention, which torch from 2.11 on would take on Hopper, stops for every new size. Pictures on a GPU by
+    name. In half precision the tail is in float32."""
+    seen: list[tuple[bool, bool]] = []
 
     def network(images: torch.Tensor) -> torch.Tensor:
-        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        seen.append((torch.backends.cuda.cudnn_sdp_enabled(), torch.backends.cudnn.allow_tf32))
         return images
 
-    run = TorchRuntime(nano, CPU, "float32")
+    run = TorchRuntime(nano, CPU, precision)
     run._network = network  # type: ignore[assignment]
     with FakeTensorMode():
         for host in (True, False):
@@ -45,7 +47,7 @@ def test_a_gpus_attention_is_torchs_own_and_the_hosts_switch_is_left_alone(nano)
             run(torch.empty(1, 3, 8, 8, device="cuda"))
             assert torch.backends.cuda.cudnn_sdp_enabled() is host
             torch.backends.cuda.enable_cudnn_sdp(True)
-    assert seen == [False, False]
+    assert seen == [(False, False), (False, False)]
 
 
 SWITCHES = """
