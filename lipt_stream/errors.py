@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from unicodedata import category
 
 
 class LiptError(Exception):
@@ -75,8 +76,8 @@ class TrainingError(LiptError):
 
 
 def one_line(text: str) -> str:
-    """As it may stand in a line that names a file: file names may have newlines."""
-    return text.replace("\n", "\\n")
+    """As it may stand in a line that names a file: file names may have newlines, and codes that steer a terminal."""
+    return "".join(repr(letter)[1:-1] if category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

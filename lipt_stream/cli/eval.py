@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -32,8 +31,12 @@ from lipt_stream.train.evaluate import (
     evaluate,
     find_images,
     list_images,
+    quiet_pillow,
     require_folder,
 )
+
+_UNBROKEN: Final = 10_000
+"""Columns of a screen that is none: names in files and pipes are whole."""
 
 
 def evaluate_weights(
@@ -56,7 +59,7 @@ def evaluate_weights(
     """PSNR and SSIM on Y beside bicubic and Lanczos: MATLAB's bicubic down, rounded to 8 bits, borders cut."""
     settings = {"scale": scale, "device": device, "precision": precision, "runtime": runtime, "threads": threads}
     spec = options.build_spec(None, settings)
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # as `train`: they are the user's own
+    quiet_pillow()
     if everything:
         if scale or model or per_image:
             raise SettingsError("--all goes with neither --scale, --model nor --per-image", "Leave them out")
@@ -144,7 +147,8 @@ def _row(scale: int, name: str, parameters: int | None, scores: dict[str, Scores
 def markdown_table(rows: list[dict[str, Any]]) -> str:
     """What README shows: Y-PSNR in dB / SSIM."""
     sets = list(rows[0]["psnr_y"])
-    lines = ["| scale | weights | parameters | " + " | ".join(sets) + " |", "| --- " * (3 + len(sets)) + "|"]
+    named = [name.replace("|", "\\|") for name in sets]
+    lines = ["| scale | weights | parameters | " + " | ".join(named) + " |", "| --- " * (3 + len(sets)) + "|"]
     for row in rows:
         size = "" if row["parameters"] is None else f"{row['parameters']:,}"
         figures = " | ".join(f"{row['psnr_y'][name]:.2f} / {row['ssim_y'][name]:.4f}" for name in sets)
@@ -171,14 +175,14 @@ def _as_json(data: Path, spec: PipelineSpec, scores: dict[str, Scores]) -> dict[
 
 
 def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_image: bool) -> None:
-    console = Console(emoji=False)
+    console = Console(emoji=False, width=None if sys.stdout.isatty() else _UNBROKEN)
     told = f"{data.resolve().name}, x{spec.scale}: Y of BT.601, {spec.scale} pixels of border cut"
     console.print(told, highlight=False, markup=False)
     table = Table()
     table.add_column("")
     if per_image:
         for name in scores:
-            table.add_column(_shown(name), justify="right")
+            table.add_column(_shown(name), justify="right", overflow="fold")
         for row in zip(*(score.images for score in scores.values()), strict=True):
             table.add_row(_shown(row[0].name), *(f"{image.psnr_y:.2f} / {image.ssim_y:.4f}" for image in row))
         table.add_section()
@@ -193,4 +197,4 @@ def _print_table(data: Path, spec: PipelineSpec, scores: dict[str, Scores], per_
 
 def _shown(name: str) -> str:
     """A file's name as it is: neither markup nor control codes."""
-    return escape("".join(letter if letter.isprintable() else "?" for letter in name))
+    return escape(one_line(name))

@@ -11,7 +11,6 @@ from typing import Annotated, Any, cast
 
 import torch
 import typer
-from PIL import Image
 from rich.console import Console
 
 from lipt_stream.cli.screen import screen
@@ -22,6 +21,7 @@ from lipt_stream.engine.device_errors import translated
 from lipt_stream.engine.runtimes import MAX_THREADS
 from lipt_stream.engine.upscaler import pick_device
 from lipt_stream.errors import LiptError, SettingsError, TrainingError
+from lipt_stream.train.evaluate import quiet_pillow
 from lipt_stream.train.loop import Trainer
 from lipt_stream.train.materials import Folders, load_materials
 from lipt_stream.train.run import LOG, PAIRS, make_trainer, open_run, read_origins, train, write_weights
@@ -48,7 +48,7 @@ def train_network(
         ),
     ] = None,
     valid: Annotated[
-        Path | None, typer.Option(help="Images to select by.", show_default="each twentieth of --data")
+        Path | None, typer.Option(help="Images to select by.", show_default="one of each twenty of --data")
     ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Weights to start from, of this network or a smaller one, at any scale.")
@@ -113,7 +113,7 @@ def train_network(
     chosen = pick_device(device)
     if threads:
         torch.set_num_threads(threads)
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # large photographs are welcome
+    quiet_pillow()
     warnings.filterwarnings("ignore", message="TensorFloat32")  # torch.compile's advice to round float32
     console = Console(file=screen(sys.stderr), quiet=quiet, highlight=False, emoji=False)
     folders = Folders(data=data, valid=valid, out=out, pairs=pairs or out / PAIRS)
@@ -124,7 +124,7 @@ def train_network(
                 materials = load_materials(spec, folders, chosen, degraded)
             for skipped in materials.skipped:
                 console.print(str(skipped), soft_wrap=True, markup=False)
-        with _in_one_line():
+        with _in_one_line(chosen):
             trainer = make_trainer(
                 spec,
                 materials,
@@ -148,7 +148,7 @@ def train_network(
 
         try:
             with (
-                _in_one_line(),
+                _in_one_line(chosen),
                 stopping_on_signals("finishing the step, and writing the checkpoint") as signals,
                 show_training(console, spec) as show,
             ):
@@ -166,8 +166,9 @@ def train_network(
         raise typer.Exit(signals.exit_code)
 
 
-def _in_one_line() -> AbstractContextManager[None]:
-    too_large = "Use a smaller --batch or --tail-patch, a smaller --model, or --device cpu"
+def _in_one_line(device: torch.device) -> AbstractContextManager[None]:
+    too_large = "Use a smaller --batch or --tail-patch, or a smaller --model"
+    too_large += "" if device.type == "cpu" else ", or --device cpu"
     return translated("training", too_large, if_not_compiled="Use --no-compile")
 
 

@@ -182,6 +182,8 @@ def _figures(measured: Mapping[str, float]) -> dict[str, float]:
 
 def _load_reference(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
     checkpoint = _unpickle_tensors(path)
+    if {"spec", "format"} <= checkpoint.keys():
+        raise WeightsError(f"{path} is where a training run stands", "Give the weights.safetensors beside it")
     inner = cast("object", checkpoint.get("model_state_dict", checkpoint))  # its trainer wraps it in {"epoch", ...}
     state = cast("dict[object, object]", inner) if isinstance(inner, dict) else {}
     named = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ def require_folder(folder: Path, hint: str) -> None:
         raise InputError(f"{folder} is not a folder", hint) from error
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}", "Check the path") from error
+
+
+def quiet_pillow() -> None:
+    """Its warnings name no file. Large photographs are welcome, nothing is taken from damaged metadata, and an image
+    that cannot be read is an error."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def is_special(path: Path) -> bool:

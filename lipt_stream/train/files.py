@@ -16,11 +16,11 @@ if sys.platform != "win32":
 
 
 @contextmanager
-def writing(path: Path) -> Generator[None]:
+def writing(path: Path, hint: str = "Check the folder and its space") -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}", "Check the folder and its space") from error
+        raise OutputError(f"Cannot write {path}: {error.strerror}", hint) from error
 
 
 @contextmanager

@@ -278,10 +278,13 @@ class Trainer:
         row, column = map(int, wrong[0])
         step = self.step - len(record) + row + 1
         self.resume(load_checkpoint(self.out, self.spec))
+        again = "with a lower --learning-rate and another --out"
         raise TrainingError(
             f"The {('loss', 'gradient')[column]} is {float(record[row, column])} at step {step}",
             f"What step {self.step} had reached is kept in {self.out}, but would end here again: start from its "
-            "weights by --init, with a lower --learning-rate and another --out",
+            f"weights by --init, {again}"
+            if self.step
+            else f"Nothing was learnt before it: begin anew {again}, from other weights where --init was given",
         )
 
     def _validate(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipt_stream.engine.free_memory import free_bytes, free_host_bytes
-from lipt_stream.errors import InputError
+from lipt_stream.errors import InputError, SettingsError
 from lipt_stream.train.batches import BicubicBatches, PairedBatches
 from lipt_stream.train.evaluate import as_rgb, image_size, read_image
 from lipt_stream.train.folders import Found, counted, images_alone, require_images, search
@@ -72,7 +73,10 @@ def load_materials(
     Raises:
         InputError: a folder is missing or holds no usable image (with `degrade` "video": image or film), or there is no
             memory for all of them.
+        SettingsError: `folders.pairs` is among those of the images.
     """
+    if spec.degrade == "video" and os.path.realpath(folders.pairs) in map(os.path.realpath, folders.data):
+        raise SettingsError(f"--pairs {folders.pairs} is a folder of --data", "Give it a folder of its own")
     found = search(folders.data)
     films = _films_of_use(spec, found)
     if not films:
@@ -87,8 +91,8 @@ def load_materials(
     paths = [path for path in paths if os.path.realpath(path) not in held_back]
     if not paths and not films:
         raise InputError("No image is left to train on beside those to validate by", "Give more, or another --valid")
-    judged = [sizes.get(path) or image_size(path) for path in valid]
-    _require_memory([sizes[path] for path in paths], judged, spec, device)
+    judged = {path: sizes.get(path) or image_size(path) for path in valid}
+    _require_memory({path: sizes[path] for path in paths}, judged, spec, device)
     if spec.degrade == "bicubic":
         return _bicubic(spec, paths, valid, device, found.left_out)
     return _degraded(spec, [*paths, *films], valid, folders.pairs, device, found.left_out, degraded)
@@ -133,17 +137,26 @@ def _judges(path: Path, scale: int) -> bool:
 
 
 def _require_memory(
-    learnt: Sequence[tuple[int, int]], judged: Sequence[tuple[int, int]], spec: TrainSpec, device: torch.device
+    learnt: Mapping[Path, tuple[int, int]],
+    judged: Mapping[Path, tuple[int, int]],
+    spec: TrainSpec,
+    device: torch.device,
 ) -> None:
     """For images of these sizes, and where real encoders make the LR, for that too; films come on top."""
-    pixels, others = (sum(width * height for width, height in sizes) for sizes in (learnt, judged))
+    pixels, others = (sum(width * height for width, height in sizes.values()) for sizes in (learnt, judged))
     needed = 3 * (pixels + others)
     if spec.degrade == "video":
         needed = round(3 * (pixels * spec.variants + others) * (1 + 1 / spec.scale**2))
     free = min(free_host_bytes(), free_bytes(device))
     if needed > free:
-        told = f"{counted(len(learnt) + len(judged), 'image')} take {needed / 1e9:.1f} GB when decoded"
-        raise InputError(f"{told}, and {free / 1e9:.1f} GB are free", "Give fewer or smaller ones")
+        sizes = {**learnt, **judged}
+        largest = max(sizes, key=lambda path: math.prod(sizes[path]))
+        width, height = sizes[largest]
+        told = f"{counted(len(sizes), 'image')} take {needed / 1e9:.1f} GB when decoded"
+        raise InputError(
+            f"{told}, and {free / 1e9:.1f} GB are free",
+            f"Give fewer or smaller ones; the largest, {largest}, says that it is {width}x{height}",
+        )
 
 
 def _bicubic(

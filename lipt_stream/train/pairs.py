@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from lipt_stream.errors import DeviceError, InputError, OutputError
-from lipt_stream.train.evaluate import IMAGE_SUFFIXES, Uint8Image, as_rgb, read_image
+from lipt_stream.train.evaluate import IMAGE_SUFFIXES, Uint8Image, as_rgb, quiet_pillow, read_image
 from lipt_stream.train.files import writing
 from lipt_stream.train.films import MOMENTS, is_film
 from lipt_stream.train.images import Skipped
@@ -36,7 +36,7 @@ _SAMPLE: Final = 2**20
 CACHE_TAG: Final = "CACHEDIR.TAG"
 """Says that a folder is a cache (bford.info/cachedir), which backups pass by, and `train` where it looks for images."""
 _TAG_CONTENT: Final = b"Signature: 8a477f597d28d172789f06886806bc55\n# Images that lipt-stream train has degraded\n"
-_OWN_NAME: Final = re.compile(r"[0-9a-f]{24}(-original)?\.webp")
+_OWN_NAME: Final = re.compile(r"[0-9a-f]{24}((-original)?\.webp|\.count)(\.\d+\.part)?")
 VERSION: Final = 1
 """Part of every cached picture's key: raise it when the same recipe comes out otherwise."""
 
@@ -82,7 +82,7 @@ def make_pairs(
     are done, and of how many.
 
     Returns the pairs in order of `images`. Raises InputError where none of them can be read, OutputError where the
-    cache cannot be written or holds other images.
+    cache cannot be written or holds other files.
     """
     _open_cache(cache_dir)
     tasks = [_Task(path, cache_dir, degradation, per_image, seed) for path in images]
@@ -104,11 +104,17 @@ def make_pairs(
 def _open_cache(folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        images = (path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-        other = next((name for name in sorted(images) if not _OWN_NAME.fullmatch(name)), None)
-    if other:
-        raise OutputError(f"{folder} holds images that are no pairs, such as {other}", "Give another --pairs")
-    if not (folder / CACHE_TAG).exists():
+        is_tagged = (folder / CACHE_TAG).exists()
+        # Backups pass by a tagged folder whole, so that none is tagged that holds anything else.
+        foreign = [
+            path.name
+            for path in folder.iterdir()
+            if not (_OWN_NAME.fullmatch(path.name) or path.name.startswith(CACHE_TAG))
+            and (not is_tagged or path.suffix.lower() in IMAGE_SUFFIXES)
+        ]
+    if foreign:
+        raise OutputError(f"{folder} holds what is no pair, such as {min(foreign)}", "Give another --pairs")
+    if not is_tagged:
         _write_whole(folder / CACHE_TAG, lambda part: part.write(_TAG_CONTENT))
 
 
@@ -160,6 +166,7 @@ def _born_deaf_to_interrupts() -> Generator[None]:
 def _begin_work() -> None:
     """In each worker; a parent that was killed must not leave it waiting."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_pillow()
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

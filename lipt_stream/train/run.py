@@ -20,6 +20,7 @@ from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint, require_ru
 from lipt_stream.train.files import held, writing
 from lipt_stream.train.loop import Progress, Trainer
 from lipt_stream.train.materials import Materials
+from lipt_stream.train.pairs import CACHE_TAG
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import bilinear_start, start_from
 from lipt_stream.train.surroundings import digest_of_file, require_same
@@ -64,10 +65,14 @@ def open_run(spec: TrainSpec, out: Path, *, resume: bool) -> Generator[Checkpoin
             return
         if (out / CHECKPOINT).exists():
             raise OutputError(f"{out} holds a run already", "Go on with it by --resume, or choose another --out")
-        # What a try that failed before its first checkpoint leaves is no run; its pairs are of use to the next.
-        if any(path.name not in (PAIRS, LOG) and path.suffix != ".part" for path in there):
+        if any(not _is_of_a_failed_try(path) for path in there):
             raise OutputError(f"{out} is not empty", "Choose another --out")
         yield None
+
+
+def _is_of_a_failed_try(path: Path) -> bool:
+    """What a try leaves that ends before its first checkpoint is no run; its pairs are of use to the next."""
+    return path.name in (PAIRS, LOG) or path.suffix == ".part" or (path / CACHE_TAG).exists()
 
 
 def read_origins(spec: TrainSpec, init: Path | None, teacher: Path | None, *, resumes: bool) -> Origins:
@@ -75,7 +80,7 @@ def read_origins(spec: TrainSpec, init: Path | None, teacher: Path | None, *, re
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
-        SettingsError: `teacher` is of another scale, task or content.
+        SettingsError: `teacher` is of another scale, task or content, or no larger than what it is to teach.
     """
     start = None
     if init and not resumes:
@@ -138,7 +143,7 @@ def train(trainer: Trainer, stop: Callable[[], bool]) -> Iterator[Progress]:
         _forget_after(log, trainer.looked_step)
     for progress in trainer.run(stop):
         line = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
-        with writing(log), log.open("a", encoding="utf-8") as file:
+        with writing(log, "Make room and go on with --resume"), log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         yield progress
 
@@ -178,7 +183,14 @@ def _read_teacher(path: Path, spec: TrainSpec) -> LIPT:
     if info.origin == "lipt-stream" and (info.task, info.content) != (spec.task, spec.content):
         taught, learnt = f"{info.task} of {info.content} pictures", f"{spec.task} of {spec.content} ones"
         raise SettingsError(f"{path} is for {taught}, and this run for {learnt}", "Give a teacher of its kind")
-    return deploy(network)
+    teacher = deploy(network)
+    if _parameters(teacher) <= _parameters(LIPT(spec.config, deployed=True)):
+        raise SettingsError(f"{path} is no larger than {spec.model}, and cannot teach it", "Give a larger network's")
+    return teacher
+
+
+def _parameters(network: LIPT) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.model.config import NAMES, LiptConfig, Scale
@@ -13,6 +13,9 @@ from lipt_stream.model.weights import Content, Task
 
 Source: TypeAlias = Literal["bicubic", "video"]
 """Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/pairs.py`)."""
+
+_LARGEST_PATCH: Final = 4096
+_LARGEST_BATCH: Final = 65_536
 
 
 def usual(task: str) -> tuple[Scale, Source]:
@@ -69,17 +72,19 @@ class TrainSpec:
             raise SettingsError(f"--minutes {self.minutes} is no budget", "Give minutes above 0, and below a million")
         window = self.config.window
         for name in ("patch", "tail_patch"):
-            if getattr(self, name) < window or getattr(self, name) % window:
+            side = getattr(self, name)
+            if not window <= side <= _LARGEST_PATCH or side % window:
                 raise SettingsError(
-                    f"{_option(name)} {getattr(self, name)} is no multiple of the window, {window}", "64 is usual"
+                    f"{_option(name)} {side} is no multiple of the window, {window}, up to {_LARGEST_PATCH}",
+                    "64 is usual",
                 )
         if self.variants < 1 or (self.variants > 1 and self.degrade == "bicubic"):
             raise SettingsError(
                 f"--variants {self.variants} makes no sense with --degrade {self.degrade}",
                 "It counts an image's degradations by real encoders, of which bicubic has none",
             )
-        if self.batch < 1:
-            raise SettingsError(f"--batch {self.batch} is no batch", "Give 1 or more")
+        if not 1 <= self.batch <= _LARGEST_BATCH:
+            raise SettingsError(f"--batch {self.batch} is no batch", f"Give 1 to {_LARGEST_BATCH}")
         if not 0 < self.learning_rate < 1:
             raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.003 is usual")
         for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):

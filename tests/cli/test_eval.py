@@ -31,6 +31,9 @@ def test_shows_names_as_they_are_and_measures_enlargement_alone(tmp_path: Path) 
     Image.radial_gradient("L").resize((32, 32)).save(tmp_path / "photo[bold].png")
     shown = lipt("eval", "--data", tmp_path, "--model", "nano", "--device", "cpu", "--per-image")
     assert "photo[bold].png" in shown.stdout
+    files = [path_of(find(name, 2)) for name in ("nano-x2", "nano-x2-video")]
+    told = lipt("eval", "--data", tmp_path, "--model", files[0], "--model", files[1], "--device", "cpu", "--per-image")
+    assert all(str(file) in told.stdout for file in files)
     refused = lipt("eval", "--data", tmp_path, "--model", "nano-x1-deblock", "--device", "cpu")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: nano-x1-deblock is for --task deblock, and eval measures enlargement.")

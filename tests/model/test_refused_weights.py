@@ -197,3 +197,9 @@ def test_our_files_with_tensors_of_another_kind_are_refused(tmp_path: Path) -> N
     with pytest.raises(WeightsError, match="no plain tensor") as error:
         load_weights(path)
     one_line(error)
+
+
+def test_where_a_run_stands_is_no_weights_and_has_them_beside_it(tmp_path: Path) -> None:
+    torch.save({"format": 2, "spec": "{}", "step": 7, "model": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match=r"where a training run stands\. Give the weights\.safetensors beside it"):
+        load_weights(tmp_path / "checkpoint.pt")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.ndimage import correlate
 from lipt_stream.cli.eval import score_all
 from lipt_stream.errors import InputError
 from lipt_stream.stream.spec import PipelineSpec
-from lipt_stream.train.evaluate import baselines, evaluate, image_size, luma, psnr_y, read_image, ssim_y
+from lipt_stream.train.evaluate import baselines, evaluate, image_size, luma, psnr_y, quiet_pillow, read_image, ssim_y
 from lipt_stream.train.imresize import imresize
 
 BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "bench"
@@ -235,3 +236,15 @@ def test_a_result_of_another_size_is_refused(tmp_path):
     Image.fromarray(smooth_image()).save(tmp_path / "one.png")
     with pytest.raises(ValueError, match="upscale returned"):
         evaluate(bicubic(3), tmp_path, 2)
+
+
+def test_pillow_warns_no_user_of_metadata_that_is_not_used(tmp_path):
+    whole = Image.Exif()
+    whole[271] = "a camera's name that is no longer there"
+    Image.fromarray(smooth_image()).save(tmp_path / "a.jpg", exif=whole.tobytes()[:-30])
+    with pytest.warns(UserWarning, match="Skipping tag 271"):
+        read_image(tmp_path / "a.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet_pillow()
+        read_image(tmp_path / "a.jpg")

@@ -25,10 +25,11 @@ from lipt_stream.train.validation import CEILING
 @pytest.mark.parametrize("wrong", [1, 3, 14, 15, 16])
 def test_a_loss_that_is_no_number(make_trainer: MakeTrainer, spec: TrainSpec, tmp_path: Path, wrong: int) -> None:
     trainer, sound = make_trainer("wrong", nan_at=wrong), make_trainer("sound")
-    with pytest.raises(TrainingError, match=rf"The loss is nan at step {wrong}\. "):
+    with pytest.raises(TrainingError, match=rf"The loss is nan at step {wrong}\. ") as error:
         list(run.train(trainer, lambda: False))
     saved = load_checkpoint(trainer.out, spec)
     assert saved.step < wrong
+    assert (f"What step {saved.step} had reached" if saved.step else "Nothing was learnt before") in error.value.hint
     assert trainer.step == saved.step
     for state in (saved.model, saved.average, *saved.optimizer["stacks"]):
         assert all(torch.isfinite(value).all() for value in state.values())

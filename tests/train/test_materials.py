@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lipt_stream.errors import InputError, OutputError
+from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train import materials as materials_module
 from lipt_stream.train.materials import Folders, Materials, load_materials
@@ -203,7 +203,9 @@ def test_pairs_are_not_kept_among_images(photos: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(photos, other)
     before = sorted(other.iterdir())
-    with pytest.raises(OutputError, match=r"no pairs, such as a\.png\. Give another --pairs"):
+    with pytest.raises(OutputError, match=r"no pair, such as a\.png\. Give another --pairs"):
+        load_materials(video, Folders([photos], None, tmp_path / "out", other), CPU)
+    with pytest.raises(SettingsError, match=r"other is a folder of --data\. Give it a folder of its own"):
         load_materials(video, Folders([photos, other], None, tmp_path / "out", other), CPU)
     assert sorted(other.iterdir()) == before
 
@@ -267,7 +269,9 @@ def test_images_that_no_memory_holds_are_refused_with_figures(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(materials_module, "free_host_bytes", lambda: 30_000)
-    with pytest.raises(InputError, match=r"4 images take 0\.0 GB when decoded, and 0\.0 GB are free"):
+    Image.fromarray(noise(400, 500, 3)).save(photos / "large.png")
+    told = r"5 images take 0\.0 GB when decoded, and 0\.0 GB are free.*largest, .*large\.png, says that it is 500x400"
+    with pytest.raises(InputError, match=told):
         materials(SPEC, photos, tmp_path)
 
 

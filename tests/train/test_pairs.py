@@ -132,6 +132,16 @@ def test_a_cache_that_cannot_be_written(tmp_path):
         make_pairs([saved(tmp_path, "a.png", picture(64, 64))], tmp_path / "file" / "cache", Degradation())
 
 
+def test_a_folder_that_holds_anything_else_is_no_cache(tmp_path):
+    """Backups would pass by all that is in it."""
+    image, home = saved(tmp_path, "a.png", picture(64, 64)), tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.odt").write_text("years of work")
+    with pytest.raises(OutputError, match=r"home holds what is no pair, such as thesis\.odt\. Give another --pairs"):
+        make_pairs([image], home, Degradation())
+    assert [path.name for path in home.iterdir()] == ["thesis.odt"]
+
+
 INTERRUPTED_AT_BIRTH = """
 import os, signal, sys
 if "--multiprocessing-fork" in sys.orig_argv:

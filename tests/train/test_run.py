@@ -49,6 +49,8 @@ def test_only_pairs_may_be_there_before_a_run(tmp_path: Path) -> None:
     assert opened(out) is None
     (out / "log.jsonl").touch()  # of a try whose first checkpoint found no room
     (out / "checkpoint.pt.part").touch()
+    (out / "degraded").mkdir()
+    (out / "degraded" / "CACHEDIR.TAG").touch()  # where --pairs lies in the run's folder under a name of its own
     assert opened(out) is None
     (out / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"is not empty. Choose another --out"):
@@ -149,6 +151,10 @@ def test_what_no_run_can_begin_with(tmp_path: Path) -> None:
         read_origins(SPEC, tmp_path / "gone", None, resumes=False)
     with pytest.raises(SettingsError, match="is for sr of video pictures, and this run for sr of clean ones"):
         read_origins(SPEC, None, WEIGHTS / "tiny-x2-video.safetensors", resumes=False)
+    tiny_run = TrainSpec("tiny", patch=8, tail_patch=16)
+    for name in ("nano", "tiny"):
+        with pytest.raises(SettingsError, match=f"{name}-x2.safetensors is no larger than tiny, and cannot teach it"):
+            read_origins(tiny_run, None, WEIGHTS / f"{name}-x2.safetensors", resumes=False)
     with pytest.raises(SettingsError, match="enlarges x2, and this run x3"):
         read_origins(three, None, tiny, resumes=False)
     with pytest.raises(WeightsError, match="Cannot read weights"):
