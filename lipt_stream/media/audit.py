@@ -8,63 +8,35 @@ Only headers and packets are looked at; `audit_pictures.py` decodes.
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import inf, isnan, nan
+from math import inf, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
-from lipt_stream.media.audit_joins import JoinedTimes, JointsBeside
+from lipt_stream.media.audit_packets import PacketTrack, Track, codec_name, read_tracks, undamaged_packets
 from lipt_stream.media.av_errors import reading
-from lipt_stream.media.containers import open_film, packets_of
+from lipt_stream.media.containers import open_film
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the stubs alone
 
-DAMAGE: Final = (FFmpegError, UnicodeDecodeError, MemoryError)
-_GIVE_UP_AFTER: Final = 100  # read errors in a row
-_TEXT_SUBTITLES: Final = frozenset({"subrip", "text", "mov_text", "webvtt"})
-_MARKUP: Final = re.compile(rb"<[^>]*>|\{\\[^}]*\}|\r")
-_PGS_COMPOSITION: Final = 0x16  # the first segment of a picture, which may have a packet of its own, as on a Blu-ray
 _KINDS: Final = frozenset({"video", "audio", "subtitle", "attachment"})
 
 CopiedKind = Literal["audio", "subtitle"]
 
 
 @dataclass(frozen=True, slots=True)
-class PacketTrack:
-    """A stream's packets in the order of the file.
-
-    `digests`: 8 bytes of BLAKE2b of each payload; `whole` of all payloads behind each other. Headers that muxers add
-    or take away (ADTS, the length before mov_text) do not count as payload. `seconds`: presentation times, nan where
-    there is none; `durations`: in seconds, 0 where not told; `end_seconds`: where the last packet ends, nan where no
-    packet has a time.
-    """
-
-    digests: tuple[bytes, ...]
-    whole: bytes
-    seconds: array[float]
-    durations: array[float]
-    end_seconds: float
-
-    def __len__(self) -> int:
-        return len(self.digests)
-
-
-@dataclass(frozen=True, slots=True)
 class StreamFacts:
     """A stream that is copied, the `index`-th of its file. `tick_seconds` is its time base; `dispositions` the names of
-    its flags."""
+    its flags. `words`: of text, its packets without markup, which differs from one text codec to the next."""
 
     index: int
     kind: CopiedKind
@@ -74,11 +46,23 @@ class StreamFacts:
     dispositions: frozenset[str]
     tick_seconds: float
     packets: PacketTrack
+    words: PacketTrack | None
 
     @property
     def is_text(self) -> bool:
         """Whether its text could be carried over into another text codec."""
-        return self.codec in _TEXT_SUBTITLES
+        return self.words is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTrackFacts:
+    """What is said of the main picture beside its format, as StreamFacts has it. `timecode`: the film's or the
+    track's, empty where there is none."""
+
+    language: str
+    title: str
+    dispositions: frozenset[str]
+    timecode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +74,15 @@ class ChapterFacts:
 
 @dataclass(frozen=True, slots=True)
 class FilmFacts:
-    """Everything of a film but its picture. `attachments`: name -> SHA-256. `covers`: SHA-256 of each attached picture.
+    """Everything of a film but its pictures. `attachments`: name and SHA-256. `covers`: SHA-256 of each attached one.
     `further_videos`: how many moving pictures there are beside the main one. `others`: streams of other kinds."""
 
     path: Path
     container: str
+    picture: PictureTrackFacts
     streams: tuple[StreamFacts, ...]
     chapters: tuple[ChapterFacts, ...]
-    attachments: dict[str, str]
+    attachments: tuple[tuple[str, str], ...]
     metadata: dict[str, str]
     covers: tuple[str, ...]
     further_videos: int
@@ -107,19 +92,20 @@ class FilmFacts:
         return tuple(stream for stream in self.streams if stream.kind == kind)
 
 
-def read_film(path: Path, joins: Sequence[float] = (0.0,)) -> FilmFacts:
+def read_film(path: Path, joins: Sequence[float] | None = (0.0,)) -> FilmFacts:
     """Reads `path` once through without decoding. Raises InputError where it cannot be opened.
 
-    `joins`: the `offsets` of its pictures, where its clock jumps.
+    `joins`: the `offsets` of its pictures, where its clock jumps; None where it must not.
     """
     with open_film(path) as container, reading(path):
         copied = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
-        tracks = _read_tracks(container, copied, joins)
-        main_picture(container, path)
+        tracks = read_tracks(container, copied, joins)
+        picture = main_picture(container, path)
         covers = [stream for stream in container.streams.video if _is_cover(stream)]
         return FilmFacts(
             path=path,
             container=container.format.name,
+            picture=_picture_track_facts(picture, container),
             streams=tuple(_stream_facts(stream, tracks[stream.index]) for stream in copied),
             chapters=tuple(_chapter(chapter) for chapter in container.chapters()),
             attachments=_attachments(container),
@@ -173,116 +159,41 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def undamaged_packets(container: InputContainer, streams: list[Stream] | list[VideoStream]) -> Iterator[Packet[Stream]]:
-    """Packets with something in them; reading goes on behind an error."""
-    errors_in_a_row = 0
-    while errors_in_a_row < _GIVE_UP_AFTER:
-        try:
-            for packet in packets_of(container, streams):
-                if packet.size:
-                    errors_in_a_row = 0
-                    yield packet
-            return
-        except DAMAGE:
-            errors_in_a_row += 1
-
-
-class _TrackBuilder:
-    def __init__(self, stream: Stream, clock: JoinedTimes) -> None:
-        self._codec = codec_name(stream)
-        self._clock = clock
-        self._is_sound = stream.type == "audio"
-        context = stream.codec_context
-        has_header = context is not None and bool(context.extradata)  # pyright: ignore[reportUnnecessaryComparison]
-        self._may_be_adts = self._codec == "aac" and not has_header
-        self._whole = hashlib.blake2b(digest_size=8)
-        self._digests: list[bytes] = []
-        self._payload_so_far = b""  # of the last packet, whose picture the next may go on with
-        self._seconds = array("d")
-        self._durations = array("d")
-
-    def add(self, packet: Packet[Stream]) -> None:
-        data = self._payload(bytes(packet))
-        if self._codec in _TEXT_SUBTITLES and not data:
-            return  # MP4 fills the gaps between subtitles with empty ones
-        self._whole.update(data)
-        if self._codec == "hdmv_pgs_subtitle" and self._digests and data[0] != _PGS_COMPOSITION:
-            self._payload_so_far += data
-            self._digests[-1] = _digest(self._payload_so_far)
-            return
-        self._payload_so_far = data
-        self._digests.append(_digest(data))
-        time = packet.pts if packet.pts is not None else packet.dts
-        duration = float((packet.duration or 0) * packet.time_base)
-        self._seconds.append(nan if time is None else float(time * packet.time_base))
-        self._durations.append(duration)
-
-    def _payload(self, data: bytes) -> bytes:
-        if self._may_be_adts and len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
-            return data[7 if data[1] & 1 else 9 :]  # ISO/IEC 14496-3: a checksum makes the header longer
-        if self._codec == "mov_text":
-            return _plain_text(data[2 : 2 + int.from_bytes(data[:2], "big")])  # 3GPP TS 26.245: length, text, styles
-        return _plain_text(data) if self._codec in _TEXT_SUBTITLES else data
-
-    def finished(self) -> PacketTrack:
-        times = self._on_one_clock()
-        ends = (time + duration for time, duration in zip(reversed(times), reversed(self._durations), strict=True))
-        end = next((end for end in ends if not isnan(end)), nan)
-        return PacketTrack(tuple(self._digests), self._whole.digest(), times, self._durations, end)
-
-    def _on_one_clock(self) -> array[float]:
-        """Sound whose time is wrong, by the packet behind it, has none. Subtitles may come in any order."""
-        times = array("d")
-        behind = self._seconds[1:] + array("d", [nan])
-        for seconds, duration, following in zip(self._seconds, self._durations, behind, strict=False):
-            is_wrong = self._is_sound and self._clock.leaps(seconds) and self._clock.is_wrong(seconds, following)
-            times.append(nan if is_wrong else self._clock.follow(seconds, duration))
-        return times
-
-
-def _read_tracks(container: InputContainer, streams: list[Stream], joins: Sequence[float]) -> dict[int, PacketTrack]:
-    # Subtitles are too far apart for a jump ahead to be told from a pause.
-    names = {stream.index: container.format.name if stream.type == "audio" else "" for stream in streams}
-    builders = {s.index: _TrackBuilder(s, JoinedTimes(names[s.index], JointsBeside(joins))) for s in streams}
-    if streams:
-        for packet in undamaged_packets(container, streams):
-            builders[packet.stream_index].add(packet)
-    return {index: builder.finished() for index, builder in builders.items()}
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
-
-
-def _plain_text(data: bytes) -> bytes:
-    """Words without markup, which differs from one text codec to the next."""
-    return _MARKUP.sub(b"", data).strip()
-
-
-def _stream_facts(stream: Stream, packets: PacketTrack) -> StreamFacts:
-    language = stream.language or ""
+def _stream_facts(stream: Stream, track: Track) -> StreamFacts:
     return StreamFacts(
         index=stream.index,
         kind="audio" if stream.type == "audio" else "subtitle",
         codec=codec_name(stream),
-        language="" if language == "und" else language,
-        title=_text(stream.metadata.get("title", "")),
-        dispositions=frozenset(flag.name for flag in Disposition if stream.disposition & flag and flag.name),
+        language=_language(stream),
+        title=_title(stream),
+        dispositions=_flags(stream),
         tick_seconds=_tick_seconds(stream),
-        packets=packets,
+        packets=track.packets,
+        words=track.words,
     )
+
+
+def _picture_track_facts(stream: VideoStream, container: InputContainer) -> PictureTrackFacts:
+    tags = {key.lower(): value for key, value in (container.metadata | stream.metadata).items()}
+    timecode = _text(tags.get("timecode", ""))
+    return PictureTrackFacts(_language(stream), _title(stream), _flags(stream), timecode)
+
+
+def _language(stream: Stream) -> str:
+    return "" if stream.language in (None, "und") else stream.language
+
+
+def _title(stream: Stream) -> str:
+    """FFmpeg reads that of a track of MP4 or MOV as its name."""
+    return _text(stream.metadata.get("title") or stream.metadata.get("name", ""))
+
+
+def _flags(stream: Stream) -> frozenset[str]:
+    return frozenset(flag.name for flag in Disposition if stream.disposition & flag and flag.name)
 
 
 def _tick_seconds(stream: Stream) -> float:
     return float(stream.time_base or Fraction(1, 1000))
-
-
-def codec_name(stream: Stream) -> str:
-    """FFmpeg's name of the codec, "unknown" where it has no decoder."""
-    context = stream.codec_context
-    if context is None:  # pyright: ignore[reportUnnecessaryComparison] the stub is too hopeful
-        return "unknown"
-    return context.codec.canonical_name
 
 
 def _chapter(chapter: Chapter) -> ChapterFacts:
@@ -291,13 +202,15 @@ def _chapter(chapter: Chapter) -> ChapterFacts:
     return ChapterFacts(_text(chapter["metadata"].get("title", "")), start, end)
 
 
-def _attachments(container: InputContainer) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for stream in container.streams:
-        if isinstance(stream, AttachmentStream):
-            name = _text(stream.metadata.get("filename", f"attachment-{stream.index}"))
-            found[name] = hashlib.sha256(stream.data).hexdigest()
-    return found
+def _attachments(container: InputContainer) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (
+            _text(stream.metadata.get("filename", f"attachment-{stream.index}")),
+            hashlib.sha256(stream.data).hexdigest(),
+        )
+        for stream in container.streams
+        if isinstance(stream, AttachmentStream)
+    )
 
 
 def _cover(path: Path, index: int) -> str:

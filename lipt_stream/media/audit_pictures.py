@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -17,8 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError
-from lipt_stream.media.audit import DAMAGE, main_picture, undamaged_packets
-from lipt_stream.media.audit_joins import JoinedTimes, JointsOfPictures, Pauses, counts_from_anywhere
+from lipt_stream.media.audit import main_picture
+from lipt_stream.media.audit_joins import JoinedTimes, JointsOfPictures, Pauses, StatedTimes, counts_from_anywhere
+from lipt_stream.media.audit_packets import DAMAGE, undamaged_packets
 from lipt_stream.media.audit_thumbnails import (
     Reducer,
     Thumbnail,
@@ -27,10 +28,11 @@ from lipt_stream.media.audit_thumbnails import (
     is_gray,
     is_yuv,
     resolve_matrix,
+    shows_through,
 )
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film, share_decoding
-from lipt_stream.media.crop import stated_crop
+from lipt_stream.media.crop import cropped_edges
 from lipt_stream.media.side_data import is_mirrored, side_data_of
 from lipt_stream.media.siting import stated_siting
 
@@ -40,8 +42,8 @@ class PictureFacts:
     """What the first picture and its stream say of themselves; colour as H.273 code points, nothing resolved.
 
     `mastering_display`: chromaticities (x, y) of R, G, B, white, then luminance min, max in cd/m2.
-    `content_light`: MaxCLL, MaxFALL in cd/m2. `crop`: what players are to cut off, in words. `full_range` None: not
-    stated. `rotation` in degrees.
+    `content_light`: MaxCLL, MaxFALL in cd/m2. `crop`: the pixels that players are to cut off, by edge. `full_range`
+    None: not stated. `rotation` in degrees.
     """
 
     width: int
@@ -51,7 +53,7 @@ class PictureFacts:
     chroma_width: int
     chroma_height: int
     is_yuv: bool
-    has_alpha: bool
+    has_alpha: bool  # or could have: FFmpeg decodes every GIF with it
     matrix: int
     primaries: int
     transfer: int
@@ -62,7 +64,7 @@ class PictureFacts:
     mirrored: bool
     mastering_display: tuple[float, ...]
     content_light: tuple[int, ...]
-    crop: str | None
+    crop: Mapping[str, int]
     tick_seconds: float
 
     @property
@@ -86,12 +88,15 @@ class PictureReader:
 
     Raises InputError where the file cannot be opened or no picture decodes. `damaged` counts packets that gave an
     error and pictures that the decoder had to repair; `sizes` every size met; `offsets` what was added to the times, in
-    seconds, behind each jump of the file's clock; `beside` the kinds of side data that came with a picture. All are
-    complete after `pictures`.
+    seconds, behind each jump of the file's clock; `beside` the kinds of side data that came with a picture;
+    `is_transparent` whether one was, in any place. All are complete after `pictures`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_jump: bool = True) -> None:
+        """`may_jump`: the file's clock may, as where recordings were joined. What is a result has no such excuse."""
         self.path = path
+        self.is_transparent = False
+        self._may_jump = may_jump
         self.damaged = 0
         self.sizes: set[tuple[int, int]] = set()
         self.beside: set[str] = set()
@@ -151,7 +156,8 @@ class PictureReader:
 
         One whose time is wrong, by the picture behind it, has none.
         """
-        clock = JoinedTimes(self._container.format.name, JointsOfPictures(self._pauses.found))
+        joints = JointsOfPictures(self._pauses.found)
+        clock = JoinedTimes(self._container.format.name, joints) if self._may_jump else StatedTimes()
         self.offsets = clock.offsets
         for picture, behind in pairwise(chain(self._as_stated(columns, rows), [None])):
             assert picture is not None
@@ -165,6 +171,7 @@ class PictureReader:
     def _as_stated(self, columns: int, rows: int) -> Iterator[AuditPicture]:
         """On the file's own clock."""
         reducer = Reducer(columns, rows)
+        self.is_transparent = _has_alpha_beside(self._stream)
         unit = float(self._stream.time_base or Fraction(1, 1000))
         for index, frame in enumerate(self._frames):
             self.damaged += frame.is_corrupt
@@ -172,6 +179,7 @@ class PictureReader:
             self.beside |= side_data_of(frame).keys()
             with reading(self.path):
                 thumbnail = reducer.reduce(frame)
+                self.is_transparent = self.is_transparent or shows_through(frame)
             shown = self._shown(frame)
             seconds = None if shown is None else shown * unit
             yield AuditPicture(index, seconds, (frame.duration or 0) * unit, thumbnail)
@@ -225,7 +233,7 @@ def _facts(frame: VideoFrame, stream: VideoStream) -> PictureFacts:
         mirrored=is_mirrored(side_data),
         mastering_display=_mastering_display(side_data.get("MASTERING_DISPLAY_METADATA", b"")),
         content_light=_content_light(side_data.get("CONTENT_LIGHT_LEVEL", b"")),
-        crop=stated_crop(stream),
+        crop=cropped_edges(stream),
         tick_seconds=float(stream.time_base or Fraction(1, 1000)),
     )
 

@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.stream import Stream
 from numpy.typing import NDArray
 
-from lipt_stream.media.audit import DAMAGE, undamaged_packets
+from lipt_stream.media.audit_packets import DAMAGE, undamaged_packets
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.containers import open_film
 from lipt_stream.media.pcm import SteadySound

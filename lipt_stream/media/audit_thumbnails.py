@@ -53,6 +53,8 @@ class Reducer:
     def reduce(self, frame: VideoFrame) -> Thumbnail:
         """Raises what swscale raises for formats that it cannot read."""
         columns, rows = self._size
+        if frame.format.name.startswith("mono"):  # swscale reduces single bits to something darker
+            frame = frame.reformat(format="rgb24")
         yuv, gray = is_yuv(frame.format), is_gray(frame.format)
         deep = bit_depth(frame.format) > 8
         name = ("gray" if gray else "yuv444p") + ("10le" if deep else "")
@@ -116,7 +118,7 @@ def full_range(frame: VideoFrame) -> bool | None:
 
 def is_yuv(pixel_format: PixelFormat) -> bool:
     return not (
-        pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith(("xyz", "bayer", "pal"))
+        pixel_format.is_rgb or pixel_format.has_palette or pixel_format.name.startswith(("xyz", "bayer", "pal", "mono"))
     )
 
 
@@ -126,3 +128,10 @@ def is_gray(pixel_format: PixelFormat) -> bool:
 
 def bit_depth(pixel_format: PixelFormat) -> int:
     return max(component.bits for component in pixel_format.components)
+
+
+def shows_through(frame: VideoFrame) -> bool:
+    """Whether a picture is transparent anywhere, by 8 bits."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] < 255).any())

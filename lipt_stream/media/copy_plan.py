@@ -24,7 +24,7 @@ from lipt_stream.media.pcm import pcm_codec
 from lipt_stream.media.picture_format import believable_rate
 from lipt_stream.media.side_data import STEREO_LOSS, is_stereo
 from lipt_stream.media.subtitles import TEXT_CODEC_OF
-from lipt_stream.media.tags import lost_flags, lost_tags, readable, timecode_in
+from lipt_stream.media.tags import lost_flags, lost_tags, of_track, readable, timecode_in
 
 Unfit: TypeAlias = Literal["refuse", "convert", "drop"]
 """What becomes of sound and subtitles that a container cannot hold: the film is refused; sound is decoded to PCM; they
@@ -96,7 +96,7 @@ class _Planner:
     def _note_lost_words(self, stream: Stream) -> None:
         """Of a stream's own tags, its language among them, and of its flags."""
         lost = [f"the {flag} flag" for flag in lost_flags(stream.disposition, self._format)]
-        for key in lost_tags(stream.metadata, self._format, of_stream=True, rate=self._rate):
+        for key in lost_tags(of_track(stream.metadata), self._format, of_stream=True, rate=self._rate):
             if key == "stereo_mode" or self._is_the_films_moment(key, stream):
                 continue  # the one has words of its own, the other is written into each track
             is_language = key == "language"

@@ -18,7 +18,7 @@ from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
 from lipt_stream.media.av_errors import reading
 from lipt_stream.media.changes import changes_within
 from lipt_stream.media.completeness import Gaps, Witness, early_end, fewer_than_stated, stated_end
-from lipt_stream.media.crop import stated_crop
+from lipt_stream.media.crop import cropped_edges, in_words
 from lipt_stream.media.decoder import VideoDecoder, is_cover, origin_seconds
 from lipt_stream.media.deinterlace import Deinterlace, Deinterlacer, TimedPicture
 from lipt_stream.media.picture_format import believable_rate, picture_format
@@ -146,8 +146,8 @@ class FileSource:
         tags = {key.lower(): value for key, value in self._decoder.stream.metadata.items()}
         if tags.get("alpha_mode") == "1":  # in capitals where the film was copied
             self.notes.append("the transparency of the video (VP8/VP9 alpha) is lost")
-        if crop := stated_crop(self._decoder.stream):
-            self.notes.append(f"the file asks players to cut off {crop}: they stay in the result")
+        if crop := cropped_edges(self._decoder.stream):
+            self.notes.append(f"the file asks players to cut off {in_words(crop)}: they stay in the result")
         others = [s for s in self._decoder.container.streams.video if s != self._decoder.stream and not is_cover(s)]
         if others:
             self.notes.append(f"the file holds {len(others) + 1} video tracks, only the first is upscaled")

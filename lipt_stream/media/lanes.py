@@ -34,7 +34,7 @@ _PAUSE: Final = bytes(2)  # mov_text of no length, between one line and the next
 class Lane:
     """Where the packets of a copied stream go, and through what. `damaged` counts those that could not be written;
     `changes` those from which on the stream's codec has another header than at its beginning; `mended` those whose time
-    was wrong."""
+    was wrong; `overlaps` subtitles that begin before the last one has ended."""
 
     target: Stream
     header: bytes = b""
@@ -44,6 +44,8 @@ class Lane:
     damaged: int = 0
     changes: int = 0
     mended: int = 0
+    overlaps: int = 0
+    _shown_to: int = 0  # of the subtitles so far, in the result
     _last_dts: int | None = None
     _offset: Fraction = Fraction(0)
     _jumps: int = 0  # of the file's clock, when the offset was taken from it
@@ -142,6 +144,9 @@ class Lane:
         if is_cut and start < 0:  # a subtitle from before the cut
             packet.duration = max(0, (packet.duration or 0) + start)
             start = 0
+        if is_subtitle:
+            self.overlaps += start < self._shown_to
+            self._shown_to = max(self._shown_to, start + (packet.duration or 0))
         dts = start if packet.dts is None or is_subtitle else packet.dts - shift
         if self._last_dts is not None:
             dts = max(dts, self._last_dts + (0 if is_subtitle else self._least_step(packet.time_base)))

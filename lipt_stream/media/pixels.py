@@ -63,10 +63,10 @@ def plan_delivery(pixel_format: PixelFormat) -> Delivery:
 
 
 def is_full_range(picture: VideoFrame) -> bool:
-    """By its tag; by the name of its format (yuvj420p and its kin) where there is no tag. After a change within a film
-    the name may be that of what came before."""
+    """By its tag; by the name of its format (yuvj420p and its kin, and single bits, which are black and white) where
+    there is no tag. After a change within a film the name may be that of what came before."""
     return picture.color_range == ColorRange.JPEG or (
-        picture.color_range != ColorRange.MPEG and picture.format.name.startswith("yuvj")
+        picture.color_range != ColorRange.MPEG and picture.format.name.startswith(("yuvj", "mono"))
     )
 
 

@@ -25,7 +25,7 @@ from lipt_stream.media.lanes import Lane, adts_header_remover, on_one_clock
 from lipt_stream.media.pcm import PcmConverter
 from lipt_stream.media.subtitle_pictures import LONGEST_SECONDS, StandingSubtitles, state_duration
 from lipt_stream.media.subtitles import SubtitleConverter
-from lipt_stream.media.tags import fitting_tags, readable, timecode_in, without_timecode
+from lipt_stream.media.tags import fitting_tags, of_track, readable, timecode_in, without_timecode
 from lipt_stream.media.timeline import Cut, FileClock, may_be_joined
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class StreamCopy:
         container.metadata.update(self._tags(self._source.metadata, container))
         container.set_chapters(self._chapters())
         picture = container.streams.video[0]
-        picture.metadata.update(self._tags(self._video.metadata, container))
+        picture.metadata.update(self._tags(of_track(self._video.metadata), container))
         picture.disposition = self._video.disposition
         self._packets = self._wanted_packets()
 
@@ -147,7 +147,7 @@ class StreamCopy:
         elif stream.index in self._plan.as_pcm:
             converter = PcmConverter(stream, container)
         target = converter.target if converter else container.add_stream_from_template(stream, opaque=True)
-        target.metadata.update(self._tags(stream.metadata, container))
+        target.metadata.update(self._tags(of_track(stream.metadata), container))
         target.disposition = stream.disposition
         header = bytes(stream.codec_context.extradata or b"")
         filler = hole_filler(target, container.format.name, stream)
@@ -288,6 +288,9 @@ class StreamCopy:
                 self._plan.note(f"{lane.damaged} damaged packets of the {what} are left out")
             if lane and lane.mended:
                 self._plan.note(f"{lane.mended} timestamps of the {what} were wrong and were filled in")
+            if lane and lane.overlaps and self._is_mp4:
+                told = f"{lane.overlaps} times the {what} begins before the last has ended"
+                self._plan.note(f"{told}; {self._suffix} shows one after the other, the later ones late")
             if lane and lane.changes:
                 self._plan.note(f"the {what} changes within the film; players may not play on from there")
             if lane and isinstance(lane.converter, PcmConverter) and lane.converter.changes:

@@ -41,6 +41,13 @@ def kept_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in read.items() if key.split("-")[0].lower() not in _STALE}
 
 
+def of_track(tags: Mapping[str, str]) -> Mapping[str, str]:
+    """A track's tags. FFmpeg reads its title in MP4 and MOV as a name, and would write that into none of them."""
+    if "name" not in tags or "title" in tags:
+        return tags
+    return {"title" if key == "name" else key: value for key, value in tags.items()}
+
+
 def fitting_tags(tags: Mapping[str, str], format: str) -> dict[str, str]:
     """`kept_tags` as FFmpeg's container `format` takes them best."""
     kept = kept_tags(tags)

@@ -50,7 +50,7 @@ def verify(source: Path, result: Path, *, scale: int | None = None) -> Verificat
     """
     with closing(PictureReader(source)) as before:
         try:
-            after = PictureReader(result)
+            after = PictureReader(result, may_jump=False)
         except InputError as error:
             return Verification((Check("readable", False, "yes", "no", str(error)),))
         with closing(after):
@@ -72,11 +72,12 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     yield Check("pictures", alignment.ok, str(len(matcher.source_times)), str(len(matcher.matches)), str(alignment))
     yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)
-    yield from compare_pictures(source.facts, result.facts, scale)
+    seen = dataclasses.replace(source.facts, has_alpha=source.is_transparent)
+    yield from compare_pictures(seen, result.facts, scale)
     yield from compare_side_data(source.beside, result.beside)
     origins = _origin(matcher.source_times[0]), _origin(matcher.result_times[0])
     yield from compare_films(
-        read_film(source.path, source.offsets), read_film(result.path, result.offsets), origins, tolerance
+        read_film(source.path, source.offsets), read_film(result.path, joins=None), origins, tolerance
     )
 
 
@@ -127,8 +128,12 @@ def _colors(matcher: PictureMatcher, pixels: int) -> Iterator[Check]:
         partly = [f"pictures {ranges(indices)} look as if {mistake}" for mistake, indices in found]
         reason = "; ".join([*difference.faults, *partly])
         yield Check("colour", not reason, NONE, str(difference), reason)
-    unlike = f"pictures {ranges(matcher.unlike)} show nothing that is near them in the source" if matcher.unlike else ""
-    yield Check("likeness", not unlike, NONE, f"{matcher.worst_rms:.1f} rms at worst", unlike)
+    kinds = (
+        (matcher.unlike, "show nothing that is near them in the source"),
+        (matcher.stale, "show what the source showed long before"),
+    )
+    reason = "; ".join(f"pictures {ranges(pictures)} {words}" for pictures, words in kinds if pictures)
+    yield Check("likeness", not reason, NONE, f"{matcher.worst_rms:.1f} rms at worst", reason)
 
 
 def _damage(source: PictureReader, result: PictureReader) -> Iterator[Check]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from lipt_stream.frame import BT709, BT2020_NCL, SMPTE170M, UNSPECIFIED
 from lipt_stream.media.audit_pictures import PictureFacts
+from lipt_stream.media.crop import in_words
 from lipt_stream.media.side_data import LOST_SIDE_DATA
 
 NONE: Final = "-"
@@ -50,9 +51,8 @@ def compare_pictures(source: PictureFacts, result: PictureFacts, scale: int | No
     yield _size(source, result, scale)
     yield _equal("sample aspect ratio", source.sample_aspect_ratio, result.sample_aspect_ratio)
     yield _equal("rotation", _rotation(source), _rotation(result))
-    if source.crop:
-        lost = "" if result.crop else f"players cut off {source.crop} of the source, and nothing of the result"
-        yield Check("crop", not lost, source.crop, result.crop or NONE, lost)
+    if source.crop or result.crop:
+        yield _crop(source, result)
     yield _matrix(source, result)
     yield _tag("primaries", source.primaries, result.primaries, _usual(_USUAL_PRIMARIES, result), _PRIMARIES)
     yield _tag("transfer", source.transfer, result.transfer, _usual(_USUAL_TRANSFERS, result), _TRANSFERS)
@@ -92,6 +92,16 @@ def _size(source: PictureFacts, result: PictureFacts, asked: int | None) -> Chec
         return Check("size", True, before, after, f"x{scale}, {'as asked' if asked else 'inferred'}")
     whole = f"x{scale} was asked, which is {due}" if asked else f"no whole multiple; the nearest, x{scale}, is {due}"
     return Check("size", False, before, after, f"{after} is {whole}")
+
+
+def _crop(source: PictureFacts, result: PictureFacts) -> Check:
+    """As many times the pixels at each edge as the result is larger."""
+    scale = max(1, round(result.width / source.width))
+    ok = result.crop == {edge: scale * width for edge, width in source.crop.items()}
+    before, after = (in_words(facts.crop) if facts.crop else NONE for facts in (source, result))
+    told = [words if words != NONE else "nothing" for words in (before, after)]
+    reason = "" if ok else f"players cut off {told[0]} of the source, and {told[1]} of the result"
+    return Check("crop", ok, before, after, reason)
 
 
 def _rotation(facts: PictureFacts) -> str:

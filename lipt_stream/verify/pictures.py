@@ -29,6 +29,13 @@ skipped blocks outweigh the motion. Right results of small films went wrong at u
 MAX_PICTURE_RMS: Final = 25.0
 """A picture that differs by more, colours aside, shows something else. Good results differ by up to 7, and by 17 on a
 test pattern of saturated lines a pixel wide; across a cut it is 27 to 113, to plain gray or black about as much."""
+_BACK: Final = (32, 64, 128)  # pictures: so slow a motion that neighbours are not told apart is told by these
+_STALE_RMS: Final = 2.0
+_STALE_SHARE: Final = 1 / 3
+"""A picture that differs from its match by more, and from one of those _BACK before it by less than this share of that,
+has stood still. A right one is never nearer to what was shown before."""
+_OUTLINE_RMS: Final = 4.0  # of a picture around its mean: what has less is as good as flat
+_LEAST_LIKENESS: Final = 0.5  # the correlation of two pictures around their means
 
 
 class PictureMatcher:
@@ -49,6 +56,7 @@ class PictureMatcher:
         self.stretches = ColorStretches()
         self.worst_rms = 0.0
         self.unlike: list[int] = []  # pictures of the result that show nothing that the source does near them
+        self.stale: list[int] = []  # that show what the source showed long before
         self._source = source
         self._tolerance = tolerance_seconds
         self._window: deque[AuditPicture] = deque(maxlen=_LOOK_AHEAD + 2 * REACH + 1)
@@ -66,13 +74,23 @@ class PictureMatcher:
         if match is None:
             return
         self._expected = match.index + 1
-        rms = float(np.sqrt(_mean_squares((change.apply(match.thumbnail) - picture.thumbnail)[None])[0]))
+        shown = change.apply(match.thumbnail)
+        rms = _rms(shown, picture.thumbnail)
         self.worst_rms = max(self.worst_rms, rms)
-        if rms > MAX_PICTURE_RMS:
+        if self._is_stale(picture.thumbnail, match, change, rms):
+            self.stale.append(picture.index)
+        if rms > MAX_PICTURE_RMS or _has_nothing_of(shown, picture.thumbnail):
             self.unlike.append(picture.index)
         else:
             self.colors.add(match.thumbnail, picture.thumbnail)
             self.stretches.add(picture.index, match.thumbnail, picture.thumbnail)
+
+    def _is_stale(self, thumbnail: Thumbnail, match: AuditPicture, change: ColorChange, rms: float) -> bool:
+        if rms <= _STALE_RMS:
+            return False
+        places = [match.index - back - self._window[0].index for back in _BACK]
+        before = [self._window[place].thumbnail for place in places if place >= 0]
+        return any(_rms(change.apply(one), thumbnail) < _STALE_SHARE * rms for one in before)
 
     def _color_change(self, thumbnail: Thumbnail) -> ColorChange:
         """How the result's colours differ so far; at its first picture, how they differ from the source's first."""
@@ -151,6 +169,30 @@ class PictureMatcher:
         expected = by_order if way(by_time, by_order) > 0.5 else by_time
         is_like = errors[nearest] <= MAX_PICTURE_RMS**2  # of pictures all unlike, none is the one
         return near[nearest] if is_like and way(expected, nearest) > _CERTAINTY else near[expected]
+
+
+def _has_nothing_of(shown: Thumbnail, picture: Thumbnail) -> bool:
+    """Whether an outline that is there does not come out: dark and pale scenes differ little from black or gray, so
+    that the difference alone does not tell. Of brightness, and coarse: noise has none."""
+    one, other = (_coarse(image.mean(2)) for image in (shown, picture))
+    one, other = one - one.mean(), other - other.mean()
+    energy = float(np.square(one).mean())
+    if energy < _OUTLINE_RMS**2:
+        return False
+    common = float((one * other).mean())
+    return common < _LEAST_LIKENESS * np.sqrt(energy * float(np.square(other).mean()) + 1e-9)
+
+
+def _coarse(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Averages of 4x4 cells, where there are as many (verify/audit.py cuts them so)."""
+    rows, columns = image.shape
+    if rows % 4 or columns % 4:
+        return image
+    return image.reshape(rows // 4, 4, columns // 4, 4).mean((1, 3))
+
+
+def _rms(one: Thumbnail, other: Thumbnail) -> float:
+    return float(np.sqrt(_mean_squares((one - other)[None])[0]))
 
 
 def _mean_squares(stack: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import inf, isnan
 from typing import Final
 
-from lipt_stream.media.audit import ChapterFacts, CopiedKind, FilmFacts, PacketTrack, StreamFacts
+from lipt_stream.media.audit import CopiedKind, FilmFacts, StreamFacts
+from lipt_stream.media.audit_packets import PacketTrack
 from lipt_stream.media.audit_sound import hear
 from lipt_stream.media.languages import in_mov
+from lipt_stream.verify.beside import compare_beside, listed
 from lipt_stream.verify.facts import NONE, Check, tolerance_seconds
 from lipt_stream.verify.sound import BLOCK_MS, MAX_SOUND_OFFSET_MS, compare_heard
 
-_CHAPTER_ROUNDING_SECONDS: Final = 0.002  # containers count chapters in milliseconds, and both may round
 _TIMED_INSIDE: Final = frozenset({"dvd_subtitle"})  # a picture's own commands end it; in MP4 a packet lasts to the next
-# Tags that describe the file, its container or who wrote it, not the film.
-_OF_THE_FILE: Final = frozenset(
-    {
-        "encoder",
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "vendor_id",
-        "handler_name",
-        "software",
-        "duration",
-    }
-    | {"bps", "number_of_frames", "number_of_bytes", "_statistics_tags", "_statistics_writing_app"}
-    | {"_statistics_writing_date_utc"}
-    | {"canseektoend", "datasize", "hasaudio", "hasvideo", "haskeyframes", "hasmetadata", "videosize", "audiosize"}
-    | {"lasttimestamp", "lastkeyframetimestamp", "lastkeyframelocation", "metadatacreator"}  # FLV's
-)
 
 
 def compare_films(
@@ -43,17 +27,7 @@ def compare_films(
     """
     for kind in ("audio", "subtitle"):
         yield from _streams(source, result, kind, origins, picture_tolerance)
-    if source.covers or result.covers:
-        yield _covers(source.covers, result.covers)
-    if source.further_videos or result.further_videos:
-        yield _further_videos(source.further_videos, result.further_videos)
-    if source.attachments or result.attachments:
-        yield _attachments(source.attachments, result.attachments)
-    if source.chapters or result.chapters:
-        yield _chapters(source.chapters, result.chapters, origins, picture_tolerance)
-    yield _metadata(source.metadata, result.metadata)
-    if source.others:
-        yield Check("other streams", True, ", ".join(source.others), ", ".join(result.others) or NONE, "not compared")
+    yield from compare_beside(source, result, origins, picture_tolerance)
 
 
 def _streams(
@@ -77,7 +51,7 @@ def _streams(
         if other is not None:
             yield _stream(f"{kind} {number}", one, other, has_default)
             delays = (0.0, 0.0)
-            if _is_decoded(one, other) or _is_other_pcm(one, other):
+            if _is_decoded(one, other) or _is_pcm_with_holes(one, other):
                 sounds = (
                     hear(source.path, one.index, one.packets.seconds, source_codec=one.codec),
                     hear(result.path, other.index, other.packets.seconds, source_codec=one.codec),
@@ -86,7 +60,7 @@ def _streams(
                 yield compare_heard(f"{kind} {number} heard", *sounds, origins, limit_ms)
                 delays = (sounds[0].delay_seconds, sounds[1].delay_seconds)
             else:
-                yield _packets(f"{kind} {number} packets", one, other)
+                yield _packets(f"{kind} {number} packets", *_comparable(one, other))
             if len(one.packets) and len(other.packets):
                 zeros = (origins[0] - delays[0], origins[1] - delays[1])
                 yield _offset(f"{kind} {number} offset", one, other, zeros, picture_tolerance)
@@ -108,6 +82,7 @@ def pair_streams(
 
 
 def _same_content(one: StreamFacts, other: StreamFacts) -> bool:
+    one, other = _comparable(one, other)
     return one.packets.whole == other.packets.whole and len(one.packets) > 0
 
 
@@ -132,9 +107,24 @@ def _is_decoded(one: StreamFacts, other: StreamFacts) -> bool:
     return one.kind == other.kind == "audio" and one.codec != other.codec and other.codec.startswith("pcm_")
 
 
-def _is_other_pcm(one: StreamFacts, other: StreamFacts) -> bool:
-    """Whether PCM is not the same to the byte: there may be silence in its holes now."""
-    return one.codec == other.codec and one.codec.startswith("pcm_") and one.packets.whole != other.packets.whole
+def _is_pcm_with_holes(one: StreamFacts, other: StreamFacts) -> bool:
+    """Whether PCM is not the same to the byte, for there may be silence in its holes now, or has holes at all, which
+    may be elsewhere now."""
+    if one.codec != other.codec or not one.codec.startswith("pcm_"):
+        return False
+    return one.packets.whole != other.packets.whole or _has_holes(one.packets) or _has_holes(other.packets)
+
+
+def _has_holes(track: PacketTrack) -> bool:
+    ends = (time + duration for time, duration in zip(track.seconds, track.durations, strict=True))
+    return any(1000 * abs(time - end) > MAX_SOUND_OFFSET_MS for time, end in zip(track.seconds[1:], ends, strict=False))
+
+
+def _comparable(one: StreamFacts, other: StreamFacts) -> tuple[StreamFacts, StreamFacts]:
+    """Text that was carried over into another codec by its words alone."""
+    if one.codec == other.codec or not one.words or not other.words:
+        return one, other
+    return replace(one, packets=one.words), replace(other, packets=other.words)
 
 
 def _describe(stream: StreamFacts) -> str:
@@ -155,7 +145,7 @@ def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bo
     ignored: set[str] = set() if has_default else {"default"}
     before, after = source.dispositions - ignored, result.dispositions - ignored
     if before != after:
-        reasons.append(f"the dispositions {_listed(before)} became {_listed(after)}")
+        reasons.append(f"the dispositions {listed(before)} became {listed(after)}")
     detail = "; ".join(reasons)
     if not detail and source.codec != result.codec and is_converted:
         what = "the text was carried over" if source.is_text else "the sound was decoded"
@@ -166,10 +156,6 @@ def _stream(name: str, source: StreamFacts, result: StreamFacts, has_default: bo
 def _same_in_mp4(one: StreamFacts, other: StreamFacts) -> bool:
     """MP4 has one number for all layers of MPEG audio, and FFmpeg's reader calls them all mp3; each packet tells."""
     return {one.codec, other.codec} == {"mp2", "mp3"} and one.packets.whole == other.packets.whole
-
-
-def _listed(names: frozenset[str]) -> str:
-    return "+".join(sorted(names)) or NONE
 
 
 def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
@@ -190,7 +176,7 @@ def _packets(name: str, source: StreamFacts, result: StreamFacts) -> Check:
         first = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
         count = f"{len(one)} packets became {len(other)}; " if len(one) != len(other) else ""
         return Check(name, False, before, after, f"{count}the first that differs is number {first}")
-    off_ms, number = _worst_spacing(one.seconds, other.seconds)
+    off_ms, number = _worst_spacing(one.seconds, other.seconds, may_coincide=source.kind == "subtitle")
     reason = "" if off_ms <= limit_ms else f"same contents, but packet {number} comes {off_ms:.1f} ms off"
     if not reason and source.kind == "subtitle" and source.codec not in _TIMED_INSIDE:
         pairs = enumerate(zip(one.durations, other.durations, strict=True))
@@ -203,11 +189,12 @@ def _length(track: PacketTrack) -> float:
     return track.end_seconds - track.seconds[0] if len(track) else 0.0
 
 
-def _worst_spacing(source: Sequence[float], result: Sequence[float]) -> tuple[float, int]:
-    """(ms, packet) of the time, counted from the first packet's, that differs most. Those that go back do not count."""
+def _worst_spacing(source: Sequence[float], result: Sequence[float], *, may_coincide: bool) -> tuple[float, int]:
+    """(ms, packet) of the time, counted from the first packet's, that differs most. Those that go back do not count;
+    those that stand still do where they `may_coincide`, as two lines that are said at once."""
     worst, latest = (0.0, 0), -inf
     for number, (one, other) in enumerate(zip(source, result, strict=True)):
-        if isnan(one) or one <= latest:
+        if isnan(one) or one < latest or (one == latest and not may_coincide):
             continue
         latest = one
         off_ms = 1000 * abs((other - result[0]) - (one - source[0]))
@@ -227,65 +214,5 @@ def _offset(
     ok = not isnan(off_ms) and abs(off_ms) <= limit_ms
     direction = "late" if off_ms > 0 else "early"
     reason = "" if ok else f"{abs(off_ms):.1f} ms {direction} against the picture, {limit_ms:.0f} are allowed"
+    reason = "no time is stated for its first packet" if isnan(off_ms) else reason
     return Check(name, ok, f"{one:.1f} ms", f"{other:.1f} ms", reason)
-
-
-def _covers(source: Sequence[str], result: Sequence[str]) -> Check:
-    before, after = len(source), len(result)
-    missing = (Counter(source) - Counter(result)).total()
-    lost, extra = max(0, before - after), max(0, after - before)
-    counts = ((lost, "lost"), (missing - lost, "changed"), (extra, "not in the source"))
-    reason = "; ".join(f"{count} of {max(before, after)} {word}" for count, word in counts if count)
-    return Check("cover pictures", not reason, str(before), str(after), reason)
-
-
-def _further_videos(source: int, result: int) -> Check:
-    """Counted alone. What was not upscaled is not there, which was said when the result was made, and is said again."""
-    lost, extra = f"{source - result} lost: only the first is upscaled", f"{result - source} that the source lacks"
-    reason = lost if result < source else extra if result > source else ""
-    return Check("video tracks", not reason, str(1 + source), str(1 + result), reason)
-
-
-def _attachments(source: dict[str, str], result: dict[str, str]) -> Check:
-    lost = sorted(source.keys() - result.keys())
-    changed = sorted(name for name in source.keys() & result.keys() if source[name] != result[name])
-    extra = sorted(result.keys() - source.keys())
-    parts = (("lost", lost), ("changed", changed), ("not in the source", extra))
-    reason = "; ".join(f"{word}: {', '.join(names)}" for word, names in parts if names)
-    return Check("attachments", not reason, str(len(source)), str(len(result)), reason)
-
-
-def _chapters(
-    source: Sequence[ChapterFacts], result: Sequence[ChapterFacts], origins: tuple[float, float], tolerance: float
-) -> Check:
-    """Titles and beginnings. Ends are not held: in MP4 a chapter ends where the next begins."""
-    before, after = str(len(source)), str(len(result))
-    if len(source) != len(result):
-        titles = [chapter.title for chapter in result]
-        lost = [chapter.title or "untitled" for chapter in source if chapter.title not in titles]
-        reason = f"{len(source)} chapters became {len(result)}" + (f"; lost: {', '.join(lost)}" if lost else "")
-        return Check("chapters", False, before, after, reason)
-    for number, (one, other) in enumerate(zip(source, result, strict=True), 1):
-        off_ms = 1000 * ((other.start_seconds - origins[1]) - (one.start_seconds - origins[0]))
-        if one.title != other.title:
-            reason = f'chapter {number}, "{one.title}", is now "{other.title}"'
-            return Check("chapters", False, before, after, reason)
-        if abs(off_ms) > 1000 * (tolerance + _CHAPTER_ROUNDING_SECONDS):
-            return Check("chapters", False, before, after, f"chapter {number} begins {off_ms:+.1f} ms off")
-    return Check("chapters", True, before, after)
-
-
-def _metadata(source: dict[str, str], result: dict[str, str]) -> Check:
-    before, after = film_tags(source), film_tags(result)
-    lost = sorted(before.keys() - after.keys())
-    changed = sorted(key for key in before.keys() & after.keys() if before[key] != after[key])
-    parts = (("lost", lost), ("changed", changed))
-    reason = "; ".join(f"{word}: {', '.join(keys)}" for word, keys in parts if keys)
-    return Check("metadata", not reason, f"{len(before)} tags", f"{len(after)} tags", reason)
-
-
-def film_tags(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags of the film itself, keys in small letters; Matroska writes them large, MP4 some twice with a language."""
-    tags = {key.lower(): value.strip() for key, value in metadata.items()}
-    plain = {key: value for key, value in tags.items() if key.rpartition("-")[0] not in tags}
-    return {key: value for key, value in plain.items() if key not in _OF_THE_FILE}

@@ -111,6 +111,7 @@ def test_words_and_times_are_kept(tmp_path: Path, codec: str, suffix: str, becom
         track = container.streams.subtitles[0]
         assert track.codec_context.codec.canonical_name == becomes
         assert track.language == "fra"
+        assert (track.metadata.get("title") or track.metadata.get("name")) == "words", "MP4's is read as a name"
         assert track.disposition & av.stream.Disposition.forced or suffix == ".mov"
     assert f"{codec} subtitles become {becomes}: styles may be lost" in sink.notes
 
@@ -145,6 +146,17 @@ def test_lines_may_overlap(tmp_path: Path) -> None:
     assert [(round(1000 * start), round(1000 * (end - start))) for start, end, _ in shown(tmp_path / "out.mkv")] == [
         (start, length) for start, length, _ in lines
     ]
+
+
+def test_lines_that_overlap_are_told_where_the_container_knows_no_such_thing(tmp_path: Path) -> None:
+    lines = [(0, 900, "long"), (100, 100, "one"), (1000, 100, "two")]
+    source = write_subtitles(tmp_path / "source.mkv", "subrip", lines)
+    told = [
+        [note for note in copy_into(source, tmp_path / name, ticks=1).notes if "has ended" in note]
+        for name in ("out.mkv", "out.mp4")
+    ]
+    words = "1 times the subtitle of codec subrip begins before the last has ended; .mp4 shows one after the other"
+    assert told == [[], [f"{words}, the later ones late"]]
 
 
 def test_pauses_between_lines_are_not_doubled(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -47,11 +48,15 @@ class Film:
     languages: tuple[str, ...] = ("eng", "deu")
     audio_delay_ms: int = 0
     audio_skipped: int | None = None  # a packet left out of every sound track
-    subtitle: str = "Hello"
+    picture_tags: tuple[tuple[str, str], ...] = (("language", "eng"), ("title", "Uncut"), ("timecode", "10:00:00:00"))
+    picture_flags: Disposition = Disposition.original
+    subtitle: str = "<i>Hello</i>"
     subtitle_ms: tuple[int, int] = (200, 500)  # from when, and for how long
+    answer_ms: int = 200  # when another line begins
     chapters: tuple[tuple[str, int], ...] = (("Seed", 0), ("Bloom", 600))
+    chapter_ms: int = 500
     tags: tuple[tuple[str, str], ...] = (("title", "A flower"), ("comment", "Filmed in spring"))
-    attachment: bytes = b"not really a font"
+    attachments: tuple[bytes, ...] = (b"not really a font", b"nor this")  # of one name
     blank_ms: int | None = None  # the time of a picture that is left black, ms
 
     def but(self, **changes: object) -> Film:
@@ -77,9 +82,10 @@ def write_film(path: Path, film: Film, clip: Path, pictures: list[VideoFrame]) -
         for track, language in zip(tracks, film.languages, strict=True):
             track.metadata["language"] = language
         text = target.add_mux_stream("subrip") if film.subtitle else None
-        target.add_attachment("font.ttf", "font/ttf", film.attachment)
+        for attachment in film.attachments:
+            target.add_attachment("font.ttf", "font/ttf", attachment)
         target.metadata.update(dict(film.tags))
-        target.set_chapters([_chapter(*chapter) for chapter in film.chapters])
+        target.set_chapters([_chapter(*chapter, film.chapter_ms) for chapter in film.chapters])
         _encode(target, stream, film, [pictures[n] for n in film.shown])
         packets = [packet for packet in sound.demux(audio=0) if packet.size and packet.pts * packet.time_base < 1.5]
         for number, packet in enumerate(packets):
@@ -87,11 +93,12 @@ def write_film(path: Path, film: Film, clip: Path, pictures: list[VideoFrame]) -
                 if number != film.audio_skipped:
                     target.mux_one(copied(packet, track, film.audio_delay_ms))
         if text is not None:
-            line = av.Packet(film.subtitle.encode())
-            line.stream, line.time_base = text, Fraction(1, 1000)
-            line.pts = line.dts = film.subtitle_ms[0]
-            line.duration = film.subtitle_ms[1]
-            target.mux_one(line)
+            for words, start_ms, shown_ms in ((film.subtitle, *film.subtitle_ms), ("Hi", film.answer_ms, 300)):
+                line = av.Packet(words.encode())
+                line.stream, line.time_base = text, Fraction(1, 1000)
+                line.pts = line.dts = start_ms
+                line.duration = shown_ms
+                target.mux_one(line)
 
 
 def _add_picture(target: OutputContainer, film: Film) -> VideoStream:
@@ -99,6 +106,8 @@ def _add_picture(target: OutputContainer, film: Film) -> VideoStream:
     stream.width, stream.height = SIZE[0] * film.scale, SIZE[1] * film.scale
     stream.pix_fmt, stream.time_base = film.pix_fmt, TICK
     stream.set_display_rotation(film.rotation)
+    stream.metadata.update(dict(film.picture_tags))
+    stream.disposition = film.picture_flags
     context = stream.codec_context
     context.time_base = TICK
     quality = {"preset": "ultrafast", "crf": "14", "x264-params": film.hdr}
@@ -145,9 +154,9 @@ def copied(packet: av.Packet, track: av.stream.Stream, delay_ms: int) -> av.Pack
     return copy
 
 
-def _chapter(title: str, start_ms: int) -> dict[str, object]:
-    unit = Fraction(1, 1000)
-    return {"id": start_ms, "start": start_ms, "end": start_ms + 500, "time_base": unit, "metadata": {"title": title}}
+def _chapter(title: str, start_ms: int, shown_ms: int) -> dict[str, object]:
+    unit, end_ms = Fraction(1, 1000), start_ms + shown_ms
+    return {"id": start_ms, "start": start_ms, "end": end_ms, "time_base": unit, "metadata": {"title": title}}
 
 
 def failures(verification: Verification) -> dict[str, str]:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from av.stream import Disposition
 
 from lipt_stream.verify.audit import verify
 from tests.verify.audited_film import COUNT, GOOD, SOURCE, Film, Write, failures
@@ -54,8 +55,13 @@ FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
     ),
     "a language lost": (GOOD.but(languages=("eng", "und")), {"audio 2": "the language deu became -"}),
     "a subtitle lost": (GOOD.but(subtitle=""), {"subtitle streams": "lost: subtitle 1 (subrip"}),
-    "a subtitle changed": (GOOD.but(subtitle="Hullo"), {"subtitle 1 packets": "number 0"}),
-    "a subtitle late": (GOOD.but(subtitle_ms=(260, 500)), {"subtitle 1 offset": "60.0 ms late"}),
+    "a subtitle changed": (GOOD.but(subtitle="<i>Hullo</i>"), {"subtitle 1 packets": "number 0"}),
+    "a subtitle's italics lost": (GOOD.but(subtitle="Hello"), {"subtitle 1 packets": "number 0"}),
+    "subtitles late": (GOOD.but(subtitle_ms=(260, 500), answer_ms=260), {"subtitle 1 offset": "60.0 ms late"}),
+    "the second of two subtitles that begin together late": (
+        GOOD.but(answer_ms=600),
+        {"subtitle 1 packets": "packet 1 comes 400.0 ms off"},
+    ),
     "a subtitle shown too long": (
         GOOD.but(subtitle_ms=(200, 900)),
         {"subtitle 1 packets": "number 0 is shown for another time"},
@@ -88,11 +94,27 @@ FAULTS: dict[str, tuple[Film, dict[str, str]]] = {
     "chroma siting changed": (GOOD.but(siting="topleft"), {"chroma location": "left became topleft"}),
     "a chapter lost": (GOOD.but(chapters=SOURCE.chapters[:1]), {"chapters": "2 chapters became 1; lost: Bloom"}),
     "a chapter moved": (GOOD.but(chapters=(("Seed", 0), ("Bloom", 700))), {"chapters": "2 begins +100"}),
+    "chapters that end early": (GOOD.but(chapter_ms=10), {"chapters": "1 ends -490"}),
     "aspect lost": (GOOD.but(aspect=Fraction(1)), {"sample aspect ratio": "4/3 became 1"}),
     "rotation lost": (GOOD.but(rotation=0), {"rotation": "90° became 0°"}),
     "size wrong": (GOOD.but(scale=3), {"size": "480x270 is x2 was asked"}),
     "metadata lost": (GOOD.but(tags=SOURCE.tags[:1]), {"metadata": "lost: comment"}),
-    "attachment changed": (GOOD.but(attachment=b"another"), {"attachments": "changed: font.ttf"}),
+    "attachment changed": (
+        GOOD.but(attachments=(b"another", SOURCE.attachments[1])),
+        {"attachments": "changed: font.ttf"},
+    ),
+    "one of two attachments of one name lost": (
+        GOOD.but(attachments=SOURCE.attachments[1:]),
+        {"attachments": "lost: font.ttf"},
+    ),
+    "the picture's language, title and timecode lost": (
+        GOOD.but(picture_tags=()),
+        {"picture track": 'language eng became -; the title "Uncut" became ""; the timecode 10:00:00:00 became -'},
+    ),
+    "the picture's flags lost": (
+        GOOD.but(picture_flags=Disposition.default),
+        {"picture track": "the dispositions original became -"},
+    ),
 }
 
 

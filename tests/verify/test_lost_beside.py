@@ -8,12 +8,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lipt_stream.verify.audit import verify
 from tests.film import through
 from tests.media.test_crop import CROP_TOP, DISPLAY_UNIT
 from tests.media.test_crop import film as film_without_crop
 from tests.media.test_lost_side_data import CAPTIONS, HDR10_PLUS, write
+from tests.verify.audited_film import through_the_sink
 
 
 def faults(source: Path, result: Path) -> dict[str, str]:
@@ -53,10 +55,41 @@ def test_the_transparency_of_vp9(tmp_path: Path) -> None:
 
 
 def test_a_crop(tmp_path: Path) -> None:
-    source, result = tmp_path / "film.mkv", tmp_path / "result.mkv"
-    source.write_bytes(film_without_crop(source).replace(DISPLAY_UNIT, CROP_TOP))
+    source, result, plain = (tmp_path / name for name in ("film.mkv", "result.mkv", "plain.mkv"))
+    plain.write_bytes(film_without_crop(plain))
+    source.write_bytes(plain.read_bytes().replace(DISPLAY_UNIT, CROP_TOP))
     through(source, result)
-    assert faults(source, result) == {
-        "crop": "players cut off pixels (8 at the top) of the source, and nothing of the result"
-    }
+    told = {"crop": "players cut off pixels (8 at the top) of the source, and nothing of the result"}
+    assert faults(source, result) == told
     assert faults(source, source) == {}
+    told = {"crop": "players cut off nothing of the source, and pixels (8 at the top) of the result"}
+    assert faults(plain, source) == told
+
+
+def test_a_picture_that_could_be_transparent_and_is_not(tmp_path: Path) -> None:
+    """FFmpeg decodes every GIF with transparency."""
+    source = tmp_path / "film.gif"
+    for hole, told in ((False, {}), (True, {"alpha": "the transparency is lost"})):
+        pictures = [Image.new("RGBA", (64, 48), (40 * number, 90, 120, 255)) for number in range(3)]
+        for picture in pictures if hole else ():
+            picture.paste((0, 0, 0, 0), (8, 8, 16, 16))
+        pictures[0].save(source, save_all=True, append_images=pictures[1:], duration=100)
+        through_the_sink(source, result := tmp_path / f"{hole}.mkv")
+        assert faults(source, result) == told
+
+
+def test_pictures_of_one_bit(tmp_path: Path) -> None:
+    """They are black and white, whatever FFmpeg's name of their format."""
+    source, result = tmp_path / "film.avi", tmp_path / "result.mkv"
+    with av.open(str(source), "w") as target:
+        stream = target.add_stream("png", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "monob"
+        for number in range(3):
+            gray = np.kron(np.indices((6, 8)).sum(0) % 2, np.ones((8, 8))) * 255
+            gray[:, : 8 * number] = 0
+            picture = av.VideoFrame.from_ndarray(gray.astype(np.uint8), format="gray").reformat(format="monob")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            target.mux(stream.encode(picture))
+        target.mux(stream.encode(None))
+    through_the_sink(source, result)
+    assert faults(source, result) == {}

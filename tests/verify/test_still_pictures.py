@@ -74,3 +74,17 @@ def test_flat_pictures_that_differ_by_more_are_told_apart() -> None:
     levels = [20.0 + 3 * number for number in range(60)]
     shown = [*levels[:20], levels[19], *levels[21:]]  # picture 20 was lost, and the one before it stayed
     assert matched(levels, shown) == "missing: the source's 20; shown twice: 20"
+
+
+@pytest.mark.parametrize(("step_rms", "frozen_from", "is_found"), [(0.07, 20, True), (0.07, 200, False)])
+def test_a_motion_too_slow_to_tell_neighbours_apart_that_stands_still(
+    step_rms: float, frozen_from: int, is_found: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    scene, way = noise(rng, 30) + 120, noise(rng, step_rms)
+    source = [scene + number * way for number in range(200)]
+    matcher = PictureMatcher((AuditPicture(n, n / 25, 0.04, one) for n, one in enumerate(source)), 0.001)
+    for number in range(len(source)):
+        matcher.add(AuditPicture(number, number / 25, 0.04, source[min(number, frozen_from)] + noise(rng, 1)))
+    matcher.finish()
+    assert bool(matcher.stale) is is_found
