@@ -44,7 +44,8 @@ def compare_beside(
         yield _attachments(source.attachments, result.attachments)
     if source.chapters or result.chapters:
         yield _chapters(source, result, origins, tolerance)
-    yield _picture_track(source, result)
+    if {_described(source.picture), _described(result.picture)} != {NONE}:
+        yield _picture_track(source, result)
     yield _metadata(source.metadata, result.metadata)
     if source.others:
         yield Check("other streams", True, ", ".join(source.others), ", ".join(result.others) or NONE, "not compared")
