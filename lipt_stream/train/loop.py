@@ -278,13 +278,12 @@ class Trainer:
         row, column = map(int, wrong[0])
         step = self.step - len(record) + row + 1
         self.resume(load_checkpoint(self.out, self.spec))
-        again = "with a lower --learning-rate and another --out"
+        kept = f"What step {self.step} had reached is kept in {self.out}, but would end here again"
+        nothing = "Nothing was learnt before it: begin anew, from other weights if any were given"
+        what = f"{kept}: start from its weights by --init" if self.step else nothing
         raise TrainingError(
             f"The {('loss', 'gradient')[column]} is {float(record[row, column])} at step {step}",
-            f"What step {self.step} had reached is kept in {self.out}, but would end here again: start from its "
-            f"weights by --init, {again}"
-            if self.step
-            else f"Nothing was learnt before it: begin anew {again}, from other weights where --init was given",
+            f"{what}, with a lower --learning-rate and another --out",
         )
 
     def _validate(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lipt_stream.media.file_source import FileSource
 from lipt_stream.verify.audit import verify
 from tests.film import through
 from tests.media.test_crop import CROP_TOP, DISPLAY_UNIT
@@ -78,18 +80,21 @@ def test_a_picture_that_could_be_transparent_and_is_not(tmp_path: Path) -> None:
         assert faults(source, result) == told
 
 
-def test_pictures_of_one_bit(tmp_path: Path) -> None:
-    """They are black and white, whatever FFmpeg's name of their format."""
-    source, result = tmp_path / "film.avi", tmp_path / "result.mkv"
+@pytest.mark.parametrize("pix_fmt", ["monob", "monow"])
+def test_pictures_of_one_bit(tmp_path: Path, pix_fmt: str) -> None:
+    """They are black and white, whatever FFmpeg's name of their format, and from afar gray."""
+    source, result = tmp_path / "film.nut", tmp_path / "result.mkv"
     with av.open(str(source), "w") as target:
-        stream = target.add_stream("png", 25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "monob"
+        stream = target.add_stream("rawvideo", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
         for number in range(3):
-            gray = np.kron(np.indices((6, 8)).sum(0) % 2, np.ones((8, 8))) * 255
-            gray[:, : 8 * number] = 0
-            picture = av.VideoFrame.from_ndarray(gray.astype(np.uint8), format="gray").reformat(format="monob")
+            x, y = np.meshgrid(np.arange(64), np.arange(48))
+            gray = 125 + 65 * np.sin((x + 2 * number) / 7) * np.cos((y + number) / 6)
+            picture = av.VideoFrame.from_ndarray(gray.astype(np.uint8), format="gray").reformat(format=pix_fmt)
             picture.pts, picture.time_base = number, Fraction(1, 25)
             target.mux(stream.encode(picture))
         target.mux(stream.encode(None))
+    with closing(FileSource(source)) as film:
+        assert film.format.color_range == "full"
     through_the_sink(source, result)
     assert faults(source, result) == {}
