@@ -62,7 +62,10 @@ def train_network(
     batch: Annotated[int, typer.Option(help="Crops in a step.")] = 16,
     patch: Annotated[int, typer.Option(help="Side of a crop in LR pixels.")] = 64,
     tail_patch: Annotated[int, typer.Option(help="The same in the last part of the budget.")] = 96,
-    tail_share: Annotated[float, typer.Option(help="How much of the budget that part is, under squared error.")] = 0.15,
+    tail_share: Annotated[float, typer.Option(help="How much of the budget that part is.")] = 0.15,
+    loss: Annotated[
+        str, typer.Option(help="l1, and squared error in the last part; or psnr, each crop's, all the time.")
+    ] = "l1",
     learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 3e-3,
     branches: Annotated[
         bool, typer.Option("--branches", help="Train each 3x3 convolution as the paper's six branches, merged.")
@@ -102,6 +105,7 @@ def train_network(
         patch=patch,
         tail_patch=tail_patch,
         tail_share=tail_share,
+        loss=cast("Any", loss),
         learning_rate=learning_rate,
         distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
         branches=branches,

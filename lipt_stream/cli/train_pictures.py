@@ -37,7 +37,7 @@ def draw_curves(log: Path, picture: Path) -> bool:
     loss, psnr = figure.subplots(2, 1, sharex=True)
     steps = [line["step"] for line in lines]
     loss.plot(steps, [line["loss"] for line in lines], linewidth=0.7)
-    loss.set(yscale="log", ylabel="loss (L1, at the end RMSE)")
+    loss.set(yscale="log", ylabel="loss")
     rate = loss.twinx()
     rate.plot(steps, [line["learning_rate"] for line in lines], color="tab:orange", linewidth=0.8)
     rate.set_ylabel("learning rate", color="tab:orange")

@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -26,7 +25,7 @@ from lipt_stream.errors import TrainingError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.train.batches import Batch
 from lipt_stream.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from lipt_stream.train.loss import root_mean_square_error
+from lipt_stream.train.loss import distance_of
 from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning_rate
 from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
@@ -211,7 +210,7 @@ class Trainer:
         low = low.contiguous(memory_format=torch.channels_last)
         with self._on_device():
             result = self._forward(low)
-        loss = self._loss(result.float(), high, low, squared=in_tail(self.spec, progress))
+        loss = self._loss(result.float(), high, low, last_phase=in_tail(self.spec, progress))
         self.optimizer.zero_grad()
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         return loss
@@ -225,8 +224,8 @@ class Trainer:
             self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
         self.optimizer.zero_grad()
 
-    def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, squared: bool) -> Tensor:
-        distance = root_mean_square_error if squared else F.l1_loss
+    def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, last_phase: bool) -> Tensor:
+        distance = distance_of(self.spec.loss, last_phase=last_phase)
         weight = self.spec.distill_weight
         if self._teacher is None or weight == 0:
             return distance(result, high)

@@ -21,7 +21,7 @@ def learning_rate(spec: TrainSpec, progress: float) -> float:
 
 
 def in_tail(spec: TrainSpec, progress: float) -> bool:
-    """Whether the squared error and larger patches have taken over."""
+    """Whether larger patches have taken over, and from L1 the squared error."""
     return progress >= 1 - spec.tail_share
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from lipt_stream.errors import SettingsError, nearest
 from lipt_stream.model.config import NAMES, LiptConfig, Scale
 from lipt_stream.model.weights import Content, Task
+from lipt_stream.train.loss import Loss
 
 Source: TypeAlias = Literal["bicubic", "video"]
 """Where the LR comes from: antialiased bicubic on the fly, or real encoders (`train/pairs.py`)."""
@@ -29,10 +30,10 @@ class TrainSpec:
 
     `minutes` is the whole budget: warm-up, decay, the final phase, evaluation and checkpoints follow from it.
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
-    which the loss is the root of the mean squared error and patches are `tail_patch` pixels wide. `distill_weight`
-    (0..1) is the part of the loss that is taken against the teacher's picture instead of the original. `branches`: each
-    3x3 convolution trains as the paper's six branches, merged in every forward pass. `variants` says how many times
-    each image is degraded, where real encoders do it.
+    which patches are `tail_patch` pixels wide and `loss` "l1" has become the root of the mean squared error.
+    `distill_weight` (0..1) is the part of the loss that is taken against the teacher's picture instead of the
+    original. `branches`: each 3x3 convolution trains as the paper's six branches, merged in every forward pass.
+    `variants` says how many times each image is degraded, where real encoders do it.
     """
 
     model: str
@@ -42,6 +43,7 @@ class TrainSpec:
     minutes: float = 60.0
     batch: int = 16
     patch: int = 64
+    loss: Loss = "l1"
     learning_rate: float = 3e-3
     warmup_share: float = 0.02
     tail_share: float = 0.15
@@ -57,7 +59,7 @@ class TrainSpec:
             raise SettingsError(f"No network is called {self.model!r}", nearest(self.model, NAMES))
         if self.scale not in (1, 2, 3, 4):
             raise SettingsError(f"--scale {self.scale} is none of 1, 2, 3 and 4", "2 is the usual one")
-        for name, known in (("task", get_args(Task)), ("degrade", get_args(Source))):
+        for name, known in (("task", get_args(Task)), ("degrade", get_args(Source)), ("loss", get_args(Loss))):
             if getattr(self, name) not in known:
                 raise SettingsError(
                     f"--{name} {getattr(self, name)} is none of {', '.join(known)}", f"{known[0]} is usual"

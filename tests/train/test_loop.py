@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -16,7 +17,7 @@ from lipt_stream.model.weights import load_weights
 from lipt_stream.train import loop, run
 from lipt_stream.train.batches import Batch, BicubicBatches
 from lipt_stream.train.checkpoint import FILE, load_checkpoint
-from lipt_stream.train.loss import root_mean_square_error
+from lipt_stream.train.loss import BEST_PSNR, distance_of, missing_psnr
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.validation import CEILING
 
@@ -194,11 +195,39 @@ def test_the_last_phase_steps_as_far_as_the_first() -> None:
     result = (wanted + 0.02 * torch.randn(wanted.shape, generator=generator)).requires_grad_()
     gradients = [
         torch.autograd.grad(loss(result, wanted), result)[0].flatten()
-        for loss in (torch.nn.functional.l1_loss, root_mean_square_error, torch.nn.functional.mse_loss)
+        for loss in (
+            distance_of("l1", last_phase=False),
+            distance_of("l1", last_phase=True),
+            torch.nn.functional.mse_loss,
+            distance_of("psnr", last_phase=False),
+        )
     ]
-    first, last, squared = gradients
+    first, last, squared, missing = gradients
     assert 0.5 < float(last.norm() / first.norm()) < 2
+    assert 0.5 < float(missing.norm() / first.norm()) < 2
     assert float(torch.cosine_similarity(last, squared, dim=0)) > 0.999
+
+
+def test_the_loss_psnr_is_what_the_crops_lack_in_the_mean() -> None:
+    """A smooth crop counts as much as a busy one; what is right asks for nothing, with a gradient that is finite."""
+    wanted = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    result = (wanted + torch.tensor([0.0, 0.01, 0.1]).view(3, 1, 1, 1)).requires_grad_()
+    loss = missing_psnr(result, wanted)
+    assert loss.item() == pytest.approx(((BEST_PSNR - 40) + (BEST_PSNR - 20)) / 3 / 500, rel=0.05)
+    loss.backward()
+    assert result.grad is not None
+    right, smooth, busy = result.grad.flatten(1).norm(dim=1)
+    assert float(right) == 0
+    # The same share of each one's error would bring as much.
+    assert float(smooth * 0.01) == pytest.approx(float(busy * 0.1), rel=0.15)
+
+
+def test_training_for_psnr_gets_on_and_is_another_run(make_trainer: MakeTrainer) -> None:
+    spec = TrainSpec("nano", minutes=0.25, batch=2, patch=16, tail_patch=16)
+    trainers = [make_trainer(loss, spec=dataclasses.replace(spec, loss=loss)) for loss in ("l1", "psnr")]
+    losses = [[progress.loss for progress in trainer.run()] for trainer in trainers]
+    assert losses[1][-1] < losses[1][0]
+    assert not torch.equal(trainers[0].model.head.weight, trainers[1].model.head.weight)
 
 
 @pytest.mark.usefixtures("short")

@@ -82,6 +82,7 @@ def test_differences_are_named() -> None:
         ({"task": "deblock", "scale": 1}, "Add --degrade video"),
         ({"task": "debluck", "scale": 1, "degrade": "video"}, "--task debluck is none of sr, deblock, denoise"),
         ({"degrade": "film"}, "--degrade film is none of bicubic, video"),
+        ({"loss": "l2"}, "--loss l2 is none of l1, psnr"),
         ({"minutes": 0}, "--minutes 0"),
         ({"minutes": float("nan")}, "--minutes nan"),
         ({"patch": 60}, "multiple of the window, 8"),
