@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from lipt_stream.cli import options
 from lipt_stream.cli.live_panel import LivePanel
 from lipt_stream.cli.live_run import present
 from lipt_stream.cli.screen import screen
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.live.targets import Target, parse_targets
@@ -91,7 +92,12 @@ def live(
     a signal.
     """
     address = live_address(source, size=size, rate=rate, pix_fmt=pix_fmt, transport=_transport(transport), loop=loop)
-    targets = parse_targets(to or ["preview"], options.parse_time("--segment", segment) or 0.0)
+    segment_seconds = options.parse_time("--segment", segment)
+    if segment_seconds == 0:
+        raise SettingsError(f"--segment {segment} splits nothing", "Give more than 0 seconds, or leave it out")
+    if require_fps is not None and not 0 < require_fps < math.inf:
+        raise SettingsError(f"--require-fps {require_fps:g} is no rate", "Give pictures a second, above 0")
+    targets = parse_targets(to or ["preview"], segment_seconds or 0.0)
     spec = LiveSpec(
         model=model or "auto",
         scale=2 if scale is None else scale,
@@ -127,7 +133,7 @@ def live(
     )
     server = None
     if preview is not None or metrics:
-        server = Server(session, preview or Preview(), host=host, port=port, page_url=page_url)
+        server = Server(session, preview, host=host, port=port, page_url=page_url)
     present(
         session,
         LivePanel(console, quiet=quiet),
@@ -142,8 +148,9 @@ def live(
 def _require_folders(targets: Sequence[Target]) -> None:
     """What can be known before any work is said before it."""
     for target in targets:
-        if target.kind == "file" and not Path(target.url).parent.is_dir():
-            raise SettingsError(f"Cannot write {target.name}: there is no such folder", "Make it first")
+        folder = Path(target.url).parent.parent if target.kind == "hls" else Path(target.url).parent
+        if target.kind in ("file", "hls") and not folder.is_dir():
+            raise OutputError(f"Cannot write {target.name}: there is no folder {folder}", "Make it first")
 
 
 def _refuse_idle(*, has_page: bool, metrics: bool, is_placed: bool, record_to: Path) -> None:

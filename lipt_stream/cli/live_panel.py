@@ -57,9 +57,14 @@ def plain_line(stats: Stats) -> str:
     sinks = ", ".join(_sink_words(sink) for sink in stats["sinks"])
     return (
         f"{stats['state']}  {stats['fps_out']:.1f} of {stats['fps_in']:.1f} fps  "
-        f"latency {stats['latency_p50_ms']:.0f}/{stats['latency_p95_ms']:.0f} ms  {stats['rung']}  "
+        f"latency {whole(stats['latency_p50_ms'])}/{whole(stats['latency_p95_ms'])} ms  {stats['rung']}  "
         f"dropped {stats['dropped']}  reused {100 * stats['reused']:.0f} %  {_memory(stats)}  {sinks}"
     )
+
+
+def whole(figure: float | None) -> str:
+    """A dash where nothing was measured."""
+    return "-" if figure is None else f"{figure:.0f}"
 
 
 def _memory(stats: Stats) -> str:
@@ -78,7 +83,7 @@ def _panel(stats: Stats) -> Panel:
     rows.add_row("source", _state(stats["source"]["name"], stats["source"]["state"], stats["source"]["detail"]))
     target = f" of {stats['fps_target']:.4g}" if stats["fps_target"] else ""
     rows.add_row("rate", f"{stats['fps_out']:.1f}{target} fps out, {stats['fps_in']:.1f} in")
-    percentiles = " / ".join(f"{stats[f'latency_{name}_ms']:.0f}" for name in ("p50", "p95", "p99"))
+    percentiles = " / ".join(whole(stats[f"latency_{name}_ms"]) for name in ("p50", "p95", "p99"))
     rows.add_row("latency", f"{percentiles} ms (p50 / p95 / p99)")
     pinned = ", pinned" if stats["pinned"] else ""
     rows.add_row("network", Text.assemble(f"{stats['rung']}{pinned}  ", (stats["rung_reason"], "dim")))

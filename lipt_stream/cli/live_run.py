@@ -21,7 +21,7 @@ import typer
 
 from lipt_stream.cli.aside import Aside
 from lipt_stream.cli.json_line import json_line
-from lipt_stream.cli.live_panel import LivePanel
+from lipt_stream.cli.live_panel import LivePanel, whole
 from lipt_stream.cli.screen import say_error
 from lipt_stream.cli.signals import stopping_on_signals
 from lipt_stream.errors import LiptError, OutputError
@@ -117,11 +117,13 @@ def summary(report: LiveReport) -> Iterator[str]:
     yield f"{report.source}: {report.seconds:.1f} s"
     drops = ", ".join(f"{count} {reason}" for reason, count in report.dropped_by_reason.items()) or "none"
     yield f"  pictures: {report.frames_in} in, {report.frames_out} out, dropped: {drops}"
+    if report.frames_damaged or report.sounds_dropped:
+        yield f"  damaged: {report.frames_damaged} pictures; sound: {report.sounds_dropped} packets dropped"
     if report.frames_repeated:
         yield f"  sent again while there was no new one: {report.frames_repeated}"
     yield (
-        f"  rate: {report.fps_out:.2f} fps, latency {report.latency_p50_ms:.0f} / {report.latency_p95_ms:.0f} / "
-        f"{report.latency_p99_ms:.0f} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MiB"
+        f"  rate: {report.fps_out:.2f} fps, latency {whole(report.latency_p50_ms)} / {whole(report.latency_p95_ms)} / "
+        f"{whole(report.latency_p99_ms)} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MiB"
     )
     yield f"  network: {report.rung} at the end, {report.steps} steps of the ladder; encoder: {report.encoder}"
     if report.faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -38,6 +38,8 @@ Preset = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
 
+_MOST_DIGITS: Final = 9
+
 
 def build_spec(
     preset: str | None, changes: Mapping[str, object], encoder_options: list[str] | None = None
@@ -46,7 +48,7 @@ def build_spec(
 
     What a preset says of its own encoder is no wish about another one, and its quality none beside a bit rate.
     """
-    spec = load_preset(preset) if preset else PipelineSpec()
+    spec = PipelineSpec() if preset is None else load_preset(preset)
     given = {name: value for name, value in changes.items() if value is not None}
     tile = given.get("tile")
     if isinstance(tile, str) and tile != "auto":
@@ -83,6 +85,6 @@ def _key_value(item: str) -> tuple[str, str]:
 
 
 def _whole_number(option: str, text: str) -> int:
-    if not text.isdecimal():
-        raise SettingsError(f"{option} {text} is no size", "Write auto or a number of pixels")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise SettingsError(f"{option} {text[:_MOST_DIGITS]} is no size", "Write auto or a number of pixels")
     return int(text)

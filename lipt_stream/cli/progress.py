@@ -14,6 +14,7 @@ from rich.table import Column
 
 from lipt_stream.cli.screen import can_redraw
 from lipt_stream.engine.upscaler import pick_device
+from lipt_stream.errors import one_line
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.stream.report import Report
 from lipt_stream.stream.upscale import Progress as Update
@@ -38,6 +39,7 @@ def display(name: str, console: Console, *, quiet: bool, device: str = "auto") -
     """The display that suits the console; the GPU memory shown is that of `device`."""
     if quiet:
         return Silent()
+    name = one_line(name)
     return Bar(name, console, device) if can_redraw(console) else PlainLines(name, console)
 
 
@@ -142,7 +144,7 @@ def print_summary(report: Report, console: Console) -> None:
     """Say what was done: counts, speed, network, and every note."""
 
     def say(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        console.print(one_line(text), soft_wrap=True, highlight=False, markup=False)
 
     state = "" if report.ok else " (a check failed: partial)" if report.complete else " (stopped early: partial)"
     say(f"{report.output or 'nothing kept'}{state}")

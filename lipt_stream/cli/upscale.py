@@ -19,9 +19,9 @@ from lipt_stream.cli.progress import display, print_summary
 from lipt_stream.cli.screen import defect, say_error, screen
 from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
-from lipt_stream.errors import InputError, LiptError, OutputError, SettingsError
+from lipt_stream.errors import InputError, LiptError, OutputError, SettingsError, one_line
 from lipt_stream.media.av_errors import writing
-from lipt_stream.media.encoders import ENCODERS
+from lipt_stream.media.encoders import ENCODERS, choose_encoder
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Existing, Job, Plan, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
@@ -114,7 +114,9 @@ def upscale(
     if overwrite and skip_existing:
         raise SettingsError("--overwrite and --skip-existing contradict each other", "Give one of them")
     existing: Existing = "overwrite" if overwrite else "skip" if skip_existing else "refuse"
-    plan = plan_jobs(inputs, target, spec.scale, existing=existing)
+    plan = plan_jobs(inputs, target, spec.scale, existing=existing, encoder=spec.encoder)
+    if not plan.is_of_one_film and spec.encoder != "auto":  # else each film would say what is wrong with it
+        choose_encoder(spec.encoder, crf=spec.crf, options=spec.encoder_options)
     make_folder(target)
     console = Console(file=screen(sys.stderr if as_json else sys.stdout), emoji=False)
     if not quiet:
@@ -135,12 +137,20 @@ def _told_left_out(plan: Plan) -> Iterator[str]:
     for reason, group in groupby(sorted(plan.left_out, key=plan.left_out.__getitem__), plan.left_out.__getitem__):
         names = [path.name for path in group]
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        yield f"left out: {', '.join(names[:_NAMED])}{more} ({reason})"
+        yield one_line(f"left out: {', '.join(names[:_NAMED])}{more} ({reason})")
 
 
 def _inputs_and_output(paths: list[str], output: str | None, *, may_exist: bool) -> tuple[list[str], str | None]:
+    if output == "":
+        raise SettingsError("--output has an empty name", "Check what was to give it")
+    if output is None and len(paths) > 2:
+        _refuse_folder_at_the_end(paths)
     if output is not None or len(paths) != 2:
         return paths, output
+    if "*" in paths[1]:
+        raise SettingsError(
+            f"{paths[1]} is where the result would go, and holds a *", "If it means films add -o FOLDER/ behind them"
+        )
     if _is_another_film(*paths) and not (may_exist and _is_enlarged(*paths)):
         raise OutputError(
             f"{paths[1]} exists already",
@@ -148,6 +158,16 @@ def _inputs_and_output(paths: list[str], output: str | None, *, may_exist: bool)
             "and add --overwrite",
         )
     return paths[:1], paths[1]
+
+
+def _refuse_folder_at_the_end(paths: list[str]) -> None:
+    """As `cp` takes it: it would be an input, and what earlier runs left in it be enlarged again."""
+    *films, last = paths
+    if (last.endswith(("/", "\\")) or Path(last).is_dir()) and not any(Path(film).is_dir() for film in films):
+        raise SettingsError(
+            f"Of three or more paths each is an input, and {last} is a folder",
+            f"For results in it write -o {last}; for its films name it first",
+        )
 
 
 def _is_another_film(film: str, second: str) -> bool:
@@ -196,16 +216,19 @@ class _Batch:
         self._upscaler: Upscaler | None = None
         self.reports: list[Report] = []
         self.failures: list[tuple[Job, str]] = []
+        self._left: list[Job] = []
 
     def run(self, plan: Plan) -> None:
+        self._left = list(plan.jobs)
         if _is_single(plan):  # its errors are the command's
-            self._run_one(plan.jobs[0])
+            self._run_one(self._left.pop())
             return
         if plan.jobs:
             self._upscaler = load_upscaler(self._spec)  # once for all
         for job in plan.jobs:
             if self._signals.received:
                 break
+            self._left.remove(job)
             try:
                 self._run_one(job)
             except LiptError as error:
@@ -249,6 +272,7 @@ class _Batch:
         return {
             "files": [report.to_json() for report in self.reports],
             "failed": [{"input": str(job.input), "error": line} for job, line in self.failures],
+            "not_begun": [str(job.input) for job in self._left],
             "left_out": [{"input": str(path), "reason": reason} for path, reason in plan.left_out.items()],
         }
 
@@ -260,7 +284,7 @@ class _Batch:
 
 
 def _is_single(plan: Plan) -> bool:
-    return len(plan.jobs) == 1 and not plan.left_out
+    return plan.is_of_one_film and len(plan.jobs) == 1
 
 
 def _is_faulty(report: Report) -> bool:

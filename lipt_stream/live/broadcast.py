@@ -66,6 +66,11 @@ class Broadcast:
         """Packets of sound that were damaged, or of another kind than the stream."""
         return self._live_sound.lost_packets if self._live_sound else 0
 
+    @property
+    def sound_has_changed(self) -> bool:
+        """Whether packets of another kind came, such as of more channels: they are among those lost."""
+        return self._live_sound is not None and self._live_sound.has_changed
+
     def add(self, sink: LiveSink, *, raw: bool = False) -> None:
         """Open `sink` and send it all that comes from now on. `raw`: it takes pictures that are not encoded."""
         sink.open([self._raw.stream if raw else self._encoder.stream, *self._sound])
@@ -97,6 +102,8 @@ class Broadcast:
         """One picture of the target's format and the one that it was made from. `pts`, in 1/90000 s, increases
         strictly. Raises OutputError where an encoder fails."""
         if self._sinks:
+            if any(sink.wants_keyframe for sink in self._sinks):
+                self._encoder.force_keyframe()
             _hand_out(self._encoder.encode(result, pts, duration), self._sinks)
         if self._raw_sinks:
             _hand_out(self._raw.encode(result, pts, duration), self._raw_sinks)

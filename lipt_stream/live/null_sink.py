@@ -22,6 +22,10 @@ class NullSink:
     def offer(self, packet: EncodedPacket) -> None:
         self._delivered += packet.kind == "video"
 
+    @property
+    def wants_keyframe(self) -> bool:
+        return False
+
     def status(self) -> SinkStatus:
         state = "closed" if self._is_closed else "ok" if self._delivered else "starting"
         return SinkStatus(name=self._name, state=state, delivered=self._delivered, dropped=0, restarts=0)

@@ -84,6 +84,13 @@ class Outlet:
         if self._queue and packet.kind in self._kinds:
             self._queue.offer(packet)
 
+    @property
+    def wants_keyframe(self) -> bool:
+        """Not while nobody would get it: its process is gone, or has no connection yet."""
+        with self._lock:
+            is_open = self._process is not None and self._process.report.is_open and not self._is_broken
+        return is_open and self._queue is not None and self._queue.waits_for_keyframe
+
     def status(self) -> SinkStatus:
         with self._lock:
             report = self._process.report if self._process else Report()

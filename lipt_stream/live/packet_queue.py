@@ -29,6 +29,11 @@ class PacketQueue:
         self._is_closed = False
         self._changed = threading.Condition()
 
+    @property
+    def waits_for_keyframe(self) -> bool:
+        """Whether packets are dropped until one comes."""
+        return self._waits_for_keyframe and not self._is_closed
+
     def offer(self, packet: EncodedPacket) -> None:
         """Takes the packet or drops it, at once."""
         with self._changed:

@@ -59,6 +59,12 @@ class LadderPilot:
     def keeps_up(self) -> bool:
         return self._expected_seconds <= self._interval_seconds()
 
+    def begin_on(self, name: str) -> None:
+        """Pin before the first picture, which is no step of the ladder. SettingsError for an unknown name."""
+        with self._lock:
+            self._ladder.pin(name, self._clock())
+        self.reason = "asked for"
+
     def pin(self, name: str | None) -> None:
         """See Ladder.pin. SettingsError for an unknown name."""
         with self._lock:

@@ -10,6 +10,7 @@ from typing import Any
 from lipt_stream.live.feed import FeedStatus
 from lipt_stream.live.sink import SinkStatus
 from lipt_stream.live.stats import LiveMeters
+from lipt_stream.live.stats_line import sounds_dropped
 from lipt_stream.live.works import Works
 from lipt_stream.observe.process import peak_rss_mb
 
@@ -19,7 +20,7 @@ class LiveReport:
     """A session. `fps_out` counts new pictures from the first to the last one; those that were sent again while the
     source was gone are `frames_repeated`. frames_in = frames_out + all that is in `dropped_by_reason` + what was in
     flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step,
-    gave no sound, or were of another kind than the session's."""
+    gave no sound, or were of another kind than the session's. Latencies are None where no picture left."""
 
     source: str
     seconds: float
@@ -30,9 +31,9 @@ class LiveReport:
     sounds_dropped: int
     dropped_by_reason: Mapping[str, int]
     fps_out: float
-    latency_p50_ms: float
-    latency_p95_ms: float
-    latency_p99_ms: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
     faults: int
     reconnects: int
     steps: int
@@ -69,7 +70,7 @@ def live_report(
         frames_out=meters.frames_out,
         frames_repeated=meters.frames_repeated,
         frames_damaged=source.damaged,
-        sounds_dropped=source.sounds_dropped + meters.sounds_left_out + (works.broadcast.sounds_lost if works else 0),
+        sounds_dropped=sounds_dropped(meters, source, works),
         dropped_by_reason=meters.drops,
         fps_out=fps_out,
         latency_p50_ms=latency.p50_ms,

@@ -27,8 +27,11 @@ to on a still scene, is not even warmed up."""
 class Rungs:
     """Networks loaded and waiting. `names` from best to fastest."""
 
-    def __init__(self, spec: LiveSpec) -> None:
-        """Raises WeightsError for a model that is neither a rung nor a file, DeviceError and SettingsError as
+    def __init__(self, spec: LiveSpec, *, may_be_chosen: bool = True) -> None:
+        """`may_be_chosen`: somebody can ask for another rung than `spec.model` while it runs. Else those above it would
+        never be used; those below it are, where it does not fit into memory.
+
+        Raises WeightsError for a model that is neither a rung nor a file, DeviceError and SettingsError as
         Upscaler.load does."""
         self._spec = spec
         self._upscalers: dict[str, ImageUpscaler] = {}
@@ -36,6 +39,8 @@ class Rungs:
         names = _with_weights(spec.scale) if spec.model in ("auto", LANCZOS, *LADDER) else [spec.model]
         if spec.model in LADDER and spec.model not in names:
             catalog.find(spec.model, spec.scale)  # raises, naming the scales that there are
+        if spec.model in (LANCZOS, *LADDER) and not may_be_chosen:
+            names = names[names.index(spec.model) :] if spec.model in names else []
         for name in names:
             upscaler = self._load(name)
             self._upscalers[name] = upscaler

@@ -32,11 +32,15 @@ from lipt_stream.live.works import Works, live_format
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
 from lipt_stream.media.live import SessionPicture
 from lipt_stream.media.live_address import LiveAddress
+from lipt_stream.media.live_encoder import require_live_encoder
 from lipt_stream.media.live_input import open_live
 from lipt_stream.observe.gpu import GpuMonitor
 
 FEED_SECONDS: Final = 0.3
 """What the source may take to end; the pictures in flight and the sinks have limits of their own (works.py)."""
+_SOUND_HAS_CHANGED: Final = (
+    "the source's sound is of another kind than at first, and left out: begin the session anew to have it"
+)
 
 
 class LiveSession:
@@ -51,7 +55,10 @@ class LiveSession:
         preview: PreviewSink | None = None,
         record_to: Path = Path(),
     ) -> None:
-        """`targets`: all but the preview. `record_to`: the folder of recordings that are begun by `record`."""
+        """`targets`: all but the preview. `record_to`: the folder of recordings that are begun by `record`.
+
+        Raises what is wrong with the encoder, which else would come out with the first picture, perhaps days later."""
+        require_live_encoder(spec.encoder, spec.crf)
         self._address, self._spec, self._preview = address, spec, preview
         self._targets = targets
         self._first_sound = b""
@@ -105,6 +112,8 @@ class LiveSession:
             self._source_told.look(self._feed.status())
             if self._works:
                 self._sinks_told.tell(self._works.broadcast.statuses())
+                if self._works.broadcast.sound_has_changed:
+                    self._note(_SOUND_HAS_CHANGED)
             on_stats(self.stats())
 
         lookout = Lookout(tell, lambda: stop() or self._is_over())
@@ -160,7 +169,7 @@ class LiveSession:
 
     def _begin(self, lookout: Lookout) -> bool:
         """Whether pictures flow; False where the session is to end before they do."""
-        rungs = lookout.result(lambda: Rungs(self._spec))
+        rungs = lookout.result(lambda: Rungs(self._spec, may_be_chosen=self._preview is not None))
         if rungs is None:
             return False
         if rungs.names == (LANCZOS,) and self._spec.model != LANCZOS:
@@ -260,16 +269,21 @@ class LiveSession:
         works = self._works
         if works is None:
             self._first_sound = self._first_sound or packet.data
-        elif works.source_sound != self._feed.status().audio:
+            return
+        first, now = works.source_sound, self._feed.status().audio
+        if first is None or now is None or not now.is_like(first):
             self._meters.left_out_sound()
         elif not self._paused:
-            works.journey.sound(packet)
+            works.journey.sound(packet.rescaled(now.time_base, first.time_base))
 
     def _on_state(self, status: FeedStatus) -> None:
         self._source_told.changed(status)
-        if status.state == "live" and self._works and status.audio not in (None, self._sound_at_first):
-            was = "is of another kind than at first" if self._sound_at_first else "was not there at first"
-            self._note(f"the source's sound {was}, and left out: begin the session anew to have it")
+        if status.state != "live" or self._works is None or status.audio is None:
+            return
+        if self._sound_at_first is None:
+            self._note("the source's sound was not there at first, and left out: begin the session anew to have it")
+        elif not status.audio.is_like(self._sound_at_first):
+            self._note(_SOUND_HAS_CHANGED)
 
     def _note(self, text: str) -> None:
         """For the report, and said once."""

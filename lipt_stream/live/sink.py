@@ -27,7 +27,7 @@ class SinkStatus:
 
 
 class LiveSink(Protocol):
-    """Where encoded packets go. `open`, `offer` and `close` are called by one thread; `status` by any.
+    """Where encoded packets go. `open`, `offer` and `close` are called by one thread; the rest by any.
 
     No call blocks for longer than a lock is held, save `close`, which takes at most its timeout.
     """
@@ -38,6 +38,11 @@ class LiveSink(Protocol):
 
     def offer(self, packet: EncodedPacket) -> None:
         """Takes the packet, or drops it and all that follow until the next keyframe, and counts what it dropped."""
+        ...
+
+    @property
+    def wants_keyframe(self) -> bool:
+        """Whether it is ready, and all that comes before the next keyframe would be dropped."""
         ...
 
     def status(self) -> SinkStatus: ...

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
+from typing import Final, get_args
 
 from lipt_stream.engine.runtimes import Precision, RuntimeName
 from lipt_stream.errors import SettingsError
+
+_DAY_SECONDS: Final = 24 * 3600
+_HIGHEST_KBPS: Final = 2_000_000
+"""Encoders count bits in an int."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,9 @@ class LiveSpec:
             option = "--" + name.removesuffix("_seconds").removesuffix("_kbps")
             is_positive = value is None or (value > 0 and math.isfinite(value))
             _check(is_positive, f"{option} is {value}", "Give a number above 0")
+        _check(self.stall_seconds <= _DAY_SECONDS, f"--stall is {self.stall_seconds:g}", "Give 86400 at most, a day")
+        is_rate = self.bitrate_kbps is None or self.bitrate_kbps <= _HIGHEST_KBPS
+        _check(is_rate, f"--bitrate is {self.bitrate_kbps} kbit/s", f"Give {_HIGHEST_KBPS} at most")
         _check(self.retries is None or self.retries >= 0, f"--retries is {self.retries}", "Give 0 or more")
         threshold = self.reuse_threshold
         _check(threshold is None or 0 <= threshold <= 64, f"--reuse-threshold is {threshold}", "Use 0 to 64, or off")

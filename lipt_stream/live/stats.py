@@ -23,11 +23,12 @@ converted."""
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """From a picture's arrival to its handing over to the sinks, in ms; 0 where nothing was measured."""
+    """From a picture's arrival to its handing over to the sinks, in ms; None where nothing was measured: 0 would be the
+    best there is."""
 
-    p50_ms: float = 0.0
-    p95_ms: float = 0.0
-    p99_ms: float = 0.0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
 
 
 class LiveMeters:

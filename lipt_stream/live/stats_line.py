@@ -25,8 +25,8 @@ def stats_line(
     """Ready for JSON. `works` is None until there are pictures.
 
     `time` is Unix time in seconds; rates are of the last 3 s, but `fps_target` is the source's while pictures come from
-    it; latencies and `reused` (a share, 0..1) of the last 10 s, drops of the whole session; `rss_mb` in MiB, None where
-    the system did not say.
+    it; latencies (None where no picture left) and `reused` (a share, 0..1) of the last 10 s, drops and damage of the
+    whole session; `rss_mb` in MiB, None where the system did not say.
     """
     latency, drops = meters.latency, meters.drops
     return {
@@ -35,13 +35,15 @@ def stats_line(
         "fps_in": round(meters.fps_in, 2),
         "fps_out": round(meters.fps_out, 2),
         "fps_target": round(1 / works.interval_seconds(), 3) if works else None,
-        "latency_p50_ms": round(latency.p50_ms, 1),
-        "latency_p95_ms": round(latency.p95_ms, 1),
-        "latency_p99_ms": round(latency.p99_ms, 1),
+        "latency_p50_ms": _rounded(latency.p50_ms),
+        "latency_p95_ms": _rounded(latency.p95_ms),
+        "latency_p99_ms": _rounded(latency.p99_ms),
         "dropped": sum(drops.values()),
         "dropped_by_reason": dict(drops),
         "frames_in": meters.frames_in,
         "frames_out": meters.frames_out,
+        "frames_damaged": source.damaged,
+        "sounds_dropped": sounds_dropped(meters, source, works),
         "rung": works.pilot.rung if works else "",
         "rung_reason": works.pilot.reason if works else "",
         "pinned": works.pilot.is_pinned if works else False,
@@ -59,6 +61,15 @@ def stats_line(
         "sinks": [dataclasses.asdict(status) for status in works.broadcast.statuses()] if works else [],
         "gpu": dataclasses.asdict(gpu) if gpu else None,
     }
+
+
+def sounds_dropped(meters: LiveMeters, source: FeedStatus, works: Works | None) -> int:
+    """Packets of sound that could not be in step, gave no sound, or were of another kind than the session's."""
+    return source.sounds_dropped + meters.sounds_left_out + (works.broadcast.sounds_lost if works else 0)
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 1)
 
 
 def _memory_mb() -> float | None:

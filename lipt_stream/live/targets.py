@@ -65,6 +65,7 @@ _FORMS: Final = MappingProxyType(
     }
 )
 """The word that a text begins with -> the whole form."""
+_FORMS_OF: Final = {**_FORMS, "rtsps": "rtsps://HOST/PATH", "rtmps": "rtmps://HOST/APP/KEY"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +119,9 @@ class Target:
 
 
 def parse_targets(texts: Sequence[str], segment_seconds: float = 0) -> list[Target]:
-    """The targets that `--to` names. Raises SettingsError for an unknown one, for a virtual camera that is not there,
-    and for `segment_seconds`, after which files are split, where no file is named."""
+    """The targets that `--to` names. Raises SettingsError for an unknown one, and for
+    `segment_seconds`, after which files are split, where no file is named; DeviceError for a virtual camera that is not
+    there."""
     targets = [parse_target(text, segment_seconds) for text in texts]
     if segment_seconds < 0:
         raise SettingsError(f"--segment {segment_seconds:g} is no length of time", "Give seconds.")
@@ -145,6 +147,8 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
         return _hls(name, Path(rest).absolute())
     if word == "whip" and rest.lower().startswith(("https://", "http://")):
         return _whip(name, rest)
+    if word in ("rtsp", "rtsps", "rtmp", "rtmps", "udp") and rest.startswith("//"):
+        _require_host(word, rest)
     if word in ("rtsp", "rtsps") and rest.startswith("//"):
         options = {"rtsp_transport": "tcp", **_PROMPT}
         return Target(name=name, kind="rtsp", url=address, format="rtsp", options=options, sound=_OVER_RTSP)
@@ -165,6 +169,16 @@ def parse_target(text: str, segment_seconds: float = 0) -> Target:
     if "://" not in text and not _NO_FILE.match(text):
         return _file(name, Path(text), segment_seconds)
     raise SettingsError(f"Live streams do not go to {name}", _nearest_form(word))
+
+
+def _require_host(word: str, rest: str) -> None:
+    """Raises SettingsError where there is none, or for UDP no port: it would be tried for ever."""
+    authority = re.split(r"[/?#]", rest.removeprefix("//"), maxsplit=1)[0].rpartition("@")[2]
+    host, _, port = authority.rpartition(":") if ":" in authority else (authority, "", "")
+    if not host or (word == "udp" and not port.isdecimal()):
+        raise SettingsError(
+            f"The {word}:// address to send to has no {'port' if host else 'host'}", f"Write {_FORMS_OF[word]}."
+        )
 
 
 def _nearest_form(word: str) -> str:

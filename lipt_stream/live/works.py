@@ -64,7 +64,7 @@ class Works:
         self.fit = Fit(source)
         self.pilot = LadderPilot(self.engine, rungs, self.interval_seconds, on_step)
         if spec.model != "auto":
-            self.pilot.pin(spec.model)
+            self.pilot.begin_on(spec.model)
         self.broadcast = Broadcast(
             source,
             self.engine.target,

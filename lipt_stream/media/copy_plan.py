@@ -19,6 +19,7 @@ from lipt_stream.media.container_fit import ContainerFit, codec_name, has_decode
 from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
+from lipt_stream.media.late_in_transport import late_in_transport
 from lipt_stream.media.late_streams import MOST_PROBED, begins_too_late
 from lipt_stream.media.pcm import pcm_codec
 from lipt_stream.media.picture_format import believable_rate
@@ -77,8 +78,7 @@ class _Planner:
             elif stream != picture and not (self._holds_chapters(stream) or self._holds_timecode(stream)):
                 name = readable(stream.metadata.get("handler_name", "-"))
                 self.plan.note(f"a stream of type {stream.type} ({name}) is left out")
-        if source.format.name == "mpeg":
-            self._note_late_streams()
+        self._note_late_streams()
         self._rate = believable_rate(picture)
         if lost := lost_tags(source.metadata, self._format, rate=self._rate):
             self.plan.note(f"{target.suffix} has no place for the tags {', '.join(lost)}")
@@ -88,10 +88,16 @@ class _Planner:
             self.plan.note(STEREO_LOSS)
 
     def _note_late_streams(self) -> None:
+        known = {stream.id for stream in self._source.streams}
         with reading(self._path):
-            late = begins_too_late(self._path, {stream.id for stream in self._source.streams})
-        for what in late:
-            self.plan.note(f"a track of {what} is left out: it begins more than {MOST_PROBED >> 20} MB into the film")
+            if self._source.format.name == "mpeg":
+                beginning = f"which begins more than {MOST_PROBED >> 20} MB into the film"
+                late = [f"{kind}, {beginning}," for kind in begins_too_late(self._path, known)]
+            else:
+                is_transport = self._source.format.name == "mpegts"
+                late = [f"{stream}," for stream in late_in_transport(self._path, known)] if is_transport else []
+        for stream in late:
+            self.plan.note(f"a track of {stream} is left out: it is not found where the film begins")
 
     def _note_lost_words(self, stream: Stream) -> None:
         """Of a stream's own tags, its language among them, and of its flags."""
@@ -142,7 +148,7 @@ class _Planner:
         ways.append("leave it out with --unfit drop")
         hint = ", or ".join(ways)
         if isinstance(stream, AudioStream) and stream.codec_context and not stream.codec_context.sample_rate:
-            what += " whose sample rate cannot be told (it may be damaged)"
+            what += " whose sample rate cannot be told (it may be damaged, or begin far into the film)"
         return OutputError(
             f"Cannot write {self._target}: {self._format} cannot hold {what}",
             f"{hint[0].upper()}{hint[1:]}.",

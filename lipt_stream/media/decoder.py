@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, cast
 
@@ -87,7 +88,7 @@ class VideoDecoder:
         end starts over from the beginning. So it does where the file's clock jumps.
         """
         assert self.stream.time_base is not None
-        for back_seconds in () if has_jumps(self.path) else _SEEK_BACK_SECONDS:
+        for back_seconds in () if has_jumps(self.path) else self._seek_back_seconds:
             target = pts - int(back_seconds / self.stream.time_base)
             try:
                 self._container.seek(target, stream=self.stream)
@@ -103,6 +104,12 @@ class VideoDecoder:
         self.close()
         self._open()
         yield from self.pictures()
+
+    @property
+    def _seek_back_seconds(self) -> tuple[int, ...]:
+        """In a program stream, whose packets may begin several pictures of which one alone has a time, FFmpeg's times
+        behind a seek are wrong up to the next that is stated."""
+        return _SEEK_BACK_SECONDS[1:] if self._container.format.name == "mpeg" else _SEEK_BACK_SECONDS
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets with something in them. A read error is counted and reading goes on behind it."""
@@ -209,6 +216,13 @@ def has_jumps(path: Path) -> bool:
     So it does in a long pause of the picture, which counts too, for no sound is heard here. Where its format makes
     jumps likely, the whole file is read, and nothing decoded. Raises InputError.
     """
+    with reading(path):
+        about = path.stat()
+    return _has_jumps(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)  # picture and sound of a cut ask for the same film
+def _has_jumps(path: Path, _size: int, _changed_ns: int) -> bool:
     with open_film(path) as container:
         if not may_be_joined(container.format.name):
             return False

@@ -19,7 +19,7 @@ from av.codec.context import OptionFlags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from lipt_stream.errors import OutputError, SettingsError, nearest
+from lipt_stream.errors import DeviceError, OutputError, SettingsError, nearest
 from lipt_stream.frame import UNSPECIFIED, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
 from lipt_stream.media.encoder_threads import scheduling_kept
@@ -121,8 +121,8 @@ def choose_encoder(
     the better and which everything plays; libx265 or ffv1 for pictures that are too large for it. A .webm gets AV1, the
     only codec here that it may hold. Data-centre GPUs have no NVENC.
 
-    Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses,
-    an encoder that does not open on this machine, a crf off its scale.
+    Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses, a
+    crf off its scale. DeviceError: an encoder that does not open on this machine.
     """
     if name == "auto":
         name = _automatic(bit_depth, suffix.lower(), size)
@@ -136,7 +136,7 @@ def choose_encoder(
     if trouble:
         plain = probe_encoder(name, None, bit_depth)
         if plain or not given:
-            raise SettingsError(f"The encoder {name} does not work here: {plain or trouble}", "Try --encoder auto.")
+            raise DeviceError(f"The encoder {name} does not work here: {plain or trouble}", "Try --encoder auto.")
         shown = " ".join(f"{key}={value}" for key, value in given.items())
         raise SettingsError(
             f"The encoder {name} refuses the options {shown}: {trouble}", "Correct -e, or leave it out."

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from lipt_stream.media.containers import container_format, plays
 from lipt_stream.media.copy_plan import Unfit
 from lipt_stream.media.encoders import EncoderChoice, configure, fitting_pix_fmt, open_encoder
 from lipt_stream.media.hdr import hdr_losses, hdr_options
+from lipt_stream.media.matroska_times import MatroskaTimes
 from lipt_stream.media.muxer_options import container_losses, muxer_options
 from lipt_stream.media.part_file import PartFile, refuse_unwritable
 from lipt_stream.media.pixels import PictureWriter
@@ -71,6 +72,7 @@ class FileSink:
         self._threads = threads or 0
         self._overwrite = overwrite
         self._container_name = container_format(self.path)
+        self._times = MatroskaTimes(format.time_base) if self._container_name in ("matroska", "webm") else None
         self._check_codec_fits()
         with writing(self.path):  # a name too long, a folder that may not be entered
             refuse_unwritable(self.path, copy_from)
@@ -103,9 +105,15 @@ class FileSink:
             raise
 
     @property
+    def moved_ticks(self) -> Mapping[int, int]:
+        """By how much single pictures come later than they were written, by their number: see MatroskaTimes."""
+        return self._times.moved_ticks if self._times else {}
+
+    @property
     def notes(self) -> list[str]:
         """What is lost or changed in the result. Complete once it is closed."""
-        return self._own_notes + (self._copies.notes if self._copies else [])
+        others = (*(self._times.notes if self._times else ()), *(self._copies.notes if self._copies else ()))
+        return [*self._own_notes, *others]
 
     def _check_codec_fits(self) -> None:
         info = self._encoder.info
@@ -149,6 +157,7 @@ class FileSink:
         with self._muxing():
             picture = self._writer.fill(frame.planes)
             pts = frame.pts + self.delay_ticks
+            pts = self._times.next(pts) if self._times else pts
             picture.pts, picture.duration, picture.time_base = pts, frame.duration, self.format.time_base
             self._durations[pts] = frame.duration
             self._end_pts = pts + frame.duration

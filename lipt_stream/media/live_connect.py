@@ -4,12 +4,17 @@
 # PyAV's stubs leave the keyword arguments of its calls open.
 from __future__ import annotations
 
+from typing import Final
+
 import av
 from av.container import InputContainer
 from av.device import enumerate_input_devices
 
 from lipt_stream.errors import AddressError
 from lipt_stream.media.live_address import LiveAddress
+
+_LONGEST_MICROSECONDS: Final = 2**31 - 1
+"""FFmpeg's own timeouts of RTSP and UDP are ints, of 36 minutes at most: whoever waits longer is told by the feed."""
 
 
 def connect(address: LiveAddress, timeouts: tuple[float, float]) -> InputContainer:
@@ -18,7 +23,7 @@ def connect(address: LiveAddress, timeouts: tuple[float, float]) -> InputContain
     url, options = address.url, dict(address.options)
     if address.format == "dshow":
         url = f"video={_dshow_name(address)}"
-    microseconds = str(round(timeouts[1] * 1_000_000))
+    microseconds = str(min(round(timeouts[1] * 1_000_000), _LONGEST_MICROSECONDS))
     if address.kind in ("rtsp", "udp"):
         options["timeout"] = microseconds
     elif address.kind in ("http", "rtmp"):

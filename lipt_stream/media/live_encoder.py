@@ -134,6 +134,11 @@ class LiveEncoder:
         return encoded
 
 
+def require_live_encoder(name: str, crf: int | None) -> None:
+    """Raises what LiveEncoder would raise for the encoder's name and its quality, before there is a picture."""
+    _choice(name, crf, _LEAST_BITRATE, is_baseline=False, options={})
+
+
 def _default_bitrate(format: VideoFormat) -> int:
     pixels_per_second = format.width * format.height * (format.frame_rate or Fraction(25))
     return max(_LEAST_BITRATE, round(_BITS_PER_PIXEL * pixels_per_second))

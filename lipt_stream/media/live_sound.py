@@ -32,17 +32,21 @@ class LiveSound:
 
     `first_data`, the source's first packet, is looked at only for AAC whose every packet has a header of its own
     (ADTS, as in MPEG-TS): those headers are taken off. G.711 of cameras, MPEG audio and all else that FFmpeg decodes
-    becomes AAC at 48 kHz, mono or stereo. Raises InputError for a codec that it does not.
+    becomes AAC at 48 kHz, mono or stereo; so does sound of which nothing is known but its codec, because it began after
+    FFmpeg had looked at the stream. Raises InputError for a codec that it does not.
     """
 
     def __init__(self, source: EncodedStream, first_data: bytes = b"") -> None:
         self.stream = source
         self.lost_packets = 0  # damaged ones, and ones of another kind than the stream, which gave no sound
+        self.has_changed = False
+        """Whether some were of another kind than the stream, such as of more channels."""
         self._transcoder: _Transcoder | None = None
         self._has_adts_headers = False
-        if source.codec == "opus" or (source.codec == "aac" and source.extradata):
+        is_described = source.sample_rate > 0 and source.channels > 0
+        if is_described and (source.codec == "opus" or (source.codec == "aac" and source.extradata)):
             return
-        configuration = adts_configuration(first_data) if source.codec == "aac" else b""
+        configuration = adts_configuration(first_data) if is_described and source.codec == "aac" else b""
         if configuration:
             self._has_adts_headers = True
             self.stream = dataclasses.replace(source, extradata=configuration)
@@ -63,7 +67,9 @@ class LiveSound:
                 return []
         if not self._has_adts_headers:
             return [packet]
-        if adts_configuration(packet.data) != self.stream.extradata:
+        configuration = adts_configuration(packet.data)
+        if configuration != self.stream.extradata:
+            self.has_changed = self.has_changed or bool(configuration)
             self.lost_packets += 1
             return []
         return [dataclasses.replace(packet, data=_without_adts_header(packet.data))]
@@ -88,11 +94,12 @@ def _without_adts_header(data: bytes) -> bytes:
 class _Transcoder:
     def __init__(self, source: EncodedStream) -> None:
         self._source = source
-        channels = min(source.channels, 2) or 1
+        channels = min(source.channels or 2, 2)  # of unknown ones, none is to be lost
         self._layout = "mono" if channels == 1 else "stereo"
         try:
             self._decoder = _context(source.codec, "r")
-            self._decoder.sample_rate, self._decoder.layout = source.sample_rate, f"{source.channels or 1}c"
+            if source.sample_rate > 0 and source.channels > 0:  # else the packets tell
+                self._decoder.sample_rate, self._decoder.layout = source.sample_rate, f"{source.channels}c"
             self._decoder.extradata = source.extradata or None
             self._decoder.open()
             self._encoder = _context("aac", "w")

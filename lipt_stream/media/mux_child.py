@@ -14,6 +14,7 @@ process whose parent does not end it soon after writes the end by itself.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -165,8 +166,10 @@ class _Muxer:
         return not self._output.is_empty and self._output.age_seconds(packet) >= seconds
 
     def _new_file(self) -> Path:
-        """Creates the next file whose name is free: NAME-0001.EXT and so on, but NAME.EXT for a single one."""
+        """Creates the next file: NAME-0001.EXT and so on, behind those that are there, also where older ones were
+        deleted; but NAME.EXT for a single one."""
         path = Path(self._job.url)
+        self._file_number = self._file_number or _last_number(path)
         while True:
             self._file_number += 1
             is_plain = self._file_number == 1 and not self._job.segment_seconds
@@ -187,6 +190,13 @@ class _Muxer:
         with suppress(BrokenPipeError):  # the parent was killed; what came before is still to be finished
             self._reports.write(pack_report(report))
             self._reports.flush()
+
+
+def _last_number(path: Path) -> int:
+    """Of the files NAME-0001.EXT and so on that are there; 0 where there is none."""
+    numbered = re.compile(re.escape(path.stem) + r"-(\d{4,})" + re.escape(path.suffix))
+    found = (numbered.fullmatch(other.name) for other in path.parent.iterdir())
+    return max((int(match[1]) for match in found if match), default=0)
 
 
 def _remove_orphans(playlist: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from lipt_stream.errors import OutputError
 
 if sys.platform != "win32":
     import fcntl
+
+_LONG_NUMBER: Final = 99
 
 
 def part_path(result: Path) -> Path:
@@ -22,6 +24,8 @@ def part_path(result: Path) -> Path:
 def refuse_unwritable(result: Path, source: Path | None) -> None:
     """OutputError where `result`, or what it is called until it is whole, is no file or is `source`; and OSError."""
     part = part_path(result)
+    with suppress(FileNotFoundError):
+        os.lstat(_partial_name(result, _LONG_NUMBER))  # raises where that name, the longest, is too long
     for place, what in ((result, "it"), (part, f"{part.name}, as it is called until it is whole,")):
         if place.is_dir():
             raise OutputError(f"Cannot write {result}: {what} is a directory", "Name a file.")
@@ -62,18 +66,19 @@ class PartFile:
     def keep(self) -> Path:
         """Renames the file to NAME.partial.EXT, numbered where there is one already, and returns that."""
         number = 1
-        while (name := self._partial_name(number)).exists():
+        while (name := _partial_name(self._result, number)).exists():
             number += 1
         self.rename(name)
         return name
 
-    def _partial_name(self, number: int) -> Path:
-        middle = ".partial" if number == 1 else f".partial-{number}"
-        return self._result.with_name(f"{self._result.stem}{middle}{self._result.suffix}")
-
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
         self._held.close()
+
+
+def _partial_name(result: Path, number: int) -> Path:
+    middle = ".partial" if number == 1 else f".partial-{number}"
+    return result.with_name(f"{result.stem}{middle}{result.suffix}")
 
 
 def _hold(path: Path) -> tuple[BinaryIO, str]:

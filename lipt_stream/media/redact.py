@@ -22,7 +22,7 @@ _STREAM_KEY: Final = re.compile(r"(\brtmps?:/{1,2}+[^/\s]*/(?:[^/?#\s]+/)*)\S+",
 _WHIP_PATH: Final = re.compile(r"(\bwhip:(?:https?:)?/{0,2}[^/\s]*/)\S+", re.IGNORECASE)
 _IPTV_PATH: Final = re.compile(r"(://[^/\s]+/(?:live|movie|series)/)[^/\s]+/[^/\s]+(?=/)", re.IGNORECASE)
 _TELLTALE: Final = re.compile(
-    r"key|token|pass|pwd|psw|pw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy|^[upk]$",
+    r"key|tok|pass|pwd|psw|pw|secret|auth|sig|cred|sess|sid|jwt|ticket|hash|user|usr|login|code|pin|policy|otp|access|hmac|hdn|md5|^st$|^[upk]$",
     re.IGNORECASE,
 )
 

@@ -237,9 +237,9 @@ class StreamCopy:
             yield from self._addressed(lane, [packet])
 
     def _go_to_start(self, film: InputContainer) -> None:
-        """Moves the freshly opened `film` to where the first packet of the cut may lie. A subtitle that is on the
-        screen by then lies where it appeared, which may be long before."""
-        seconds = (self._cut.start or 0) - (LONGEST_SECONDS if self._has_subtitles else 0)
+        """Moves the freshly opened `film` to where the first packet of the cut may lie: sound before the picture of its
+        time, and a subtitle that is on the screen by then where it appeared, which may be long before."""
+        seconds = (self._cut.start or 0) - (LONGEST_SECONDS if self._has_subtitles else _INTERLEAVED_SECONDS)
         if seconds > 0 and self._can_seek:
             with reading(self._source_path):
                 film.seek(int((self._origin + seconds) * av.time_base))

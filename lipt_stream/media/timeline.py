@@ -26,7 +26,10 @@ class Cut:
 
     @staticmethod
     def of_seconds(start_seconds: float | None, end_seconds: float | None) -> Cut:
-        """Raises SettingsError for negative times and for an end that is not after the start."""
+        """Raises SettingsError for negative times, for what is no time of a film, and for an end that is not after the
+        start."""
+        if any(t is not None and not abs(t) < _MOST_SECONDS for t in (start_seconds, end_seconds)):
+            raise SettingsError("A cut counts seconds, and thirty years of them at most", "Give the times anew.")
         start, end = (None if t is None else _exact(t) for t in (start_seconds, end_seconds))
         if (start is not None and start < 0) or (end is not None and end < 0):
             raise SettingsError("A cut counts from the first picture: neither end can be negative", "Give 0 or more.")
@@ -50,6 +53,7 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
+_MOST_SECONDS: Final = 1e9
 _JUMP_BACK_SECONDS: Final = Fraction(1, 2)
 _JUMP_AHEAD_SECONDS: Final = Fraction(10)  # FFmpeg's own threshold
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import DeviceError
 
 # struct v4l2_capability (linux/videodev2.h): driver[16], card[32], bus_info[32], version, capabilities, device_caps,
 # reserved[3]; and the request that fills it.
@@ -17,17 +17,17 @@ _VIDEO_OUTPUT: Final = 0x00000002
 
 
 def find_virtual_camera(name: str = "") -> Path:
-    """The device `name`, or the first one of v4l2loopback. Raises SettingsError where there is none, or where it takes
+    """The device `name`, or the first one of v4l2loopback. Raises DeviceError where there is none, or where it takes
     no pictures."""
     if name:
         path = Path(name)
         if not _driver(path):
-            raise SettingsError(f"{path} is no video device that takes pictures", "Load v4l2loopback, or name another.")
+            raise DeviceError(f"{path} is no video device that takes pictures", "Load v4l2loopback, or name another.")
         return path
     for path in sorted(Path("/dev").glob("video*")):
         if _driver(path).startswith("v4l2 loopback"):
             return path
-    raise SettingsError("There is no virtual camera", "Load the kernel's module for it: sudo modprobe v4l2loopback.")
+    raise DeviceError("There is no virtual camera", "Load the kernel's module for it: sudo modprobe v4l2loopback.")
 
 
 def _driver(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.media.av_errors import reading, writing
 from lipt_stream.media.containers import refuse_address, writable_suffix
+from lipt_stream.media.encoders import ENCODERS
 
 Existing: TypeAlias = Literal["refuse", "overwrite", "skip"]
 """What is done about a result that is there already. A whole film alone ever bears its name, so one that is there need
@@ -24,10 +25,10 @@ _SLASHES: Final = ("/", "\\")
 
 # What a folder is searched for. A file named directly is tried whatever its name.
 VIDEO_EXTENSIONS: Final = frozenset(
-    {".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".hevc"}
-    | {".ivf", ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov", ".mp4", ".mpe"}
-    | {".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob"}
-    | {".vro", ".webm", ".wmv", ".wtv", ".y4m"}
+    {".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".avi", ".divx", ".dv", ".dvr-ms", ".evo", ".f4v", ".flv", ".gif"}
+    | {".h264", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mod"}
+    | {".mov", ".mp2v", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm"}
+    | {".rmvb", ".tod", ".tp", ".trp", ".ts", ".vob", ".vro", ".webm", ".wmv", ".wtv", ".y4m"}
 )
 
 
@@ -54,13 +55,19 @@ class Plan:
 
     jobs: list[Job]
     left_out: Mapping[Path, str]
+    is_of_one_film: bool = True
+    """Whether a single file was named, and no folder or pattern."""
 
 
-def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, existing: Existing = "refuse") -> Plan:
+def plan_jobs(
+    inputs: Sequence[str], output: str | None, scale: int, *, existing: Existing = "refuse", encoder: str = "auto"
+) -> Plan:
     """Expand `inputs` (files, folders, glob patterns) and name their results.
 
     Of folders and patterns partial films are left out, and those that are the result of another one; of files that are
     named the latter, where results that exist are skipped.
+
+    A result whose ending is not told has that of its film, but .mkv where `encoder` does not go into such a file.
 
     `output` is a file, a folder (one that exists, or a name with a slash at its end), or a pattern with {stem},
     {scale} and {ext}; None puts `{stem}_{scale}x{ext}` beside each input. Raises InputError where an input matches
@@ -71,6 +78,7 @@ def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, existing
     left_out: dict[Path, str] = {}
     for item in inputs:
         with reading(Path(item)):  # a name too long, a folder that may not be entered
+            left_out |= _passed_over(Path(item), output)
             for path in expand(item):
                 is_named = os.path.normpath(path) == os.path.normpath(item)
                 reason = "" if is_named else _is_leftover(path)
@@ -81,17 +89,39 @@ def plan_jobs(inputs: Sequence[str], output: str | None, scale: int, *, existing
     if not files:
         raise InputError(f"{', '.join(inputs)} holds nothing but what other runs left", "Name a file to upscale it")
     with writing(Path(output) if output else next(iter(files)).parent):
-        jobs = [Job(path, result_path(path, output, scale, several=len(files) > 1)) for path in files]
+        jobs = [Job(path, result_path(path, output, scale, encoder, several=len(files) > 1)) for path in files]
         results = {os.path.realpath(job.output): os.path.realpath(job.input) for job in jobs}
         for job in jobs:
             of_another = results.get(name := os.path.realpath(job.input), name) != name
             if of_another and (existing == "skip" or not files[job.input]):
                 left_out[job.input] = RESULT_OF_ANOTHER
-            elif existing == "skip" and job.output.exists():
+            elif existing == "skip" and _holds_something(job.output):
                 left_out[job.input] = IS_THERE
         jobs = [job for job in jobs if job.input not in left_out]
         _refuse_collisions(jobs, existing)
-    return Plan(jobs, left_out)
+    return Plan(jobs, left_out, is_of_one_film=len(inputs) == 1 and list(files.values()) == [True])
+
+
+def _passed_over(folder: Path, output: str | None) -> dict[Path, str]:
+    """What a folder holds that may be meant, and is not upscaled. The hidden, and what is written to, is not meant."""
+    if not folder.is_dir():
+        return {}
+    found: dict[Path, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not path.exists() and path.suffix.lower() in VIDEO_EXTENSIONS:
+            found[path] = "links that lead nowhere"
+        elif path.is_dir() and path.name[0] not in ".@" and not (output and _is_same(path, output)):
+            found[path] = "folders in a folder are not searched"
+    return found
+
+
+def _is_same(path: Path, other: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _holds_something(result: Path) -> bool:
+    """A folder of that name, or an empty file, is no film that was upscaled."""
+    return result.is_file() and result.stat().st_size > 0
 
 
 def _is_leftover(path: Path) -> str:
@@ -118,12 +148,14 @@ def expand(item: str) -> list[Path]:
     return [path]
 
 
-def result_path(path: Path, output: str | None, scale: int, *, several: bool) -> Path:
+def result_path(path: Path, output: str | None, scale: int, encoder: str, *, several: bool) -> Path:
     """Where the result of `path` goes."""
     extension = writable_suffix(path)
+    if encoder in ENCODERS and extension not in ENCODERS[encoder].suffixes:
+        extension = ".mkv"
     if output is None:
         return path.parent / _fill(DEFAULT_PATTERN, path, scale, extension)
-    if "{" in output:
+    if "{" in output and not Path(output).is_dir():
         return Path(_fill(output, path, scale, extension))
     if _is_folder(output):
         return Path(output) / _fill(DEFAULT_PATTERN, path, scale, extension)

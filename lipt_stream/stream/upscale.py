@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,7 +166,7 @@ def _finish(sink: FileSink, tracker: _Tracker, counts: Counts) -> tuple[Path | N
     """Where the result is, and what was checked before it got its name."""
     if counts.cancelled:
         return sink.abort(), ()
-    checks = tracker.check(sink.finish(), sink.delay_ticks)
+    checks = tracker.check(sink.finish(), sink.delay_ticks, sink.moved_ticks)
     if not all(check.ok for check in checks):
         return sink.abort(), checks
     sink.close()
@@ -206,10 +206,13 @@ class _Tracker:
     def media_seconds(self) -> float:
         return float((self._end_pts - (self._pts[0] if self._pts else 0)) * self._time_base)
 
-    def check(self, written: Path, delay_ticks: int) -> tuple[Check, ...]:
-        """What the written file holds, read afresh, against what was sent there, all of it so much later."""
+    def check(self, written: Path, delay_ticks: int, moved_ticks: Mapping[int, int]) -> tuple[Check, ...]:
+        """What the written file holds, read afresh, against what was sent there: all of it so much later, and single
+        pictures, by their number, so much more."""
         try:
-            pts = array("q", (time + delay_ticks for time in self._pts)) if delay_ticks else self._pts
+            pts = array("q", (time + delay_ticks for time in self._pts)) if delay_ticks else array("q", self._pts)
+            for number, ticks in moved_ticks.items():
+                pts[number] += ticks
             return quick_check(written, pts=pts, end_pts=self._end_pts + delay_ticks, time_base=self._time_base)
         except InputError as error:
             return (Check("readable", False, "yes", "no", error.message),)

@@ -13,6 +13,9 @@ from typing import Any, Final
 from lipt_stream.errors import InputError
 from lipt_stream.media.audit import read_film
 from lipt_stream.media.audit_pictures import PictureReader
+from lipt_stream.media.av_errors import reading
+from lipt_stream.media.containers import open_film
+from lipt_stream.media.late_in_transport import late_in_transport
 from lipt_stream.verify.facts import NONE, Check, compare_pictures, compare_side_data, tolerance_seconds
 from lipt_stream.verify.pictures import Alignment, PictureMatcher, align, ranges
 from lipt_stream.verify.streams import compare_films
@@ -72,6 +75,7 @@ def _checks(source: PictureReader, result: PictureReader, scale: int | None) -> 
     yield Check("pictures", alignment.ok, str(len(matcher.source_times)), str(len(matcher.matches)), str(alignment))
     yield from _colors(matcher, source.facts.width * source.facts.height)
     yield from _damage(source, result)
+    yield from _late_streams(source.path)
     seen = dataclasses.replace(source.facts, has_alpha=source.is_transparent)
     yield from compare_pictures(seen, result.facts, scale)
     yield from compare_side_data(source.beside, result.beside)
@@ -134,6 +138,15 @@ def _colors(matcher: PictureMatcher, pixels: int) -> Iterator[Check]:
     )
     reason = "; ".join(f"pictures {ranges(pictures)} {words}" for pictures, words in kinds if pictures)
     yield Check("likeness", not reason, NONE, f"{matcher.worst_rms:.1f} rms at worst", reason)
+
+
+def _late_streams(source: Path) -> Iterator[Check]:
+    """What no reader here gets at can be in no result."""
+    with reading(source), open_film(source) as film:
+        known = {stream.id for stream in film.streams}
+        late = late_in_transport(source, known) if film.format.name == "mpegts" else []
+    if late:
+        yield Check("late streams", False, str(len(late)), NONE, "; ".join(f"{stream}, is missing" for stream in late))
 
 
 def _damage(source: PictureReader, result: PictureReader) -> Iterator[Check]:

@@ -32,8 +32,11 @@ _NOT_UNDERSTOOD: Final = 1008
 _TRY_AGAIN_LATER: Final = 1013
 
 
-def new_app(controls: Controls, preview: Preview) -> Starlette:
-    """The application without its guard."""
+def new_app(controls: Controls, preview: Preview | None) -> Starlette:
+    """The application without its guard; without a preview /metrics alone."""
+    metrics = Route("/metrics", Metrics(controls).respond)
+    if preview is None:
+        return Starlette(routes=[metrics], exception_handlers=REFUSALS)
     statistics = Statistics(controls, preview)
 
     @asynccontextmanager
@@ -47,7 +50,7 @@ def new_app(controls: Controls, preview: Preview) -> Starlette:
         routes=[
             *_page_routes(),
             WebSocketRoute("/watch", _Socket(preview, statistics).watch),
-            Route("/metrics", Metrics(controls).respond),
+            metrics,
             *Actions(controls).routes,
         ],
         exception_handlers=REFUSALS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lipt_stream.live.control import Controls
+from lipt_stream.live.stats import DropReason
 
 MIB: Final = 2**20
 _SINK_STATES: Final = ("starting", "ok", "retrying", "failed", "closed")
+_NO_DROPS: Final = dict.fromkeys(get_args(DropReason), 0)
 Labels = dict[str, str]
 Samples = list[tuple[Labels, object]]
 
@@ -46,7 +48,7 @@ class SessionCollector(Collector):
         yield _gauge(
             "rung",
             "1 for the rung of the ladder that runs.",
-            [({"rung": name}, name == stats["rung"]) for name in self._controls.models if name != "auto"],
+            [({"rung": _as_text(name)}, name == stats["rung"]) for name in self._controls.models if name != "auto"],
         )
         yield from _source(stats["source"])
         yield from _sinks(stats["sinks"])
@@ -67,8 +69,11 @@ def _pace(stats: Mapping[str, Any]) -> Iterable[Metric]:
     yield _counter(
         "dropped_frames",
         "Pictures that were let go, by reason.",
-        [({"reason": reason}, count) for reason, count in stats["dropped_by_reason"].items()],
+        # Each from the beginning: of what begins at its first count, `increase` sees nothing.
+        [({"reason": reason}, count) for reason, count in (_NO_DROPS | dict(stats["dropped_by_reason"])).items()],
     )
+    yield _counter("damaged_frames", "Pictures and packets that were damaged.", [({}, stats["frames_damaged"])])
+    yield _counter("dropped_sound_packets", "Packets of sound that were let go.", [({}, stats["sounds_dropped"])])
     yield _gauge("reused_tiles_ratio", "Share of tiles that were not computed anew.", [({}, stats["reused"])])
     yield _gauge("pinned", "1 where the rung was chosen by hand.", [({}, stats["pinned"])])
     yield _gauge("paused", "1 while paused.", [({}, stats["paused"])])
@@ -118,13 +123,17 @@ def _gpu(gpu: Mapping[str, Any]) -> Iterable[Metric]:
     )
 
 
+def _as_text(name: str) -> str:
+    """Bytes of a file's name that are not UTF-8 are spelt out."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _unlike_names(sinks: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Sinks by name; the second of one name gets a number, because two samples of the same labels are no metrics. Bytes
-    of a file's name that are not UTF-8 are spelt out."""
+    """Sinks by name; the second of one name gets a number, because two samples of the same labels are no metrics."""
     named: dict[str, Mapping[str, Any]] = {}
     for sink in sinks:
         number = sum(1 for other in named.values() if other["name"] == sink["name"])
-        name = str(sink["name"]).encode(errors="backslashreplace").decode()
+        name = _as_text(sink["name"])
         named[f"{name} #{number + 1}" if number else name] = sink
     return named
 

@@ -13,11 +13,12 @@ import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import idna
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lipt_stream.errors import OutputError, SettingsError
+from lipt_stream.errors import LiptError, OutputError, SettingsError
 from lipt_stream.live.control import Controls
 from lipt_stream.web.app import new_app
 from lipt_stream.web.guard import Guard, is_loopback
@@ -35,18 +36,18 @@ _USUAL_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Server:
-    """Serves the page of one session. `host` other than loopback opens it to the network, `port` None takes
-    8710, or any free one where that is taken; `page_url` is the page's address behind a proxy; `token` None takes the
-    kept one (see `kept_token`).
+    """Serves the page of one session, or /metrics alone where there is no `preview`. `host` other than loopback opens
+    it to the network, `port` None takes 8710, or any free one where that is taken; `page_url` is the page's address
+    behind a proxy; `token` None takes the kept one (see `kept_token`).
 
-    The port is bound at once: raises SettingsError where it is taken, or `host` is not this machine's, or `page_url`
-    is not the address of a whole site.
+    The port is bound at once: raises OutputError where it is taken, or `host` is not this machine's, SettingsError
+    where `page_url` is not the address of a whole site.
     """
 
     def __init__(
         self,
         controls: Controls,
-        preview: Preview,
+        preview: Preview | None,
         *,
         host: str = "127.0.0.1",
         port: int | None = None,
@@ -176,7 +177,7 @@ def _bind(host: str, port: int | None) -> socket.socket:
     if port is None:
         try:
             return _bind(host, USUAL_PORT)
-        except SettingsError:
+        except LiptError:
             return _bind(host, 0)
     if not 0 <= port <= _HIGHEST_PORT:
         raise SettingsError(f"There is no port {port}", f"Give one from 1 to {_HIGHEST_PORT}, or 0 for any free one.")
@@ -206,11 +207,13 @@ def _keep_the_backlog_short(listener: socket.socket) -> None:
 
 
 def _origin_of(page_url: str) -> str:
-    """As browsers write it: lower case, without the port that its scheme has anyway."""
+    """As browsers write it: lower case, in ASCII, without the port that its scheme has anyway."""
     try:
         parts = urlsplit(page_url)
         name, port = parts.hostname, parts.port
-    except ValueError:  # half an IPv6 address, or a port that is none
+        if name and not name.isascii():
+            name = idna.encode(name, uts46=True).decode()
+    except ValueError:  # half an IPv6 address, a port that is none, or a name that can be none
         parts, name, port = urlsplit(""), None, None
     is_whole = parts.path in ("", "/") and not (parts.query or parts.fragment or "@" in parts.netloc)
     if parts.scheme not in _USUAL_PORTS or not name or not is_whole:
@@ -231,10 +234,11 @@ def _address_in_network() -> str:
         return str(probe.getsockname()[0])
 
 
-def _binding_error(error: OSError | UnicodeError, host: str, port: int) -> SettingsError:
+def _binding_error(error: OSError | UnicodeError, host: str, port: int) -> LiptError:
+    """What may pass by itself (another program's port, an address that comes with the network) is no SettingsError."""
     number = getattr(error, "errno", None)
     if number == errno.EADDRINUSE:
-        return SettingsError(f"Port {port} of {host} is taken", "Give another one, or 0 for any that is free.")
+        return OutputError(f"Port {port} of {host} is taken", "Give another one, or 0 for any that is free.")
     if number in (errno.EACCES, errno.EPERM):
         return SettingsError(f"Port {port} may not be used without more rights", "Give one from 1024 up.")
-    return SettingsError(f"{host} is no address of this machine", "Give one of its own, or 0.0.0.0 for all.")
+    return OutputError(f"{host} is no address of this machine", "Give one of its own, or 0.0.0.0 for all.")

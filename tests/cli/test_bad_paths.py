@@ -84,3 +84,32 @@ def test_a_copy_of_a_film_with_a_strange_name(upscale: Command, tmp_path: Path, 
     shutil.copy(clip, strange)
     done = upscale(strange, "x.mp4", *CPU, "--end", "0.1", "--quiet")
     assert (done.code, done.errors) == (0, "")
+
+
+def test_a_folder_behind_films_is_no_place_for_results_as_with_cp(upscale: Command, tmp_path: Path, clip: Path) -> None:
+    second = shutil.copy(clip, tmp_path / "b.mp4")
+    done = upscale(clip, second, f"{tmp_path}/", *CPU)
+    assert done.code == 2
+    assert f"{tmp_path}/ is a folder. For results in it write -o {tmp_path}/; for its films name it first" in done.line
+
+
+def test_a_second_pattern_and_empty_names_are_refused(upscale: Command, clip: Path) -> None:
+    assert "films/nope*.mp4 is where the result would go" in upscale(clip, "films/nope*.mp4", *CPU).line
+    assert "--output has an empty name" in upscale(clip, "-o", "", *CPU).line
+    assert "There is no preset" in upscale(clip, "x.mp4", "--preset", "", *CPU).line
+    assert nothing_written()
+
+
+def test_an_encoder_that_is_none_is_said_once_for_a_folder(upscale: Command, tmp_path: Path, clip: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clip, tmp_path / name)
+    done = upscale(tmp_path, "--encoder", "nonsense", *CPU)
+    assert done.code == 2
+    assert "There is no encoder 'nonsense'" in done.line
+
+
+@pytest.mark.parametrize("option", ["--start", "--end", "--tile"])
+def test_numbers_beyond_all_measure(upscale: Command, clip: Path, option: str) -> None:
+    done = upscale(clip, "x.mp4", option, "9" * 5000 if option == "--tile" else "1e17", *CPU)
+    assert done.code == 2
+    assert ("is no size" if option == "--tile" else "A cut counts seconds") in done.line

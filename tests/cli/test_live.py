@@ -177,6 +177,13 @@ def test_an_option_that_would_do_nothing_is_none() -> None:
         (("test:64x64@10", "--to", "null", "--record-to", "clips"), "--record-to"),
         (("test:64x64@10", "--to", "null", "--transport", "udp"), "transport"),
         (("test:64x64@10", "--to", "null", "--stall", "inf"), "--stall"),
+        (("test:64x64@10", "--to", "null", "--stall", "90000"), "--stall"),
+        (("test:64x64@10", "--to", "null", "--bitrate", "10000000"), "--bitrate"),
+        (("test:64x64@10", "--to", "a.mkv", "--segment", "0"), "--segment"),
+        (("test:64x64@10", "--to", "null", "--require-fps", "nan"), "--require-fps"),
+        (("test:64x64@10", "--to", "hls:no-such-folder/public"), "no-such-folder"),
+        (("rtsp://127.0.0.1:9/off", "--to", "null", "--encoder", "libx265"), "libx265"),
+        (("rtsp://127.0.0.1:9/off", "--to", "null", "--crf", "99"), "--crf 99"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_says_where(arguments: tuple[str, ...], what: str) -> None:

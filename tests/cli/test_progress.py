@@ -44,6 +44,15 @@ def test_a_films_name_in_brackets_is_shown_as_it_is(name: str) -> None:
     assert name in shown.getvalue()
 
 
+def test_what_a_film_says_steers_no_terminal() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=120)
+    with progress.display("a\x1b[2J\nb.mp4", console, quiet=False, device="cpu") as show:
+        show(update(2))
+    assert "\x1b[2J" not in shown.getvalue()
+    assert r"a\x1b[2J\nb.mp4" in shown.getvalue()
+
+
 def test_a_long_name_leaves_room_for_the_figures() -> None:
     shown = io.StringIO()
     name = "A long name of a film that somebody recorded on the 12th of March in 1989, part two.mkv"

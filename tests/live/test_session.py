@@ -154,7 +154,8 @@ def test_a_pinned_rung_is_kept_and_pictures_are_those_of_the_source(tmp_path: Pa
     running.until(lambda: session.stats()["frames_out"] > 5)  # pyright: ignore[reportOperatorIssue]
     report = running.end()
     assert report.rung == model
-    assert report.steps <= 1, "the one that pinned it, where the ladder would have begun on another"
+    assert report.steps == 0
+    assert session.models == ("auto", *(["nano"] if model == "nano" else []), "lanczos"), "no other can be asked for"
     assert running.session.stats()["pinned"]
     frames = decoded(target)
     assert len(frames) == report.frames_out > 5
@@ -175,6 +176,8 @@ def test_statistics_are_whole_from_the_first_line_on() -> None:
     session = LiveSession(live_address("test:64x64@20"), parse_targets(["null"]), LANCZOS)
     empty = session.stats()
     assert empty["state"] == "connecting"
+    assert empty["latency_p50_ms"] is None
+    assert "latency -/- ms" in plain_line(empty)
     running = Running(session)
     running.until(lambda: len(running.lines) >= 2 and running.lines[-1]["frames_out"])
     report = running.end()

@@ -27,9 +27,16 @@ class CountingFile(io.FileIO):
 
 
 def long_film(
-    path: Path, sounds: list[list[float]], lines: list[float], end_seconds: int = 300, *, interleaved: bool = True
+    path: Path,
+    sounds: list[list[float]],
+    lines: list[float],
+    end_seconds: int = 300,
+    *,
+    interleaved: bool = True,
+    sound_ahead_seconds: float = 0,
 ) -> None:
-    """A picture a second, beside tracks of sound with packets at these seconds, and a line of words at those."""
+    """A picture a second, beside tracks of sound with packets at these seconds, and a line of words at those. Sound may
+    lie in the file before the pictures of its time."""
     with av.open(str(path), "w") as target:
         picture = target.add_stream("rawvideo", 1)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
@@ -52,7 +59,8 @@ def long_film(
             packet.duration, packet.time_base, packet.stream = 500, Fraction(1, 1000), words
             packets.append(packet)
         if interleaved:
-            packets.sort(key=lambda each: each.dts * each.time_base)
+            ahead = {track.index: sound_ahead_seconds for track in tracks}
+            packets.sort(key=lambda each: each.dts * each.time_base - ahead.get(each.stream.index, 0))
         for packet in packets:
             target.mux_one(packet)
 
@@ -114,3 +122,13 @@ def test_damage_behind_the_cut_is_not_told(tmp_path: Path) -> None:
     film.write_bytes(content)
     sink = through(film, tmp_path / "out.mkv", end_seconds=10.0)
     assert not [note for note in sink.notes if "damaged" in note]
+
+
+@pytest.mark.parametrize("start", [2, 20])
+def test_sound_that_lies_before_its_picture_is_in_the_cut(tmp_path: Path, start: int) -> None:
+    film, target = tmp_path / "film.mkv", tmp_path / "out.mkv"
+    long_film(film, [sounding(0, 60)], [], end_seconds=60, sound_ahead_seconds=3)
+    through(film, target, start_seconds=start, end_seconds=start + 10)
+    wanted = [(time - start, content) for time, content in packets(film, "audio") if start <= time < start + 10]
+    assert packets(target, "audio") == wanted
+    assert len(wanted) == 40

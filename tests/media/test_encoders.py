@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.media import encoders
 from lipt_stream.media.encoders import ENCODERS, choose_encoder, encoder_pix_fmts, option_names, probe_encoder
 
@@ -23,7 +23,7 @@ def test_a_hardware_encoder_either_works_or_says_why(name: str) -> None:
     if trouble is None:
         assert choose_encoder(name).name == name
     else:
-        with pytest.raises(SettingsError, match=f"{name} does not work here: .+ Try --encoder auto"):
+        with pytest.raises(DeviceError, match=f"{name} does not work here: .+ Try --encoder auto"):
             choose_encoder(name)
 
 

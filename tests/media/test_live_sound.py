@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -107,6 +109,69 @@ def test_what_sinks_take_passes_as_it_is() -> None:
         one = packet(b"abc", 5)
         assert live.stream is given
         assert live.convert(one) == [one]
+
+
+def adts(layout: str) -> list[bytes]:
+    """A second of silence, each packet with a header of its own, as in MPEG-TS."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="adts") as container:
+        target = container.add_stream("aac", rate=48_000, layout=layout)
+        channels = target.codec_context.layout.nb_channels
+        for _ in range(47):
+            frame = AudioFrame.from_ndarray(np.zeros((channels, 1024), np.float32), "fltp", layout)
+            frame.sample_rate = 48_000
+            container.mux(target.encode(frame))
+        container.mux(target.encode(None))
+    buffer.seek(0)
+    with av.open(buffer, format="aac") as container:
+        return [bytes(one) for one in container.demux(audio=0) if one.size]
+
+
+def test_sound_that_began_after_ffmpeg_had_looked_is_made_anew() -> None:
+    """Nothing is known of it but its codec: with 0 Hz and no channel every container would refuse it."""
+    raw = adts("stereo")
+    unknown = dataclasses.replace(stream("aac"), time_base=Fraction(1, 90_000), sample_rate=0, channels=0)
+    live = LiveSound(unknown, raw[0])
+    assert (live.stream.sample_rate, live.stream.channels) == (48_000, 2)
+    converted = [one for n, data in enumerate(raw) for one in live.convert(packet(data, n * 1920))]
+    assert live.lost_packets == 0
+    assert converted[-1].pts / 48_000 == pytest.approx(1, abs=0.1)
+
+
+def test_sound_of_more_channels_than_at_first_is_told_and_counted() -> None:
+    stereo, surround = adts("stereo"), adts("5.1")
+    live = LiveSound(stream("aac", 48_000, 2), stereo[0])
+    assert live.convert(packet(stereo[1], 0))
+    assert not live.convert(packet(b"\xff" + stereo[2][5:], 0))
+    assert not live.has_changed, "damage alone"
+    assert not live.convert(packet(surround[1], 0))
+    assert live.has_changed
+    assert live.lost_packets == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_like"),
+    [
+        ({}, True),
+        ({"sample_rate": 0, "channels": 0, "time_base": Fraction(1, 90_000)}, True),
+        ({"channels": 1}, False),
+        ({"sample_rate": 44_100}, False),
+        ({"codec": "mp3"}, False),
+        ({"codec": "mp3", "sample_rate": 0, "channels": 0}, False),
+        ({"extradata": b"x"}, False),
+    ],
+)
+def test_what_is_not_known_of_sound_makes_it_no_other(changes: dict[str, Any], is_like: bool) -> None:
+    first = stream("aac", 48_000, 2)
+    again = dataclasses.replace(first, **changes)
+    assert first.is_like(again) == again.is_like(first) == is_like
+
+
+def test_times_are_counted_in_another_base() -> None:
+    one = dataclasses.replace(packet(b"a", 48_000), duration=1024)
+    moved = one.rescaled(Fraction(1, 48_000), Fraction(1, 90_000))
+    assert (moved.pts, moved.dts, moved.duration) == (90_000, 90_000, 1920)
+    assert one.rescaled(Fraction(1, 48_000), Fraction(1, 48_000)) is one
 
 
 def test_damaged_sound_is_counted() -> None:

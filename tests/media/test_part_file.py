@@ -131,3 +131,10 @@ def test_where_there_are_no_locks_it_is_told(tmp_path: Path, monkeypatch: pytest
     sink.close()
     assert sink.notes == ["a second run on this output is not refused: locking fails here (No locks available)"]
     assert frames_of(tmp_path / "film.mp4") == 2
+
+
+@pytest.mark.parametrize("length", [248, 250])
+def test_a_name_too_long_to_be_kept_as_partial_is_refused_before_any_work(tmp_path: Path, length: int) -> None:
+    with pytest.raises(OutputError, match=r"[Tt]he name is too long"):
+        sink_of(tmp_path / ("x" * (length - 4) + ".mkv"))
+    assert not list(tmp_path.iterdir())

@@ -29,6 +29,10 @@ from lipt_stream.media.redact import HIDDEN, redact
         ("Authorization: Basic dXNlcjpwYXNz", "Authorization: ***"),
         ("Set-Cookie: id=1; path=/", "Set-Cookie: ***"),
         ("http://cam/x?pw=secret&u=a&p=secret&fps=5", "http://cam/x?pw=***&u=***&p=***&fps=5"),
+        (
+            "http://h/a.m3u8?hdnts=exp=1~hmac=ab&st=c&md5=d&tok=e&start=5",
+            "http://h/a.m3u8?hdnts=***&st=***&md5=***&tok=***&start=5",
+        ),
         ("No such command 'rtsp:/u:p@cam/x'.", "No such command 'rtsp:/***@cam/x'."),
         ("'admin:p@ss@cam/x'", "'***@cam/x'"),
         ("rtsp:u:p@cam/x", "***@cam/x"),

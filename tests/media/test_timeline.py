@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lipt_stream.errors import SettingsError
+from lipt_stream.media.matroska_times import MatroskaTimes
 from lipt_stream.media.timeline import Cut, FileClock, OneAhead, PtsClock, decoding_times
 
 TIMES = st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40)), max_size=40)
@@ -173,3 +174,24 @@ def test_what_is_looked_at_ahead_comes_all_the_same(items: list[int], looks: lis
         if look:
             assert ahead.peek() == (items[len(got)] if len(got) < len(items) else None)
     assert got == items
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e17])
+def test_what_is_no_time_of_a_film_is_refused(seconds: float) -> None:
+    for cut in ((seconds, None), (None, seconds)):
+        with pytest.raises(SettingsError, match="A cut counts seconds"):
+            Cut.of_seconds(*cut)
+
+
+@given(st.lists(st.integers(1, 4_000), min_size=1, max_size=40))
+def test_matroska_gets_times_that_it_tells_apart_and_no_others_are_moved(steps: list[int]) -> None:
+    meant = list(itertools.accumulate(steps))
+    times = MatroskaTimes(Fraction(1, 90_000))
+    got = [times.next(pts) for pts in meant]
+    milliseconds = [(pts + 45) // 90 for pts in got]
+    assert milliseconds == sorted(set(milliseconds))
+    late = [other - pts for pts, other in zip(meant, got, strict=True)]
+    assert times.moved_ticks == {number: ticks for number, ticks in enumerate(late) if ticks}
+    assert bool(times.notes) == bool(times.moved_ticks)
+    if min(steps[1:], default=90) >= 90:
+        assert got == meant

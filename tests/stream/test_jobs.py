@@ -141,3 +141,42 @@ def test_names_that_the_system_refuses(tmp_path: Path) -> None:
     for output in (f"{tmp_path}/{'x' * 300}.mp4", f"{tmp_path}/{'x' * 300}/{{stem}}{{ext}}"):
         with pytest.raises(OutputError, match="the name is too long"):
             plan_jobs([str(film)], output, 2)
+
+
+def test_an_encoder_that_does_not_go_into_a_films_container_makes_it_matroska(films: Path) -> None:
+    """As the presets', which name one, for a .webm."""
+    (films / "d.webm").write_bytes(b"x")
+    names = [job.output.name for job in plan_jobs([str(films)], None, 2, encoder="libx264").jobs]
+    assert names == ["a_2x.mkv", "b_2x.mp4", "c_2x.mkv", "d_2x.mkv"]
+    assert plan_jobs([str(films / "d.webm")], None, 2).jobs[0].output.name == "d_2x.webm"
+    assert plan_jobs([str(films / "b.mp4")], str(films) + "/", 2, encoder="ffv1").jobs[0].output.name == "b_2x.mkv"
+
+
+def test_what_a_folder_holds_that_may_be_meant_is_told(films: Path) -> None:
+    (films / "gone.mp4").symlink_to("/media/disk/gone.mp4")
+    for name in ("season 2", ".trash", "@eaDir", "larger"):
+        (films / name).mkdir()
+    plan = plan_jobs([str(films)], str(films / "larger") + "/", 2)
+    assert {path.name: reason for path, reason in plan.left_out.items()} == {
+        "gone.mp4": "links that lead nowhere",
+        "season 2": "folders in a folder are not searched",
+    }
+    assert not plan.is_of_one_film
+
+
+def test_one_film_is_one_that_was_named(films: Path) -> None:
+    assert plan_jobs([str(films / "b.mp4")], None, 2).is_of_one_film
+    assert not plan_jobs([str(films / "b.*")], None, 2).is_of_one_film
+    assert not plan_jobs([str(films / "b.mp4"), str(films / "c.avi")], None, 2).is_of_one_film
+
+
+def test_what_holds_nothing_is_not_upscaled_already(films: Path) -> None:
+    (films / "b_2x.mp4").touch()
+    (films / "a_2x.mkv").mkdir()
+    plan = plan_jobs([str(films / "a.mkv"), str(films / "b.mp4")], None, 2, existing="skip")
+    assert [job.input.name for job in plan.jobs] == ["a.mkv", "b.mp4"]
+
+
+def test_a_folder_with_braces_in_its_name_is_one(films: Path) -> None:
+    (films / "{old}").mkdir()
+    assert plan_jobs([str(films / "b.mp4")], str(films / "{old}"), 2).jobs[0].output == films / "{old}" / "b_2x.mp4"

@@ -36,6 +36,7 @@ from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.model import catalog
 from lipt_stream.stream.upscale import load_upscaler
+from tests.film import flat_picture
 
 SPEC = PipelineSpec(model="nano", device="cpu")
 
@@ -292,3 +293,23 @@ def test_a_program_that_holds_the_iterator_ends(clip: Path, end: str, code: int)
 def test_an_error_in_the_background_reaches_the_loop(tmp_path: Path, upscaler: Upscaler) -> None:
     with pytest.raises(InputError):
         list(upscale_frames(tmp_path / "nowhere.mp4", spec=SPEC, upscaler=upscaler))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_pictures_closer_than_a_millisecond_are_written_and_told(tmp_path: Path, suffix: str) -> None:
+    """As where recordings were stitched together; Matroska counts milliseconds."""
+    film, result = tmp_path / "film.mp4", tmp_path / f"result{suffix}"
+    with av.open(str(film), "w") as container:
+        video = container.add_stream("libx264", 25, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt, video.time_base = 64, 48, "yuv420p", Fraction(1, 90_000)
+        video.codec_context.time_base = Fraction(1, 90_000)
+        for number, pts in enumerate((0, 3600, 3620, 3640, 7200, 10_800)):
+            picture = flat_picture(0, 16 + 30 * number)
+            picture.pts, picture.time_base = pts, Fraction(1, 90_000)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+    report = upscale_file(film, result, spec=SPEC)
+    assert report.ok, report.checks
+    assert report.frames_out == 6
+    told = "Matroska counts milliseconds: 2 pictures come up to 1.6 ms later"
+    assert (told in report.notes) == (suffix == ".mkv"), report.notes

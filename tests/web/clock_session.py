@@ -147,6 +147,8 @@ class ClockSession:
             "latency_p99_ms": 131.0,
             "dropped": 15,
             "dropped_by_reason": {"late": 12, "newest wins": 3},
+            "frames_damaged": 0,
+            "sounds_dropped": 0,
             "rung": self._rung,
             "rung_reason": "p95 of tiny was 38 ms of 33 ms",
             "pinned": self._pinned,

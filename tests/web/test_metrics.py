@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clock_session import ClockSession
@@ -23,13 +23,15 @@ GPU = {
 Labels = frozenset[tuple[str, str]]
 
 
-def scraped(**changes: Any) -> dict[tuple[str, Labels], float]:
+def scraped(models: Sequence[str] = (), **changes: Any) -> dict[tuple[str, Labels], float]:
     class Changed(ClockSession):
         def stats(self) -> Mapping[str, object]:
             return {**super().stats(), **changes}
 
     preview = Preview()
-    answer = TestClient(new_app(Changed(preview), preview)).get("/metrics")
+    session = Changed(preview)
+    session.models = models or session.models
+    answer = TestClient(new_app(session, preview)).get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = list(text_string_to_metric_families(answer.text))
     assert all(family.documentation for family in families)
@@ -42,7 +44,8 @@ def labels(**those: str) -> Labels:
 
 def test_every_figure_is_there_in_base_units() -> None:
     sinks = [{"name": "hls:out", "state": "retrying", "delivered": 5, "dropped": 2, "restarts": 1, "detail": ""}]
-    samples = scraped(latency_p50_ms=50.0, latency_p95_ms=80.0, latency_p99_ms=120.0, gpu=GPU, sinks=sinks, rss_mb=3.0)
+    latencies = {"latency_p50_ms": 50.0, "latency_p95_ms": 80.0, "latency_p99_ms": 120.0}
+    samples = scraped(**latencies, gpu=GPU, sinks=sinks, rss_mb=3.0, frames_damaged=4, sounds_dropped=9)
     expected = {
         ("lipt_stream_latency_seconds", labels(quantile="0.5")): 0.05,
         ("lipt_stream_latency_seconds", labels(quantile="0.95")): 0.08,
@@ -51,6 +54,9 @@ def test_every_figure_is_there_in_base_units() -> None:
         ("lipt_stream_target_frames_per_second", labels()): 30,
         ("lipt_stream_dropped_frames_total", labels(reason="late")): 12,
         ("lipt_stream_dropped_frames_total", labels(reason="newest wins")): 3,
+        ("lipt_stream_dropped_frames_total", labels(reason="behind")): 0,
+        ("lipt_stream_damaged_frames_total", labels()): 4,
+        ("lipt_stream_dropped_sound_packets_total", labels()): 9,
         ("lipt_stream_reused_tiles_ratio", labels()): 0.42,
         ("lipt_stream_resident_memory_bytes", labels()): 3 * 2**20,
         ("lipt_stream_rung", labels(rung="nano")): 1,
@@ -95,6 +101,18 @@ def test_two_sinks_of_one_name_are_two() -> None:
 def test_odd_names_are_escaped() -> None:
     sink = {"name": 'file "a\\b"\n', "state": "ok", "delivered": 5, "dropped": 0, "restarts": 0, "detail": ""}
     assert scraped(sinks=[sink])["lipt_stream_sink_delivered_packets_total", labels(sink='file "a\\b"\n')] == 5
+
+
+def test_a_model_in_a_file_whose_name_is_not_utf8_is_spelt_out() -> None:
+    name = "caf\udce9.safetensors"
+    assert scraped(models=("auto", name), rung=name)["lipt_stream_rung", labels(rung=r"caf\udce9.safetensors")] == 1
+
+
+def test_without_a_preview_there_are_no_page_and_no_buttons() -> None:
+    client = TestClient(new_app(ClockSession(Preview()), None))
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/").status_code == 404
+    assert client.post("/record", json={"recording": True}).status_code == 404
 
 
 def test_a_name_that_is_not_utf8_is_spelt_out() -> None:

@@ -99,6 +99,8 @@ class _Still(urllib.request.HTTPRedirectHandler):
         ("https://Cameras.example.org:443/", "https://cameras.example.org/?token="),
         ("http://cameras.example.org:8080", "http://cameras.example.org:8080/?token="),
         ("https://[2001:db8::1]", "https://[2001:db8::1]/?token="),
+        ("https://kamera-büro.example", "https://xn--kamera-bro-heb.example/?token="),
+        ("https://Straße.example", "https://xn--strae-oqa.example/?token="),
     ],
 )
 def test_the_address_that_is_printed_is_the_public_one(page_url: str, shown: str) -> None:
@@ -113,7 +115,7 @@ def test_the_address_that_is_printed_is_the_public_one(page_url: str, shown: str
 @pytest.mark.parametrize(
     "page_url",
     ["cameras.example.org", "ftp://a.example", "https://", "https://a.example/page", "https://a:b@c.example",
-     "https://a.example:x", "https://[::1", "https://a.example/?x"],
+     "https://a.example:x", "https://[::1", "https://a.example/?x", "https://\u2014.example"],
 )  # fmt: skip
 def test_what_is_no_address_of_a_site_is_refused(page_url: str) -> None:
     with pytest.raises(SettingsError, match="is not the address of a whole site"):

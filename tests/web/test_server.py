@@ -20,7 +20,7 @@ from clock_session import ClockSession
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.media.encoded import EncodedPacket
 from lipt_stream.web import app as app_module
 from lipt_stream.web import server as server_module
@@ -101,14 +101,14 @@ def test_what_a_request_failed_by_is_shown_where_it_is_asked_for(
 
 def test_a_port_that_is_taken_is_said_in_one_line(idle: tuple[Preview, ClockSession, Server]) -> None:
     preview, session, server = idle
-    with pytest.raises(SettingsError, match=rf"^Port {server.port} of 127\.0\.0\.1 is taken\. Give another one"):
+    with pytest.raises(OutputError, match=rf"^Port {server.port} of 127\.0\.0\.1 is taken\. Give another one"):
         Server(session, preview, port=server.port, token=TOKEN)
 
 
 def test_an_address_of_another_machine_is_refused(idle: tuple[Preview, ClockSession, Server]) -> None:
     preview, session, _ = idle
     for host in ("203.0.113.7", "no.such.name.invalid", "192.168..20"):
-        with pytest.raises(SettingsError, match="is no address of this machine"):
+        with pytest.raises(OutputError, match="is no address of this machine"):
             Server(session, preview, host=host, port=0, token=TOKEN)
 
 

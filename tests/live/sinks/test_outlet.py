@@ -22,7 +22,7 @@ from lipt_stream.live.outlet import Outlet, make_sink
 from lipt_stream.live.targets import parse_target
 from lipt_stream.media.encoded import EncodedStream
 from lipt_stream.observe.process import rss_mb
-from tests.live.sinks.conftest import Broadcast
+from tests.live.sinks.conftest import Broadcast, wait_until
 
 if TYPE_CHECKING:
     Open = Callable[..., Outlet]
@@ -82,6 +82,24 @@ def test_a_slow_process_is_given_what_can_be_decoded(broadcast: Broadcast, tmp_p
     assert status.delivered + status.dropped == offered
     with av.open(str(tmp_path / "film.ts")) as film:
         assert sum(not picture.is_corrupt for picture in film.decode(video=0)) == status.delivered
+
+
+def test_a_sink_that_begins_anew_asks_for_a_keyframe(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:
+    """The next would come in a minute with `--keyframe 60`."""
+    sink = sink_to(str(tmp_path / "film.ts"))
+    assert not sink.wants_keyframe, "nobody is there yet who would get it"
+    pictures = [packet for packet in broadcast.packets(2) if packet.kind == "video"]
+    keyframes = [packet for packet in pictures if packet.is_keyframe]
+    wait_until(lambda: sink.wants_keyframe, "a wish for a keyframe")
+    sink.offer(keyframes[0])
+    assert not sink.wants_keyframe
+    wait_until(lambda: sink.status().delivered, "a picture delivered")
+    muxing_process().kill()
+    others = (packet for packet in pictures if not packet.is_keyframe)
+    wait_until(lambda: sink.status().restarts or sink.offer(next(others)), "a restart")
+    wait_until(lambda: sink.wants_keyframe, "a wish for a keyframe")
+    sink.offer(keyframes[1])
+    wait_until(lambda: sink.status().state == "ok", "a picture delivered again")
 
 
 def test_a_stopped_process_is_replaced(broadcast: Broadcast, tmp_path: Path, sink_to: Open) -> None:

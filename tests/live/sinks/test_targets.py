@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lipt_stream.errors import SettingsError
+from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.live.targets import parse_target, parse_targets
 
 
@@ -23,6 +23,8 @@ from lipt_stream.live.targets import parse_target, parse_targets
         ("whip:https://host/a", "whip", "whip"),
         ("hls:out/dir", "hls", "hls"),
         ("udp://239.0.0.1:1234", "udp", "mpegts"),
+        ("udp://[ff02::1]:1234?ttl=2", "udp", "mpegts"),
+        ("rtsp://me:wo/rd@host:8554/a", "rtsp", "rtsp"),
         ("film.mp4", "file", "mp4"),
         ("a/b: c.MKV", "file", "matroska"),
         ("film.ts", "file", "mpegts"),
@@ -57,6 +59,10 @@ def test_a_scheme_in_capitals_is_given_to_ffmpeg_in_small_letters(text: str) -> 
         ("me:hush@host/a", "Known"),
         ("whip:https://[bad/x", "%5B"),
         ("whip:https://hu[sh:hush@host/x", "%5B"),
+        ("rtsp://", "rtsp://HOST/PATH"),
+        ("rtmps://me:hush@/app", "rtmps://HOST/APP/KEY"),
+        ("udp://239.0.0.1", "udp://HOST:PORT"),
+        ("udp://[ff02::1]", "udp://HOST:PORT"),
     ],
 )
 def test_unknown_forms_are_refused_with_the_nearest(text: str, hint: str) -> None:
@@ -95,8 +101,8 @@ def test_segments_are_for_files() -> None:
 
 
 def test_a_virtual_camera_that_is_not_there_is_said_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(DeviceError):
         parse_target(f"virtualcam:{tmp_path / 'video7'}")
     if not any(Path("/dev").glob("video*")):
-        with pytest.raises(SettingsError, match="modprobe v4l2loopback"):
+        with pytest.raises(DeviceError, match="modprobe v4l2loopback"):
             parse_target("virtualcam")
