@@ -33,6 +33,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lipt_stream.cli.eval import as_function
+from lipt_stream.engine.runtimes import Precision
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import BT709
 from lipt_stream.media.coding import Coding
@@ -70,10 +71,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12, help="of every clip, from a third of its length on")
     parser.add_argument("--width", type=int, default=640, help="originals are first shrunk to no more pixels a line")
     parser.add_argument("--stills", type=Path, help="folder for comparison pictures")
+    parser.add_argument("--precision", default="float32", help="the same on every machine, unlike auto")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     scale: int = arguments.scale
-    methods = load_methods(arguments.weights, scale)
+    methods = load_methods(arguments.weights, scale, arguments.precision)
     scores: list[Score] = []
     for material, name, originals in track(list(found(arguments)), description="measuring"):
         pictures = [prepared(picture, arguments.width, scale) for picture in originals(arguments.frames)]
@@ -87,10 +89,11 @@ def main() -> None:
     title = f"Enlarged x{scale}" if scale > 1 else "Restored"
     Console().print(table(f"{title} after libx264 {PRESET}", scores))
     settings = {"scale": scale, "encoder": f"libx264 {PRESET}", "frames": arguments.frames, "width": arguments.width}
+    settings["precision"] = arguments.precision
     write_result(arguments.out, **settings, means=means(scores), scores=[asdict(score) for score in scores])
 
 
-def load_methods(weights: list[str], scale: int) -> dict[str, Upscale]:
+def load_methods(weights: list[str], scale: int, precision: Precision) -> dict[str, Upscale]:
     """What needs no network, and each network by its name; files of one network's name are told apart by their own."""
     methods: dict[str, Upscale] = {
         "bicubic": lambda image: imresize(image, scale),
@@ -99,7 +102,7 @@ def load_methods(weights: list[str], scale: int) -> dict[str, Upscale]:
     if scale == 1:
         methods = {"as coded": lambda image: image}
     for name in weights:
-        upscaler = Upscaler.load(name, scale=scale)
+        upscaler = Upscaler.load(name, scale=scale, precision=precision)
         if upscaler.scale != scale:
             raise SystemExit(f"{name} enlarges x{upscaler.scale}, not x{scale}")
         label = Path(name).stem if Path(name).is_file() else upscaler.info.name
