@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
+from lipt_stream.cli.upscale import _Batch
+from lipt_stream.stream.jobs import Job
 from tests.cli.upscale_here import CPU, Command, nothing_written, write_film
 
 
@@ -113,3 +117,20 @@ def test_numbers_beyond_all_measure(upscale: Command, clip: Path, option: str) -
     done = upscale(clip, "x.mp4", option, "9" * 5000 if option == "--tile" else "1e17", *CPU)
     assert done.code == 2
     assert ("is no size" if option == "--tile" else "A cut counts seconds") in done.line
+
+
+def test_films_that_were_not_begun_are_named(
+    upscale: Command, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-C in the first of two."""
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(clip, tmp_path / name)
+
+    def interrupted(batch: _Batch, job: Job) -> None:
+        del job
+        batch._signals.received = signal.SIGINT
+
+    monkeypatch.setattr(_Batch, "_run_one", interrupted)
+    done = upscale(tmp_path, "--json", *CPU)
+    assert done.code == 130
+    assert json.loads(done.out)["not_begun"] == [str(tmp_path / "b.mp4")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from rich.console import Console
@@ -98,3 +99,13 @@ def test_the_gpu_is_asked_as_often_as_it_is_shown(monkeypatch: pytest.MonkeyPatc
         now = tick / 100
         assert memory.text() == ""
     assert asked == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+
+
+def test_what_a_film_says_in_a_note_steers_no_terminal() -> None:
+    shown = io.StringIO()
+    report = MagicMock(notes=("the attachment \x1b]0;owned\x07\nfake: line.ttf is left out",), checks=(), tiles=1)
+    for name in ("media_seconds", "fps", "realtime_factor", "seconds", "startup_seconds", "peak_rss_mb"):
+        setattr(report, name, 1.0)
+    progress.print_summary(report, Console(file=shown, force_terminal=True, width=120))
+    assert r"\x1b]0;owned\x07\nfake: line.ttf is left out" in shown.getvalue()
+    assert "\x1b]" not in shown.getvalue()
