@@ -1,4 +1,5 @@
-"""The rungs of the ladder: every network that has weights for the scale, from best to fastest, and Lanczos below."""
+"""The rungs of the ladder: every network that has weights for film at the scale, from best to fastest, and Lanczos
+below."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from lipt_stream.engine.lanczos import LanczosUpscaler
 from lipt_stream.engine.planes import ImageUpscaler
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler, pick_device
-from lipt_stream.errors import DeviceError, SettingsError, WeightsError
+from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.live.ladder import LONGEST_FRAME_SECONDS, Rung
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.model import catalog
@@ -36,9 +37,7 @@ class Rungs:
         self._spec = spec
         self._upscalers: dict[str, ImageUpscaler] = {}
         costs: dict[str, float] = {}
-        names = _with_weights(spec.scale) if spec.model in ("auto", LANCZOS, *LADDER) else [spec.model]
-        if spec.model in LADDER and spec.model not in names:
-            catalog.find(spec.model, spec.scale)  # raises, naming the scales that there are
+        names = _in_ladder(spec.model, spec.scale) if spec.model in ("auto", LANCZOS, *LADDER) else [spec.model]
         if spec.model in (LANCZOS, *LADDER) and not may_be_chosen:
             names = names[names.index(spec.model) :] if spec.model in names else []
         for name in names:
@@ -95,13 +94,12 @@ class Rungs:
         return upscaler
 
 
-def _with_weights(scale: int) -> list[str]:
-    """Those of LADDER for which there are weights at this scale."""
-    found: list[str] = []
-    for name in LADDER:
-        try:
-            catalog.find(name, scale)
-        except WeightsError:
-            continue
-        found.append(name)
-    return found
+def _in_ladder(asked: str, scale: int) -> list[str]:
+    """Those of LADDER that have weights for film at this scale, and the one that is asked for, whatever it has.
+
+    Streams come from encoders. Of these a network that learnt from clean pictures makes less than a smaller one that
+    knows them, above which it would stand. WeightsError where there are no weights of the one asked for."""
+    if asked in LADDER:
+        catalog.find(asked, scale)
+    made_for_film = {entry.model for entry in catalog.entries() if (entry.scale, entry.content) == (scale, "video")}
+    return [name for name in LADDER if name == asked or name in made_for_film]

@@ -49,6 +49,31 @@ def test_sound_that_comes_with_a_later_connection_is_left_out_and_said() -> None
     assert report.sounds_dropped > 10
 
 
+def test_sound_goes_on_in_step_where_the_camera_hangs_up_and_another_stream_answers(tmp_path: Path) -> None:
+    chapters = [Chapter(3.5, (96, 64)), Chapter(60, (160, 96), 25, first_seconds=7000.0)]
+    server = serve_by_http("127.0.0.1", 0, "/video", chapters, one_by_one=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    target = tmp_path / "larger.mkv"
+    address = live_address(f"http://127.0.0.1:{server.server_address[1]}/video")
+    lines: list[Mapping[str, Any]] = []
+    try:
+        session = LiveSession(address, parse_targets([str(target)]), LiveSpec(model="lanczos", runtime="torch"))
+        report = session.run(
+            on_stats=lambda line: lines.append(line) if line["source"]["reconnects"] else None,
+            on_event=lambda _: None,
+            stop=lambda: len(lines) > 6,
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert report.reconnects == 1
+    assert not [note for note in report.notes if "sound" in note]
+    offsets = offsets_seconds(target)
+    reconnected_seconds = 3.5 + 0.5  # it takes at least the first pause to come back
+    assert {at > reconnected_seconds for at, _ in offsets} == {True, False}, "before and after"
+    assert max(abs(offset) for _, offset in offsets) < 0.040, offsets
+
+
 def test_size_rate_format_and_times_may_change_at_any_picture(tmp_path: Path) -> None:
     server = serve_by_http("127.0.0.1", 0, "/video", CHAPTERS)
     threading.Thread(target=server.serve_forever, daemon=True).start()
