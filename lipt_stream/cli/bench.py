@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,10 +21,11 @@ from lipt_stream.cli import options
 from lipt_stream.cli.chart import check_chart, draw_chart
 from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.screen import screen
+from lipt_stream.cli.signals import terminated_in_order
 from lipt_stream.errors import SettingsError
 from lipt_stream.media.encoders import EncoderChoice, choose_encoder
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.stream.bench import RESULT_SUFFIX, WARM_UP_FRAMES, bench_file, bench_size
+from lipt_stream.stream.bench import RESULT_SUFFIX, bench_file, bench_size
 from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
@@ -109,24 +111,23 @@ def bench(
             encoder=chosen,
             encoder_threads=spec.encoder_threads,
             decoder_threads=spec.decoder_threads,
+            deinterlace=spec.deinterlace,
             seconds=seconds,
             targets=target or DEFAULT_TARGETS,
         )
 
     cases: list[BenchCase] = []
-    try:
-        with Console(file=screen(sys.stderr)).status("", refresh_per_second=_REDRAWS_PER_SECOND) as status:
-            if film:
-                cases.append(bench_file(new_plan(), film, _shown_by(status, film.name)))
-            else:
-                for width, height in sizes:
-                    on_step = _shown_by(status, f"{width}x{height}")
-                    cases.append(bench_size(new_plan(), width, height, frame_rate, on_step))
-    finally:  # where one does not fit into memory, or Ctrl-C ends it, those before it are shown
-        if cases:
-            _show(cases, as_json=as_json)
-    if chart:
-        draw_chart(cases, chart)
+    with (
+        terminated_in_order(),
+        _shown_at_the_end(cases, chart, as_json=as_json),
+        Console(file=screen(sys.stderr)).status("", refresh_per_second=_REDRAWS_PER_SECOND) as status,
+    ):
+        if film:
+            cases.append(bench_file(new_plan(), film, _shown_by(status, film.name)))
+        else:
+            for width, height in sizes:
+                on_step = _shown_by(status, f"{width}x{height}")
+                cases.append(bench_size(new_plan(), width, height, frame_rate, on_step))
     if target and not all(all(case.verdicts.values()) for case in cases):
         raise typer.Exit(MISSED_TARGET)
 
@@ -137,11 +138,18 @@ def _shown_by(status: Status, what: str) -> Callable[[str], None]:
     return lambda step: status.update(Text(f"{what}: {step}"))
 
 
-def _show(cases: Sequence[BenchCase], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json_line(_as_json(cases)))
-    else:
-        _print(cases)
+@contextmanager
+def _shown_at_the_end(cases: Sequence[BenchCase], chart: Path | None, *, as_json: bool) -> Generator[None]:
+    """Shows what was measured, also where one case does not fit into memory or a signal ends it before all."""
+    try:
+        yield
+    finally:
+        if cases and as_json:
+            typer.echo(json_line(_as_json(cases)))
+        elif cases:
+            _print(cases)
+        if cases and chart:
+            draw_chart(cases, chart)
 
 
 def encoder_for(spec: PipelineSpec, film: Path | None, sizes: Sequence[tuple[int, int]]) -> EncoderChoice:
@@ -181,7 +189,6 @@ def _as_json(cases: Sequence[BenchCase]) -> dict[str, Any]:
     """Every case, and at the top level the figures of the last one: the largest of the default sizes."""
     return cases[-1].to_json() | {
         "output": None,
-        "warm_up_frames": WARM_UP_FRAMES,
         "cases": [case.to_json() for case in cases],
     }
 
@@ -191,7 +198,7 @@ def _print(cases: Sequence[BenchCase]) -> None:
     case = cases[0]
     console.print(
         f"{case.model}, {case.precision} by {case.runtime} on {case.device}; encoder {case.encoder}; "
-        f"{WARM_UP_FRAMES} warm-up frames are not counted",
+        f"{case.warm_up_frames} warm-up frames are not counted",
         markup=False,
         highlight=False,
         soft_wrap=True,

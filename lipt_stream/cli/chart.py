@@ -21,6 +21,8 @@ def check_chart(path: Path) -> None:
         raise SettingsError("--chart needs matplotlib", "In the checkout: .venv/bin/pip install -e '.[plots]'")
     if path.suffix.lower() not in SUFFIXES:
         raise SettingsError(f"--chart {path} is no picture that can be drawn", f"End its name in {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise OutputError(f"The chart {path} cannot be written (it is a folder)", "Name a file")
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:

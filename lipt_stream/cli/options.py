@@ -22,7 +22,11 @@ Model = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")]
 Precision = Annotated[
-    str | None, typer.Option(help="auto, float32, float16 or bfloat16.", show_default="auto: fastest within 0.05 dB")
+    str | None,
+    typer.Option(
+        help="auto, float32, float16 or bfloat16.",
+        show_default="auto: float16 on GPUs, bfloat16 on CPUs that have it for film of 8 bits, else float32",
+    ),
 ]
 Runtime = Annotated[
     str | None, typer.Option(help="What runs the network: auto, torch or openvino.", show_default="auto")

@@ -1,4 +1,6 @@
-"""SIGINT and SIGTERM: the first asks the run to finish what is in flight, the second ends it at once."""
+"""SIGINT and SIGTERM: the first asks the run to finish what is in flight, the second ends it at once.
+
+Where nothing in flight is worth it, the first ends it (`terminated_in_order`)."""
 
 from __future__ import annotations
 
@@ -54,3 +56,25 @@ def stopping_on_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def terminated_in_order() -> Generator[None]:
+    """Within this block SIGTERM is taken as Ctrl-C is, at once: what is open is closed, and temporary files go away.
+    The exit code is 143."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not received:
+            raise
+        raise typer.Exit(128 + received[0]) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

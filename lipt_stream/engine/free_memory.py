@@ -9,15 +9,21 @@ from typing import Final, NamedTuple
 
 import torch
 
+from lipt_stream.model.config import LiptConfig
+
 # Peak bytes per input pixel and channel in float32: twice what benchmarks/model_memory.py measures (33 with nano, 37
 # with tiny), for what other versions and runtimes hold.
 BYTES_PER_PIXEL_CHANNEL: Final = 64
+BYTES_PER_PIXEL_MAP: Final = 16
+"""The same for each number of an attention map, p p a pixel: what counts where windows are large and channels few. A
+network with a window of 64 took 8."""
 MEMORY_SHARE: Final = 0.5  # of what is free: codecs, slots and other programs want the rest
 
 
-def fitting_pixels(channels: int, device: torch.device) -> int:
-    """How many pixels a network of so many channels may be given at a time, by what is free on `device` now."""
-    return int(free_bytes(device) * MEMORY_SHARE / (BYTES_PER_PIXEL_CHANNEL * channels))
+def fitting_pixels(config: LiptConfig, device: torch.device) -> int:
+    """How many pixels a network may be given at a time, by what is free on `device` now."""
+    needed = max(BYTES_PER_PIXEL_CHANNEL * config.channels, BYTES_PER_PIXEL_MAP * config.window**2)
+    return int(free_bytes(device) * MEMORY_SHARE / needed)
 
 
 def free_bytes(device: torch.device) -> int:

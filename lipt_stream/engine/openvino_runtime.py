@@ -100,7 +100,7 @@ class OpenVinoRuntime:
             return idle
 
     def _is_short_for(self, pixels: int) -> bool:
-        return pixels > fitting_pixels(self._network.config.channels, torch.device("cpu"))
+        return pixels > fitting_pixels(self._network.config, torch.device("cpu"))
 
 
 def has_bfloat16() -> bool:

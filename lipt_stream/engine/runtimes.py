@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, cast, get_args
 import torch
 from torch import Tensor
 
+from lipt_stream.engine.device_errors import is_out_of_memory
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.model.lipt import LIPT, deploy
 
@@ -59,7 +60,8 @@ def make_runtime(
     """The network ready to run. `model`, in either form, is not touched.
 
     Args:
-        precision: "auto" is float16 on a GPU, and on a CPU bfloat16 if it has instructions for it, else float32.
+        precision: "auto" is float16 on a GPU, and on a CPU bfloat16 if it has instructions for it, else float32; what
+            has more than 8 bits is then not for it (`Upscaler.for_bit_depth`).
         runtime: "auto" is OpenVINO on a CPU where it is installed, and torch otherwise.
         threads: for the network on a CPU, None for the library's own choice. Torch's are set for the whole process.
 
@@ -79,7 +81,8 @@ def make_runtime(
         with _loading_openvino():
             from lipt_stream.engine.openvino_runtime import OpenVinoRuntime, has_bfloat16
 
-        on_cpu = cast("Literal['float32', 'bfloat16']", _cpu_precision(precision, has_bfloat16()))
+            is_able = has_bfloat16()
+        on_cpu = cast("Literal['float32', 'bfloat16']", _cpu_precision(precision, is_able))
         return OpenVinoRuntime(network.cpu(), on_cpu, threads)
     if device.type == "cpu":
         computed = _cpu_precision(precision, torch_has_bfloat16())
@@ -180,10 +183,12 @@ def _pick(runtime: RuntimeName, device: torch.device) -> Literal["torch", "openv
 
 
 def openvino_version() -> str:
-    """Of the OpenVINO that is installed. DeviceError where it cannot be loaded."""
+    """Of the OpenVINO that is installed. DeviceError where it, or its part for CPUs, cannot be loaded."""
     with _loading_openvino():
         from lipt_stream.engine.openvino_import import ov
+        from lipt_stream.engine.openvino_runtime import has_bfloat16
 
+        has_bfloat16()
         return ov.get_version().partition("-")[0]
 
 
@@ -191,8 +196,11 @@ def openvino_version() -> str:
 def _loading_openvino() -> Generator[None]:
     try:
         yield
-    except (ImportError, AttributeError, OSError) as error:  # a library it lacks, or an OpenVINO of long ago
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    # A library it lacks, an OpenVINO of long ago, or, in its own words, one of its parts.
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).split("\n\n")[0].splitlines() or [type(error).__name__])[-1]
         hint = "Install it again (`pip install --force-reinstall openvino`), or use --runtime torch"
         raise DeviceError(f"OpenVINO is installed but cannot be loaded: {reason}", hint) from error
 

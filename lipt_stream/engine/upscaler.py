@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -21,6 +23,8 @@ from lipt_stream.model.weights import WeightsInfo, load_weights
 
 Tile: TypeAlias = int | Literal["auto"]
 
+BFLOAT16_BITS: Final = 8
+"""Of a film's codes, at most, for which bfloat16 is fine enough. float16 has eleven."""
 _TOO_FULL: Final = "End other programs that take its memory, use a smaller --model, or --device cpu"
 
 
@@ -46,6 +50,7 @@ class Upscaler:
         self._runtime = runtime
         self._max_pixels = self._tile_pixels(tile)
         self._max_side = MAX_SIDE if tile == "auto" else min(tile, MAX_SIDE)
+        self._exact: Callable[[], Upscaler] | None = None
 
     @classmethod
     def load(
@@ -64,7 +69,7 @@ class Upscaler:
         A file is one of our safetensors or a reference checkpoint in training or deployed form; `scale` is then the
         file's own, and `info.name` its path. `device`: "auto" (the GPU if torch sees one), "cpu", "cuda", "cuda:N".
         `threads`: for the network on a CPU. `tile`: the longest tile side in input pixels, "auto" for what memory
-        allows.
+        allows. `precision`: see make_runtime, and `for_bit_depth`.
         """
         target = pick_device(str(device))
         file = find_weights(name_or_path, scale)
@@ -72,8 +77,20 @@ class Upscaler:
         if file == Path(name_or_path):  # trained anew, it would be called as what ships
             info = dataclasses.replace(info, name=str(name_or_path))
         with translated(f"loading {info.name} onto {target}", _TOO_FULL):
-            run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
-            return cls(network, info, device=target, runtime=run, tile=tile)
+
+            def computing_in(precision: Precision) -> Upscaler:
+                run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
+                return cls(network, info, device=target, runtime=run, tile=tile)
+
+            upscaler = computing_in(precision)
+        if precision == "auto" and upscaler.precision == "bfloat16":
+            upscaler._exact = functools.cache(lambda: computing_in("float32"))
+        return upscaler
+
+    def for_bit_depth(self, bits: int) -> Upscaler:
+        """What film of so many bits is upscaled by: this; or, where it was left to the program and bfloat16 was taken,
+        whose eight significant bits would leave bands in film of more, the same in float32, made once."""
+        return self._exact() if self._exact and bits > BFLOAT16_BITS else self
 
     @property
     def scale(self) -> int:
@@ -153,7 +170,7 @@ class Upscaler:
 
     def _tile_pixels(self, tile: Tile) -> int:
         if tile == "auto":
-            return max(fitting_pixels(self.config.channels, self.device) // self.at_once, 1)
+            return max(fitting_pixels(self.config, self.device) // self.at_once, 1)
         if not isinstance(tile, int):  # pyright: ignore[reportUnnecessaryIsInstance]  callers without types
             raise SettingsError(f"tile is {tile!r}", "Use auto or a side in pixels")
         least = smallest_tile(self.config.receptive_field, self.config.window)

@@ -12,7 +12,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ BROKEN: Final = (
 )
 BAD_METADATA: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 KEPT_AS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_NAMED: Final = 3  # tensors, in an error that is one line
 NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint (.pt)"
 
 
@@ -137,8 +138,9 @@ def _load_ours(path: Path, window: int | None) -> tuple[LIPT, WeightsInfo]:
         content = path.read_bytes()  # its own reader takes no path that is not UTF-8
         state = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        metadata: dict[str, str] = header.get("__metadata__", {})
-    except (SafetensorError, OSError, ValueError) as error:
+        metadata: dict[str, str] = header.get("__metadata__") or {}
+    except (SafetensorError, OSError, ValueError, KeyError, AssertionError) as error:
+        # KeyError: its parser knows dtypes that torch has not; AssertionError: tensors without content
         raise WeightsError(f"{path} cannot be read as safetensors ({_first_line(error)})", DAMAGED) from error
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "no format")
@@ -271,21 +273,23 @@ def _build(path: Path, config: LiptConfig, state: Mapping[str, Tensor], *, deplo
         "wrong shape": sorted(shapes),
     }
     if any(complaints.values()):
-        told = "; ".join(f"{what}: {', '.join(names)}" for what, names in complaints.items() if names)
+        told = "; ".join(f"{what}: {_first_of(names)}" for what, names in complaints.items() if names)
         raise WeightsError(
             f"{path} does not fit {config} ({'deployed' if deployed else 'training'} form): {told}", NOT_WEIGHTS
         )
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise WeightsError(f"{path} has NaN or infinite numbers in {', '.join(broken)}", "Its training went wrong")
+        raise WeightsError(f"{path} has NaN or infinite numbers in {_first_of(broken)}", "Its training went wrong")
     model.load_state_dict(state)
     return model.eval()
 
 
 def _refuse_odd(path: Path, state: Mapping[str, Tensor]) -> None:
-    """WeightsError where tensors are quantized, complex, sparse, without content or without a shape."""
+    """WeightsError where tensors are quantized, complex, sparse, without content or without a shape, or say the same
+    few numbers again and again: a file of two kilobytes could take all memory by it."""
     odd = [
-        f"{name} is {tensor.dtype}, {tensor.layout}, on {tensor.device}, of {tensor.ndim} dimensions"
+        f"{name} is {tensor.dtype}, {tensor.layout}, on {tensor.device}, of {tensor.ndim} dimensions and "
+        f"{tensor.numel():,} numbers"
         for name, tensor in state.items()
         if not name.endswith("num_batches_tracked")  # of batch norms: whole numbers, and not used here
         and (
@@ -293,12 +297,18 @@ def _refuse_odd(path: Path, state: Mapping[str, Tensor]) -> None:
             or tensor.layout is not torch.strided
             or tensor.device.type != "cpu"
             or tensor.ndim == 0
+            or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
         )
     ]
     if odd:
         raise WeightsError(
-            f"{path} holds what is no plain tensor of decimal numbers: {'; '.join(odd[:3])}", NOT_WEIGHTS
+            f"{path} holds what is no plain tensor of decimal numbers: {'; '.join(odd[:_NAMED])}", NOT_WEIGHTS
         )
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _first_line(error: Exception) -> str:

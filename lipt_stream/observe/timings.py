@@ -50,7 +50,7 @@ class StageTimings:
         self._clocks[stage].add(seconds)
 
     def forget(self) -> None:
-        """Count anew: durations that began before, those of warming up, are in no summary."""
+        """Count anew: durations that ended before, those of warming up, are in no summary."""
         self._clocks = {stage: _Clock() for stage in self._clocks}
 
     def summary(self) -> Mapping[str, StageSummary]:

@@ -1,7 +1,8 @@
 """Measuring the pipeline on this machine: every stage alone, all together, and what limits them.
 
 Each case is a real file: a given one, or a synthetic film encoded first, so that decoding is measured as it happens.
-Warm-up frames (compilation, caches, clocks) come before every measurement and are in none of its times.
+Warm-up frames (compilation, caches, clocks, the encoder's opening) come before every measurement and are in none of
+its times.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class _Bench:
         self._results = (folder / f"result{n}{RESULT_SUFFIX}" for n in itertools.count())
         with self._open() as source:
             self._source_format = source.format
-            self._engine = Engine(plan.upscaler, source.format, plan.depth, at_once=plan.upscaler.at_once)
+            upscaler = self._upscaler = plan.upscaler.for_bit_depth(source.format.bit_depth)
+            self._engine = Engine(upscaler, source.format, plan.depth, at_once=upscaler.at_once)
             self._frames = self._read_some(source)
 
     def measure(self, on_step: Callable[[str], None]) -> BenchCase:
@@ -99,7 +101,7 @@ class _Bench:
         serial_fps = self._serial()
         video = self._source_format
         targets = {f"{target:g}": target for target in self._plan.targets}
-        upscaler = self._plan.upscaler
+        upscaler = self._upscaler
         return BenchCase(
             model=upscaler.info.name,
             device=str(upscaler.device),
@@ -112,6 +114,7 @@ class _Bench:
             frames_in=together.frames_in,
             frames_out=together.frames_out,
             frames_concealed=together.frames_concealed,
+            warm_up_frames=together.warm_up_frames,
             fps=together.fps,
             serial_fps=serial_fps,
             stages_alone_ms=alone,
@@ -127,7 +130,7 @@ class _Bench:
         )
 
     def _open(self) -> LoopedFilm:
-        return LoopedFilm(self._film, self._plan.decoder_threads)
+        return LoopedFilm(self._film, deinterlace=self._plan.deinterlace, threads=self._plan.decoder_threads)
 
     def _new_sink(self) -> Sink:
         if self._plan.encoder is None:
@@ -153,7 +156,7 @@ class _Bench:
     def _engine_alone(self) -> dict[str, float]:
         """Upload, network and download of the same frames again and again, as many at a time as the engine gains by:
         their medians."""
-        at_once = min(self._plan.upscaler.at_once, len(self._engine.slots))
+        at_once = min(self._upscaler.at_once, len(self._engine.slots))
         slots = itertools.cycle(self._engine.slots)
         samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
@@ -172,7 +175,7 @@ class _Bench:
 
     def _encode_alone(self) -> float:
         """Encode the slots' upscaled pictures in turn, with rising timestamps. The mean, as of decoding, from the first
-        picture to the last one out of the encoder."""
+        picture, which opens the encoder, to the last one out of it."""
         sink = self._new_sink()
         slots: itertools.cycle[Slot] = itertools.cycle(self._engine.slots)
         step = max(self._frames[0].duration, 1)
@@ -182,6 +185,7 @@ class _Bench:
             index = next(count)
             sink.write(_frame(index, index * step, step, next(slots).host_out))
 
+        once()
         began = time.perf_counter()
         _seconds_each(once, self._plan.seconds)
         sink.close()
@@ -205,8 +209,11 @@ class _Bench:
         return len(times) / (sum(times) + flush_seconds)
 
     def _together(self) -> _Together:
-        """The pipeline as it really runs, stopped after the wanted time."""
+        """The pipeline as it really runs, stopped after the wanted time.
+
+        While the encoder opens, every slot is filled and waits: these too belong to the warm-up."""
         stop = Stop()
+        warm_up = WARM_UP_FRAMES + len(self._engine.slots)
         timings = StageTimings()
         sink = self._new_sink()
         written_at: list[float] = []
@@ -214,13 +221,13 @@ class _Bench:
         def note(frame: Frame) -> None:
             del frame
             written_at.append(time.perf_counter())
-            if len(written_at) == WARM_UP_FRAMES:
+            if len(written_at) == warm_up:
                 timings.forget()
-            enough = len(written_at) > 2 * WARM_UP_FRAMES
-            if enough and written_at[-1] - written_at[WARM_UP_FRAMES] > self._plan.seconds:
+            enough = len(written_at) > warm_up + WARM_UP_FRAMES
+            if enough and written_at[-1] - written_at[warm_up] > self._plan.seconds:
                 stop.request()
 
-        monitor = GpuMonitor(self._plan.upscaler.device)
+        monitor = GpuMonitor(self._upscaler.device)
         with self._open() as source, monitor.watching() as gpu:
             counts = run(source, self._engine, sink, timings=timings, progress=note, stop=stop)
             sink.close()
@@ -230,7 +237,8 @@ class _Bench:
             frames_in=counts.frames_in,
             frames_out=counts.frames_out,
             frames_concealed=concealed,
-            fps=(counts.frames_out - WARM_UP_FRAMES) / (done - written_at[WARM_UP_FRAMES - 1]),
+            warm_up_frames=warm_up,
+            fps=(counts.frames_out - warm_up) / (done - written_at[warm_up - 1]),
             stages=dict(timings.summary()),
             gpu=gpu.summary(),
         )
@@ -241,6 +249,7 @@ class _Together:
     frames_in: int
     frames_out: int
     frames_concealed: int
+    warm_up_frames: int
     fps: float
     stages: dict[str, StageSummary]
     gpu: GpuSummary | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.media.deinterlace import Deinterlace
 from lipt_stream.media.encoders import EncoderChoice
 from lipt_stream.observe.gpu import GpuSummary
 from lipt_stream.observe.timings import StageSummary
@@ -30,6 +31,7 @@ class BenchCase:
     frames_in: int
     frames_out: int
     frames_concealed: int
+    warm_up_frames: int  # of all together
     fps: float
     serial_fps: float  # the naive loop: decode, upscale, encode, one after the other
     stages_alone_ms: dict[str, float]
@@ -64,5 +66,6 @@ class BenchPlan:
     encoder: EncoderChoice | None
     encoder_threads: int | None
     decoder_threads: int | None
+    deinterlace: Deinterlace
     seconds: float  # per measurement
     targets: Sequence[float]

@@ -59,7 +59,7 @@ def upscale_frames(
     )
     with ExitStack() as unused:
         unused.callback(source.close)
-        upscaler = upscaler or load_upscaler(spec)
+        upscaler = (upscaler or load_upscaler(spec)).for_bit_depth(source.format.bit_depth)
         engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
         unused.pop_all()
     yield from _run_in_background(source, engine)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, Frame, Planes, VideoFormat
+from lipt_stream.media.deinterlace import Deinterlace
 from lipt_stream.media.file_source import FileSource
 
 
 class LoopedFilm:
     """A FileSource without an end, whose timestamps go on rising. Raises InputError where no picture decodes."""
 
-    def __init__(self, film: Path, threads: int | None) -> None:
+    def __init__(self, film: Path, *, deinterlace: Deinterlace, threads: int | None) -> None:
         self._film = film
-        self._threads = threads
-        self._source = FileSource(film, threads=threads)
+        self._open = functools.partial(FileSource, film, deinterlace=deinterlace, threads=threads)
+        self._source = self._open()
         self._offset = 0
         self._next_pts = 0
         self._index = 0
@@ -46,7 +48,7 @@ class LoopedFilm:
     def _rewind(self) -> None:
         self._concealed += self._source.frames_concealed
         self._source.close()
-        self._source = FileSource(self._film, threads=self._threads)
+        self._source = self._open()
         self._offset = self._next_pts
         self._frames_this_time = 0
 

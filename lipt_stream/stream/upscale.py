@@ -115,7 +115,7 @@ def upscale_file(
         timings = StageTimings()
         tracker = _Tracker(source.format, source.frame_count_estimate, progress)
         try:
-            upscaler = upscaler or load_upscaler(spec)
+            upscaler = (upscaler or load_upscaler(spec)).for_bit_depth(source.format.bit_depth)
             engine = Engine(upscaler, source.format, spec.depth, at_once=upscaler.at_once)
             ready = time.perf_counter()
             counts = run(source, engine, sink, timings=timings, progress=tracker, stop=stop)

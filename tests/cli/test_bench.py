@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from lipt_stream.cli import bench
-from lipt_stream.errors import DeviceError, SettingsError
+from lipt_stream.errors import DeviceError, OutputError, SettingsError
 from lipt_stream.observe.timings import StageTimings
 from lipt_stream.stream.bench_case import BenchCase
 
@@ -28,6 +32,7 @@ def measured() -> BenchCase:
         frames_in=9,
         frames_out=9,
         frames_concealed=0,
+        warm_up_frames=3,
         fps=25.0,
         serial_fps=20.0,
         stages_alone_ms={"decode": 1.0, "network": 40.0},
@@ -61,6 +66,34 @@ def test_what_was_measured_before_memory_ran_out_is_shown(
     else:
         assert "limited by network" in shown
         assert "with 4 in flight" in shown
+
+
+def test_a_chart_is_drawn_of_what_was_measured_before_a_signal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+
+    def told_to_end(_plan: object, width: int, *_: object) -> BenchCase:
+        if width > 64:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return measured()
+
+    monkeypatch.setattr(bench, "bench_size", told_to_end)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended:
+        bench.bench(resolution=["64x48", "1080p"], model="nano", device="cpu", chart=tmp_path / "stages.png")
+    assert ended.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "limited by network" in capsys.readouterr().out
+    assert (tmp_path / "stages.png").stat().st_size > 1000
+
+
+def test_a_chart_that_would_be_a_folder_is_refused_before_minutes_of_measuring(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "chart.png").mkdir()
+    with pytest.raises(OutputError, match="it is a folder"):
+        bench.bench(resolution=["64x48"], chart=tmp_path / "chart.png")
 
 
 def test_a_film_has_its_own_rate() -> None:

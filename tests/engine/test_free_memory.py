@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
-from lipt_stream.engine.free_memory import free_host_bytes
+from lipt_stream.engine import free_memory
+from lipt_stream.engine.free_memory import fitting_pixels, free_host_bytes
+from lipt_stream.model.config import LiptConfig
 
 GIB = 1024**3
 
@@ -90,3 +94,11 @@ def test_a_group_that_tells_only_a_part_is_taken_at_that(machine: tuple[Path, Pa
 
 def test_this_machine_has_some() -> None:
     assert free_host_bytes() > 0
+
+
+def test_large_windows_take_memory_where_channels_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(free_memory, "free_bytes", lambda _: 2**30)
+    nano = LiptConfig.named("nano", 2)
+    fitting = fitting_pixels(nano, torch.device("cpu"))
+    assert fitting_pixels(dataclasses.replace(nano, window=64), torch.device("cpu")) < fitting / 32
+    assert fitting_pixels(LiptConfig.named("tiny", 2), torch.device("cpu")) == fitting // 2

@@ -27,6 +27,23 @@ def test_an_openvino_that_cannot_be_loaded_is_told_in_words(nano: LIPT, monkeypa
         assert "--runtime torch" in caught.value.hint
 
 
+@needs_openvino
+def test_an_openvino_without_its_part_for_cpus_is_told_in_words(nano: LIPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lipt_stream.engine import openvino_runtime
+
+    def no_plugin() -> None:
+        last = 'Device with "CPU" name is not registered in the OpenVINO Runtime'
+        raise RuntimeError(
+            f"Exception from src/inference/src/cpp/core.cpp:268:\nException from core_impl.cpp\n{last}\n\n"
+        )
+
+    monkeypatch.setattr(openvino_runtime.ov, "Core", no_plugin)
+    for ask in (lambda: on_cpu(nano, "auto"), runtimes.openvino_version):
+        with pytest.raises(DeviceError, match='cannot be loaded: Device with "CPU" name is not registered') as caught:
+            ask()
+        assert "--runtime torch" in caught.value.hint
+
+
 @pytest.fixture(scope="module")
 def nano() -> LIPT:
     return random_network(LiptConfig.named("nano", 2))

@@ -203,3 +203,36 @@ def test_where_a_run_stands_is_no_weights_and_has_them_beside_it(tmp_path: Path)
     torch.save({"format": 2, "spec": "{}", "step": 7, "model": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match=r"where a training run stands\. Give the weights\.safetensors beside it"):
         load_weights(tmp_path / "checkpoint.pt")
+
+
+def test_a_small_file_that_claims_large_tensors_is_refused_before_they_are_made(tmp_path: Path) -> None:
+    """Two kilobytes took 3 GB: torch keeps a view as a view, and what is made of it is as large as it says."""
+    state = torch.load(DATA / "c24m2_x1_deploy.pt", weights_only=True)
+    state["head.0.weight"] = torch.zeros(1).expand(20_000, 20_000, 1, 1)
+    torch.save(state, tmp_path / "view.pt")
+    with pytest.raises(WeightsError, match=r"head\.0\.weight is .* 400,000,000 numbers") as error:
+        load_weights(tmp_path / "view.pt")
+    one_line(error)
+
+
+def test_metadata_that_are_nothing_and_dtypes_that_torch_has_not_are_no_defect(tmp_path: Path) -> None:
+    for header in (
+        {"__metadata__": None, "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F4", "shape": [8], "data_offsets": [0, 4]}},
+    ):
+        words = json.dumps(header).encode()
+        path = tmp_path / "odd.safetensors"
+        path.write_bytes(len(words).to_bytes(8, "little") + words + bytes(4))
+        with pytest.raises(WeightsError) as error:
+            load_weights(path)
+        one_line(error)
+
+
+def test_a_network_that_is_all_nan_is_told_in_a_line_that_can_be_read(tmp_path: Path) -> None:
+    model = LIPT(TINY, deployed=True)
+    for parameter in model.parameters():
+        parameter.data.fill_(float("nan"))
+    save_weights(tmp_path / "nan.safetensors", model, INFO)
+    with pytest.raises(WeightsError, match=r"NaN or infinite numbers in [^,]*, [^,]*, [^,]* and \d+ more") as error:
+        load_weights(tmp_path / "nan.safetensors")
+    one_line(error)
