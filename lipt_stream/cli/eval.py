@@ -40,7 +40,7 @@ _UNBROKEN: Final = 10_000
 
 
 def evaluate_weights(
-    data: Annotated[Path, typer.Option(help="A folder of full-size images; with --all, or a folder of such folders.")],
+    data: Annotated[Path, typer.Option(help="A folder of full-size images; with --all also a folder of such folders.")],
     scale: Annotated[int | None, typer.Option(help="Enlargement: 2, 3 or 4.", show_default="2")] = None,
     model: Annotated[
         list[str] | None,

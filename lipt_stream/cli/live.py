@@ -45,13 +45,18 @@ def live(
     scale: options.Scale = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Pin one network, or lanczos.", show_default="auto: the best that holds the rate"),
+        typer.Option(
+            help="Pin one network: nano, tiny or small, another name, a file; or lanczos.",
+            show_default="auto: the best that holds the rate",
+        ),
     ] = None,
     latency: Annotated[float, typer.Option(help="Milliseconds from a picture's arrival to the sinks.")] = 200.0,
-    duration: Annotated[str | None, typer.Option(help="End by itself after this: seconds, M:SS or H:MM:SS.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="End when pictures have flowed so long: seconds, M:SS or H:MM:SS.")
+    ] = None,
     stats: Annotated[Path | None, typer.Option(help="Write a JSON line a second here ('-': stdout).")] = None,
     require_fps: Annotated[
-        float | None, typer.Option(help="Exit with 4 where fewer pictures a second came out, over the whole session.")
+        float | None, typer.Option(help="Exit with 4 where fewer pictures a second came out, from the first one on.")
     ] = None,
     reuse_threshold: Annotated[
         str,
@@ -72,12 +77,17 @@ def live(
     runtime: options.Runtime = None,
     threads: options.Threads = None,
     encoder: Annotated[str, typer.Option(help="libx264 or h264_nvenc.", show_default="auto")] = "auto",
-    crf: Annotated[int | None, typer.Option(help="Constant quality, as long as the bit rate allows.")] = None,
-    bitrate: Annotated[int | None, typer.Option(help="The highest bit rate, in kbit/s.")] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(help="Constant quality, as long as the bit rate allows.", show_default="23 with libx264"),
+    ] = None,
+    bitrate: Annotated[
+        int | None, typer.Option(help="The highest bit rate, in kbit/s.", show_default="0.25 bits a pixel")
+    ] = None,
     keyframe: Annotated[float, typer.Option(help="Seconds between keyframes.")] = 1.0,
     segment: Annotated[str | None, typer.Option(help="Split written files after this time.")] = None,
     record_to: Annotated[Path, typer.Option(help="Where the page's recordings go.")] = Path(),
-    host: Annotated[str, typer.Option(help="The address that the page is served at.")] = LOOPBACK,
+    host: Annotated[str, typer.Option(help="The address to listen on: 0.0.0.0 for other machines too.")] = LOOPBACK,
     port: Annotated[int | None, typer.Option(help="The page's port.", show_default="8710, or a free one")] = None,
     page_url: Annotated[
         str | None, typer.Option(help="The page's address behind a proxy: https://cameras.example.org.")

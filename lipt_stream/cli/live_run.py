@@ -121,6 +121,9 @@ def summary(report: LiveReport) -> Iterator[str]:
         yield f"  damaged: {report.frames_damaged} pictures; sound: {report.sounds_dropped} packets dropped"
     if report.frames_repeated:
         yield f"  sent again while there was no new one: {report.frames_repeated}"
+    if not report.encoder:
+        yield f"  no picture came; connections that failed: {report.faults}"
+        return
     yield (
         f"  rate: {report.fps_out:.2f} fps, latency {whole(report.latency_p50_ms)} / {whole(report.latency_p95_ms)} / "
         f"{whole(report.latency_p99_ms)} ms (p50 / p95 / p99), peak memory {report.peak_rss_mb:.0f} MiB"

@@ -16,7 +16,7 @@ Scale = Annotated[int | None, typer.Option(help="Enlargement: 1, 2, 3 or 4.", sh
 Model = Annotated[
     str | None,
     typer.Option(
-        help="A name from `lipt-stream models`, or a weights file.",
+        help="nano, tiny or small, a name from `lipt-stream models`, or a weights file.",
         show_default="tiny on a GPU, else nano; where only one has the scale, that one",
     ),
 ]
@@ -32,7 +32,9 @@ Runtime = Annotated[
     str | None, typer.Option(help="What runs the network: auto, torch or openvino.", show_default="auto")
 ]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of the network.", show_default="all cores")]
-Depth = Annotated[int | None, typer.Option(help="Frames in flight between decoder and encoder.", show_default="4")]
+Depth = Annotated[
+    int | None, typer.Option(help="Frames in flight between decoder and encoder, 2 to 64.", show_default="4")
+]
 Tile = Annotated[
     str | None,
     typer.Option(help="Longest tile side in source pixels, or auto.", show_default="auto: what memory allows"),

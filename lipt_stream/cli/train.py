@@ -32,7 +32,12 @@ WEIGHTS = "weights.safetensors"
 
 
 def train_network(
-    data: Annotated[list[Path], typer.Option(help="A folder of images, searched with its subfolders; repeatable.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="A folder of images (films too, with --degrade video), searched with its subfolders; repeatable."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="A folder for weights, checkpoint, log, curves and picture.")],
     model: Annotated[str, typer.Option(help="nano, tiny, tiny24, small or base.")] = "tiny",
     scale: Annotated[
@@ -64,7 +69,10 @@ def train_network(
     tail_patch: Annotated[int, typer.Option(help="The same in the last part of the budget.")] = 96,
     tail_share: Annotated[float, typer.Option(help="How much of the budget that part is.")] = 0.15,
     loss: Annotated[
-        str, typer.Option(help="l1, and squared error in the last part; or psnr, each crop's, all the time.")
+        str,
+        typer.Option(
+            help="l1, and the root of the squared error in the last part; or psnr, each crop's, all the time."
+        ),
     ] = "l1",
     learning_rate: Annotated[float, typer.Option(help="The highest one.")] = 3e-3,
     branches: Annotated[

@@ -151,12 +151,15 @@ def _inputs_and_output(paths: list[str], output: str | None, *, may_exist: bool)
         raise SettingsError(
             f"{paths[1]} is where the result would go, and holds a *", "If it means films add -o FOLDER/ behind them"
         )
-    if _is_another_film(*paths) and not (may_exist and _is_enlarged(*paths)):
+    is_another = _is_another_film(*paths)
+    if is_another and not _is_enlarged(*paths):
         raise OutputError(
             f"{paths[1]} exists already",
             f"To upscale both films add -o FOLDER/ or -o '{DEFAULT_PATTERN}'; to replace the second, put -o before it "
             "and add --overwrite",
         )
+    if is_another and not may_exist:  # by an earlier run, as it seems
+        raise OutputError(f"{paths[1]} exists already", "Add --overwrite to replace it, or give another name")
     return paths[:1], paths[1]
 
 

@@ -26,7 +26,8 @@ def verify(
 ) -> None:
     """Audit a result against its source: frames, times, pictures, colour, sound, subtitles, chapters, tags.
 
-    Both files are read afresh. Exit code 0 only when all holds.
+    Both files are read afresh. A result that was cut (--start, --end) lacks what was cut off, and fails. Exit code 0
+    only when all holds.
     """
     verification = audit(source, result, scale=scale)
     if as_json:

@@ -56,7 +56,7 @@ class TorchColors:
 
     Chroma is centred and filtered at its own resolution before it meets luma, and RGB is filtered down before the
     chroma rows of the matrix are applied: both are linear, so the order is free, and this one touches fewest samples.
-    Scratch memory: 12 bytes per source pixel, 14 bytes per target pixel.
+    Scratch memory: 18 bytes per source pixel, 15 bytes per target pixel.
 
     On a CPU it keeps to the calling thread. Each of its two dozen small operations would otherwise end at an OpenMP
     barrier; on cores shared with a decoder and an encoder those cost a scheduler's time slice each, a hundred times

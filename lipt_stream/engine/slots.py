@@ -103,8 +103,8 @@ class Engine:
     """Carries frames of one format through an upscaler: `depth` slots, three streams on a GPU.
 
     Memory held: depth x (1 + scale^2) x source frame bytes on the host and, on a GPU, again on the device, plus one
-    RGB frame of the source (float) and what the network needs for one frame, both `at_once` times; with reuse one more
-    upscaled frame.
+    RGB frame of the source (float), colour's scratch (`TorchColors`) and what the network needs for one frame, these
+    three `at_once` times; with reuse one more upscaled frame.
     """
 
     def __init__(

@@ -183,7 +183,8 @@ class Upscaler:
 
 
 def find_weights(name_or_path: str | Path, scale: int) -> Path:
-    """The file that a model name or a path means. Raises WeightsError naming what is near.
+    """The file that a model name or a path means. Raises SettingsError naming what is near, WeightsError for a path
+    at which there is no file.
 
     A name of what ships means that, also where a file is called so; "./nano" is the file.
     """

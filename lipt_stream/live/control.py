@@ -28,7 +28,7 @@ class Controls(Protocol):
         ...
 
     def stats(self) -> Mapping[str, object]:
-        """The newest line of `--stats`, ready for JSON: see live/stats.py for its fields."""
+        """The newest line of `--stats`, ready for JSON: see live/stats_line.py for its fields."""
         ...
 
     def choose_model(self, name: str) -> None:

@@ -17,7 +17,7 @@ from lipt_stream.observe.process import peak_rss_mb
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReport:
-    """A session. `fps_out` counts new pictures from the first to the last one; those that were sent again while the
+    """A session. `fps_out` counts new pictures from the first one to the session's end; those sent again while the
     source was gone are `frames_repeated`. frames_in = frames_out + all that is in `dropped_by_reason` + what was in
     flight when the session ended, at most five pictures. `sounds_dropped` are packets that could not be in step,
     gave no sound, or were of another kind than the session's. Latencies are None where no picture left."""

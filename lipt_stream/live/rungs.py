@@ -32,8 +32,7 @@ class Rungs:
         """`may_be_chosen`: somebody can ask for another rung than `spec.model` while it runs. Else those above it would
         never be used; those below it are, where it does not fit into memory.
 
-        Raises WeightsError for a model that is neither a rung nor a file, DeviceError and SettingsError as
-        Upscaler.load does."""
+        Raises what Upscaler.load does."""
         self._spec = spec
         self._upscalers: dict[str, ImageUpscaler] = {}
         costs: dict[str, float] = {}
@@ -90,7 +89,9 @@ class Rungs:
             scale=spec.scale,
         )
         if upscaler.scale != spec.scale:
-            raise SettingsError(f"{name} upscales x{upscaler.scale}, not x{spec.scale}", "Give --scale the same")
+            raise SettingsError(
+                f"{name} upscales x{upscaler.scale}, not x{spec.scale}", f"Use --scale {upscaler.scale}"
+            )
         return upscaler
 
 
@@ -98,7 +99,7 @@ def _in_ladder(asked: str, scale: int) -> list[str]:
     """Those of LADDER that have weights for film at this scale, and the one that is asked for, whatever it has.
 
     Streams come from encoders. Of these a network that learnt from clean pictures makes less than a smaller one that
-    knows them, above which it would stand. WeightsError where there are no weights of the one asked for."""
+    knows them, above which it would stand. SettingsError where there are no weights of the one asked for."""
     if asked in LADDER:
         catalog.find(asked, scale)
     made_for_film = {entry.model for entry in catalog.entries() if (entry.scale, entry.content) == (scale, "video")}

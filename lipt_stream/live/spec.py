@@ -41,8 +41,9 @@ class LiveSpec:
 
     def __post_init__(self) -> None:
         _check(self.scale in (1, 2, 3, 4), f"--scale is {self.scale}", "Use 1, 2, 3 or 4")
-        _check(self.precision in get_args(Precision), f"--precision is {self.precision}", "Use auto")
-        _check(self.runtime in get_args(RuntimeName), f"--runtime is {self.runtime}", "Use auto")
+        for name, words in (("precision", get_args(Precision)), ("runtime", get_args(RuntimeName))):
+            value = getattr(self, name)
+            _check(value in words, f"--{name} is {value}", f"Use {', '.join(words)}")
         _check(1 <= self.latency_ms <= 60_000, f"--latency is {self.latency_ms:g} ms", "Use 1 to 60000, such as 200")
         for name in ("duration_seconds", "stall_seconds", "keyframe_seconds", "bitrate_kbps", "threads"):
             value = getattr(self, name)

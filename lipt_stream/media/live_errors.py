@@ -60,7 +60,8 @@ def _explain_device(number: int, address: LiveAddress) -> _Told | None:
         return AddressError, "there is no screen to be captured", "It needs an X11 display, named in $DISPLAY."
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         known = sorted(str(path) for path in Path("/dev").glob("video*"))
-        return AddressError, "no such camera", f"There is {', '.join(known) or 'none'}."
+        there = f"There is {', '.join(known)}." if known else "There is none: plug one in, or try `live test`."
+        return AddressError, "no such camera", there
     if number == errno.EBUSY:
         return BusyError, "another program uses the camera", "Close it, or choose another camera."
     if number in (errno.EACCES, errno.EPERM):

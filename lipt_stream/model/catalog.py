@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from lipt_stream.errors import WeightsError, nearest
+from lipt_stream.errors import SettingsError, WeightsError, nearest
 from lipt_stream.model.config import Scale
 from lipt_stream.model.weights import Content, Task
 
@@ -71,7 +71,7 @@ def find(name: str, scale: int) -> Entry:
     (benchmarks/film_quality.py shows what that is worth). At scale 1 those that remove an encoder's artefacts come
     before those that remove noise.
 
-    WeightsError, with the nearest names, where there are none.
+    SettingsError, with the nearest names, where there are none.
     """
     known = entries()
     fitting = [entry for entry in known if entry.name == name or (entry.model == name and entry.scale == scale)]
@@ -80,19 +80,21 @@ def find(name: str, scale: int) -> Entry:
     scales = sorted({entry.scale for entry in known if entry.model == name})
     if scales:
         ways = ", ".join(f"x{other}" for other in scales)
-        raise WeightsError(f"There are no weights of {name} for x{scale}", f"They come for {ways}")
-    raise WeightsError(f"No weights are called {name!r}", nearest(name, (entry.name for entry in known)))
+        raise SettingsError(f"There are no weights of {name} for x{scale}", f"They come for {ways}")
+    here = [entry for entry in known if entry.scale == scale] or known
+    names = {called for entry in here for called in (entry.model, entry.name)}
+    raise SettingsError(f"No weights are called {name!r}", nearest(name, names))
 
 
 def first_with_weights(networks: Sequence[str], scale: int) -> str:
-    """The first of `networks` that has weights for `scale`. WeightsError, with the scales that there are, where none
+    """The first of `networks` that has weights for `scale`. SettingsError, with the scales that there are, where none
     has."""
     known = [entry for entry in entries() if entry.model in networks]
     for name in networks:
         if any(entry.model == name and entry.scale == scale for entry in known):
             return name
     ways = ", ".join(f"x{other}" for other in sorted({entry.scale for entry in known}))
-    raise WeightsError(f"There are no weights for x{scale}", f"They come for {ways}")
+    raise SettingsError(f"There are no weights for x{scale}", f"They come for {ways}")
 
 
 def path_of(entry: Entry) -> Path:

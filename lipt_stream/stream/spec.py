@@ -105,7 +105,8 @@ def load_preset(name_or_path: str | Path, base: PipelineSpec | None = None) -> P
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"The preset {path} cannot be read ({error.strerror})") from error
+        hint = f"Check the path; by name there are {', '.join(preset_names())}"
+        raise SettingsError(f"The preset {path} cannot be read ({error.strerror})", hint) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"The preset {path} is not TOML ({error})") from error
     try:

@@ -81,7 +81,10 @@ def baselines(images_dir: Path, scale: int) -> dict[str, Scores]:
 def find_images(images_dir: Path) -> list[Path]:
     """The images directly in a folder, by name. Raises InputError where there is none."""
     if not (found := list_images(images_dir)):
-        raise InputError(f"{images_dir} holds no image", "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES)))
+        within = [path.name for path in images_dir.iterdir() if path.is_dir() and list_images(path)]
+        hint = f"Name a folder in it ({', '.join(sorted(within)[:3])}), or add --all" if within else ""
+        known = "Known suffixes: " + " ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{images_dir} holds no image", hint or known)
     return found
 
 

@@ -21,7 +21,7 @@ def learning_rate(spec: TrainSpec, progress: float) -> float:
 
 
 def in_tail(spec: TrainSpec, progress: float) -> bool:
-    """Whether larger patches have taken over, and from L1 the squared error."""
+    """Whether larger patches have taken over, and the root of the squared error from L1."""
     return progress >= 1 - spec.tail_share
 
 

@@ -73,12 +73,13 @@ class TrainSpec:
         if not 0 < self.minutes < 1e6:
             raise SettingsError(f"--minutes {self.minutes} is no budget", "Give minutes above 0, and below a million")
         window = self.config.window
+        usual = {item.name: item.default for item in dataclasses.fields(self)}
         for name in ("patch", "tail_patch"):
             side = getattr(self, name)
             if not window <= side <= _LARGEST_PATCH or side % window:
                 raise SettingsError(
                     f"{_option(name)} {side} is no multiple of the window, {window}, up to {_LARGEST_PATCH}",
-                    "64 is usual",
+                    f"{usual[name]} is usual",
                 )
         if self.variants < 1 or (self.variants > 1 and self.degrade == "bicubic"):
             raise SettingsError(

@@ -48,7 +48,7 @@ with, what is left of those would otherwise weigh more than all that is restored
 
 def validate(network: LIPT, pairs: Sequence[ValidationPair], device: torch.device) -> float:
     """The mean Y-PSNR in dB, each picture's at most CEILING, of a deployed network in float32, `scale` pixels of
-    border cut."""
+    border cut, at least 2."""
     border = max(network.config.scale, 2)
     scores = [min(psnr_y(upscale(network, pair.low, device), pair.high, border), CEILING) for pair in pairs]
     return math.fsum(scores) / len(scores)

@@ -7,6 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import av
 import pytest
 
 from lipt_stream.cli.upscale import _Batch
@@ -51,6 +52,19 @@ def test_an_address(upscale: Command, address: str) -> None:
     assert "addresses are not read, only local files. Save the video to a file first" in done.line
     assert "secret" not in done.line
     assert nothing_written()
+
+
+def test_a_result_of_before_is_not_taken_for_a_second_film(upscale: Command, tmp_path: Path, clip: Path) -> None:
+    larger = tmp_path / "b.mp4"
+    with av.open(str(larger), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height = 2 * 480, 2 * 270
+        container.mux([*stream.encode(av.VideoFrame(stream.width, stream.height)), *stream.encode()])
+    before = larger.read_bytes()
+    done = upscale(clip, larger, *CPU)
+    assert done.code == 1
+    assert "b.mp4 exists already. Add --overwrite to replace it, or give another name" in done.line
+    assert larger.read_bytes() == before
 
 
 @pytest.mark.parametrize("option", [[], ["--overwrite"], ["--skip-existing"]], ids=str)

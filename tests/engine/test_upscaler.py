@@ -253,7 +253,7 @@ def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:
     by_path = Upscaler.load(module.find_weights("nano-x2-video", 2), device="cpu", runtime="torch")
     images = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(by_name(images), by_path(images))
-    with pytest.raises(WeightsError, match="Did you mean nano"):
+    with pytest.raises(SettingsError, match="Did you mean nano"):
         Upscaler.load("nanno", device="cpu")
     with pytest.raises(WeightsError, match="No weights file at"):
         Upscaler.load(tmp_path / "none.safetensors", device="cpu")

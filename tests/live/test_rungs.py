@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lipt_stream.errors import WeightsError
+from lipt_stream.errors import SettingsError
 from lipt_stream.live.rungs import Rungs
 from lipt_stream.live.spec import LiveSpec
 from lipt_stream.model import catalog
@@ -38,7 +38,7 @@ def test_one_that_is_asked_for_is_a_rung_whatever_it_has() -> None:
 
 def test_a_network_without_weights_at_the_scale_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names("auto", 1) == ("nano", "lanczos")
-    with pytest.raises(WeightsError, match="tiny for x1"):
+    with pytest.raises(SettingsError, match="tiny for x1"):
         names("tiny", 1)
     monkeypatch.setattr(catalog, "entries", lambda: ())
     assert names("auto") == ("lanczos",)

@@ -13,7 +13,7 @@ import av
 import pytest
 
 from lipt_stream.cli.live_panel import plain_line
-from lipt_stream.errors import InputError, LiptError, SettingsError, WeightsError
+from lipt_stream.errors import InputError, LiptError, SettingsError
 from lipt_stream.live import stats_line
 from lipt_stream.live.session import LiveSession
 from lipt_stream.live.spec import LiveSpec
@@ -297,7 +297,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_without_weights_is_refused() -> None:
     session = LiveSession(live_address("test"), [], LiveSpec(model="huge"))
-    assert isinstance(run_to_its_end(session).end(), WeightsError)
+    assert isinstance(run_to_its_end(session).end(), SettingsError)
 
 
 def test_sound_that_cannot_be_had_costs_the_sound_and_not_the_session(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lipt_stream.errors import WeightsError
+from lipt_stream.errors import SettingsError, WeightsError
 from lipt_stream.model import catalog
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.weights import load_weights
@@ -63,15 +63,15 @@ def test_readme_shows_what_the_index_says() -> None:
 
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
-    with pytest.raises(WeightsError) as error:
-        catalog.find("nanno", 2)
-    assert "nano-x2" in error.value.hint
-    with pytest.raises(WeightsError, match="Did you mean nano-x2"):
+    with pytest.raises(SettingsError) as error:
+        catalog.find("nanno", 4)
+    assert error.value.hint == "Did you mean nano or nano-x4?"
+    with pytest.raises(SettingsError, match="Did you mean nano-x2"):
         catalog.find("NANO-X2", 2)
 
 
 def test_a_scale_that_is_not_there_is_answered_with_those_that_are() -> None:
-    with pytest.raises(WeightsError, match="tiny for x1") as error:
+    with pytest.raises(SettingsError, match="tiny for x1") as error:
         catalog.find("tiny", 1)
     assert error.value.hint == "They come for x2, x3, x4"
 

@@ -25,7 +25,6 @@ from lipt_stream import (
     SettingsError,
     Stop,
     Upscaler,
-    WeightsError,
     upscale_file,
     upscale_frames,
 )
@@ -101,7 +100,7 @@ def test_auto_takes_the_network_that_has_weights_for_the_scale(monkeypatch: pyte
     monkeypatch.setattr(catalog, "entries", lambda: shipped)
     names = [load_upscaler(PipelineSpec(device="cpu", scale=scale)).info.name.split("-x")[0] for scale in (2, 4)]
     assert names == ["nano", "tiny"]
-    with pytest.raises(WeightsError, match=r"no weights for x3\. They come for x2, x4"):
+    with pytest.raises(SettingsError, match=r"no weights for x3\. They come for x2, x4"):
         load_upscaler(PipelineSpec(device="cpu", scale=3))
 
 

@@ -168,7 +168,11 @@ def test_gray_models_become_one_plane(tmp_path, mode):
 
 def test_a_folder_without_images_is_an_input_error(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing to see")
-    with pytest.raises(InputError, match="holds no image"):
+    with pytest.raises(InputError, match=r"holds no image\. Known suffixes"):
+        evaluate(bicubic(2), tmp_path, 2)
+    (tmp_path / "Set5").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "Set5" / "one.png")
+    with pytest.raises(InputError, match=r"holds no image\. Name a folder in it \(Set5\), or add --all"):
         evaluate(bicubic(2), tmp_path, 2)
     with pytest.raises(InputError, match="not a folder"):
         evaluate(bicubic(2), tmp_path / "missing", 2)

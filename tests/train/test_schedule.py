@@ -87,6 +87,7 @@ def test_differences_are_named() -> None:
         ({"minutes": float("nan")}, "--minutes nan"),
         ({"patch": 60}, "multiple of the window, 8"),
         ({"tail_patch": 4}, "--tail-patch 4"),
+        ({"tail_patch": 100}, "96 is usual"),
         ({"patch": 8_000_000}, "--patch 8000000 is no multiple of the window, 8, up to 4096"),
         ({"batch": 0}, "--batch 0"),
         ({"batch": 10**20}, "--batch 100000000000000000000 is no batch. Give 1 to 65536"),
