@@ -46,7 +46,7 @@ def live(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Pin one network: nano, tiny or small, another name, a file; or lanczos.",
+            help="Pin one network: nano, tiny, another name, a file; or lanczos.",
             show_default="auto: the best that holds the rate",
         ),
     ] = None,

@@ -16,7 +16,7 @@ Scale = Annotated[int | None, typer.Option(help="Enlargement: 1, 2, 3 or 4.", sh
 Model = Annotated[
     str | None,
     typer.Option(
-        help="nano, tiny or small, a name from `lipt-stream models`, or a weights file.",
+        help="nano or tiny, a name from `lipt-stream models`, or a weights file.",
         show_default="tiny on a GPU, else nano; where only one has the scale, that one",
     ),
 ]
