@@ -76,13 +76,13 @@ class Upscaler:
         network, info = load_weights(file)
         if file == Path(name_or_path):  # trained anew, it would be called as what ships
             info = dataclasses.replace(info, name=str(name_or_path))
-        with translated(f"loading {info.name} onto {target}", _TOO_FULL):
 
-            def computing_in(precision: Precision) -> Upscaler:
+        def computing_in(precision: Precision) -> Upscaler:
+            with translated(f"loading {info.name} onto {target}", _TOO_FULL):
                 run = make_runtime(network, device=target, precision=precision, runtime=runtime, threads=threads)
                 return cls(network, info, device=target, runtime=run, tile=tile)
 
-            upscaler = computing_in(precision)
+        upscaler = computing_in(precision)
         if precision == "auto" and upscaler.precision == "bfloat16":
             upscaler._exact = functools.cache(lambda: computing_in("float32"))
         return upscaler

@@ -10,6 +10,7 @@ import torch
 
 from lipt_stream.engine import runtimes
 from lipt_stream.engine.runtimes import make_runtime
+from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT
@@ -85,3 +86,20 @@ def test_what_makes_no_sense_is_refused(nano, monkeypatch):
     assert on_cpu(nano, "torch", "auto").precision == "float32"
     with pytest.raises(DeviceError, match="no bfloat16"):
         on_cpu(nano, "torch", "bfloat16")
+
+
+def test_film_of_more_than_eight_bits_is_not_left_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would leave bands: `pytest -s` prints how many codes a ramp near white keeps."""
+    monkeypatch.setattr(runtimes, "torch_has_bfloat16", lambda: True)
+    chosen = Upscaler.load("nano-x1-deblock", device="cpu", runtime="torch", scale=1)
+    assert chosen.precision == "bfloat16"
+    assert chosen.for_bit_depth(8) is chosen
+    exact = chosen.for_bit_depth(10)
+    assert exact.precision == "float32"
+    assert exact.for_bit_depth(12) is exact is chosen.for_bit_depth(12), "made once"
+    asked = Upscaler.load("nano-x1-deblock", device="cpu", runtime="torch", scale=1, precision="bfloat16")
+    assert asked.for_bit_depth(10) is asked, "who asks for it has it"
+    ramp = torch.linspace(900, 940, 256).round().div(1023).expand(1, 3, 32, 256)
+    codes = [len((upscaler(ramp)[0, 1, 16] * 1023).round().unique()) for upscaler in (exact, chosen)]
+    print(f"codes of 10 bits near white: {codes[0]} by float32, {codes[1]} by bfloat16, in torch")  # noqa: T201
+    assert codes[0] > 30 > codes[1]

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipt_stream.engine import runtimes
 from lipt_stream.engine import upscaler as module
 from lipt_stream.engine.upscaler import Upscaler, pick_device
 from lipt_stream.errors import DeviceError, SettingsError, WeightsError
@@ -230,22 +229,6 @@ def test_other_errors_are_not_taken_for_memory(nano: Upscaler) -> None:
     with pytest.raises(RuntimeError, match="illegal instruction"):
         upscaler(smooth(20, 30))
     assert not runtime.asked
-
-
-def test_film_of_more_than_eight_bits_is_not_left_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 10 bits' 40 codes near white, 16 were left."""
-    monkeypatch.setattr(runtimes, "torch_has_bfloat16", lambda: True)
-    chosen = Upscaler.load("nano-x1-deblock", device="cpu", runtime="torch", scale=1)
-    assert chosen.precision == "bfloat16"
-    assert chosen.for_bit_depth(8) is chosen
-    exact = chosen.for_bit_depth(10)
-    assert exact.precision == "float32"
-    assert exact.for_bit_depth(12) is exact is chosen.for_bit_depth(12), "made once"
-    asked = Upscaler.load("nano-x1-deblock", device="cpu", runtime="torch", scale=1, precision="bfloat16")
-    assert asked.for_bit_depth(10) is asked, "who asks for it has it"
-    ramp = torch.linspace(900, 940, 256).round().div(1023).expand(1, 3, 32, 256)
-    codes = [len((upscaler(ramp)[0, 1, 16] * 1023).round().unique()) for upscaler in (exact, chosen)]
-    assert codes[0] > 30 > codes[1]
 
 
 def test_weights_by_name_scale_and_path(tmp_path: Path) -> None:

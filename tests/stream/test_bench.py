@@ -23,6 +23,19 @@ from lipt_stream.stream.looped_film import LoopedFilm
 BURST_FRAMES, BURST_SECONDS = 4, 0.04
 
 
+def plan_of(*, depth: int, seconds: float, deinterlace: Deinterlace = "auto") -> BenchPlan:
+    return BenchPlan(
+        upscaler=Upscaler.load("nano-x2", device="cpu", runtime="torch"),
+        depth=depth,
+        encoder=None,
+        encoder_threads=None,
+        decoder_threads=None,
+        deinterlace=deinterlace,
+        seconds=seconds,
+        targets=[24],
+    )
+
+
 @pytest.fixture(scope="module")
 def steps() -> list[str]:
     """What was said while the case was measured."""
@@ -41,16 +54,7 @@ def case(steps: list[str]) -> BenchCase:
             time.sleep(BURST_SECONDS)
         return read(film, into)
 
-    plan = BenchPlan(
-        upscaler=Upscaler.load("nano-x2", device="cpu", runtime="torch"),
-        depth=2,
-        encoder=None,
-        encoder_threads=None,
-        decoder_threads=None,
-        deinterlace="auto",
-        seconds=0.5,
-        targets=[24],
-    )
+    plan = plan_of(depth=2, seconds=0.5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LoopedFilm, "read", in_bursts)
         return bench_size(plan, 32, 24, Fraction(30), steps.append)
@@ -97,16 +101,7 @@ def test_no_frame_that_waited_for_the_encoder_to_open_is_counted(
     monkeypatch.setattr(module, "NullSink", OpeningSink)
     monkeypatch.setattr(StageTimings, "add", added)
     monkeypatch.setattr(StageTimings, "forget", forgotten)
-    plan = BenchPlan(
-        upscaler=Upscaler.load("nano-x2", device="cpu", runtime="torch"),
-        depth=8,
-        encoder=None,
-        encoder_threads=None,
-        decoder_threads=None,
-        deinterlace="auto",
-        seconds=0.01,
-        targets=[24],
-    )
+    plan = plan_of(depth=8, seconds=0.01)
     case = module._Bench(plan, clip, tmp_path)._together()
     assert case.warm_up_frames == WARM_UP_FRAMES + plan.depth
     assert len(counted_from) == case.frames_out - case.warm_up_frames > 0
@@ -121,16 +116,6 @@ def test_a_film_is_deinterlaced_as_it_would_be_upscaled(clip: Path, monkeypatch:
         return FileSource(film, deinterlace=deinterlace, threads=threads)
 
     monkeypatch.setattr(looped_film, "FileSource", source)
-    upscaler = Upscaler.load("nano-x2", device="cpu", runtime="torch")
-    plan = BenchPlan(
-        upscaler=upscaler,
-        depth=2,
-        encoder=None,
-        encoder_threads=None,
-        decoder_threads=None,
-        deinterlace="on",
-        seconds=0.01,
-        targets=[24],
-    )
+    plan = plan_of(depth=2, seconds=0.01, deinterlace="on")
     bench_file(plan, clip)
     assert set(asked) == {"on"}
