@@ -63,7 +63,8 @@ def make_runtime(
         precision: "auto" is float16 on a GPU, and on a CPU bfloat16 if it has instructions for it, else float32; what
             has more than 8 bits is then not for it (`Upscaler.for_bit_depth`).
         runtime: "auto" is OpenVINO on a CPU where it is installed, and torch otherwise.
-        threads: for the network on a CPU, None for the library's own choice. Torch's are set for the whole process.
+        threads: for the network on a CPU, None for the library's own choice. Torch's are those of the thread that calls,
+            and of each that begins later.
 
     Raises:
         SettingsError: a word is unknown, the combination makes no sense, or OpenVINO is asked for and not installed.
@@ -86,11 +87,9 @@ def make_runtime(
         return OpenVinoRuntime(network.cpu(), on_cpu, threads)
     if device.type == "cpu":
         computed = _cpu_precision(precision, torch_has_bfloat16())
-        if threads is not None:
-            torch.set_num_threads(threads)
     else:
         computed = "float16" if precision == "auto" else precision
-    return TorchRuntime(network, device, computed)
+    return TorchRuntime(network, device, computed, threads)
 
 
 class TorchRuntime:
@@ -100,10 +99,14 @@ class TorchRuntime:
     precision too, where the network's tail is float32.
     """
 
-    def __init__(self, network: LIPT, device: torch.device, precision: _Computed) -> None:
+    def __init__(
+        self, network: LIPT, device: torch.device, precision: _Computed, threads: int | None = None
+    ) -> None:
+        """`threads`: on a CPU; None for as many as torch now takes in this thread."""
         self.name: Final = "torch"
         self.precision: Final = precision
         self.at_once: Final = 1
+        self._threads = threads or torch.get_num_threads()
         # Channels last by a loop: `Module.to(memory_format=)` is not in torch's typed signature.
         self._network = network.to(device, _DTYPES[precision]).eval()
         for parameter in self._network.parameters():
@@ -113,6 +116,9 @@ class TorchRuntime:
     def __call__(self, images: Tensor, at_once: int = 1) -> Tensor:
         del at_once  # torch has one pool of threads, and a GPU one stream
         on_gpu = images.device.type == "cuda"
+        if not on_gpu:
+            # A new thread takes the number that any other has set last, which may be `one_thread`.
+            torch.set_num_threads(self._threads)
         with (
             torch.inference_mode(),
             without_tf32() if on_gpu else nullcontext(),

@@ -21,7 +21,8 @@ from av.video.stream import VideoStream
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.media.av_errors import AV_ERRORS, input_error, reading
-from lipt_stream.media.late_streams import probing
+from lipt_stream.media.late_in_flv import first_sound
+from lipt_stream.media.late_streams import probing, probing_up_to
 
 # Formats that may name other files or addresses, or are no files at all. A local playlist can point anywhere on the
 # disk or the network, and FFmpeg follows it whatever `protocol_whitelist` says, so these are never opened.
@@ -52,14 +53,22 @@ def open_film(path: Path) -> InputContainer:
     if not is_film:
         raise InputError(f"Cannot read {path}: it is a pipe or a device, not a file", "Save the video to a file first.")
     container = _opened(path, {})
-    if container.format.name != "mpeg":
-        return container
     with reading(path):
-        options = probing(path, {stream.id for stream in container.streams})
+        options = _probing(path, container)
     if not options:
         return container
     container.close()
     return _opened(path, options)
+
+
+def _probing(path: Path, container: InputContainer) -> dict[str, str]:
+    """FFmpeg's options to find what begins late too, in kinds of files that have no list of their streams."""
+    if container.format.name == "mpeg":
+        return probing(path, {stream.id for stream in container.streams})
+    if container.format.name == "flv" and not container.streams.audio:
+        place = first_sound(path)
+        return {} if place is None else probing_up_to([place])
+    return {}
 
 
 def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:

@@ -19,6 +19,7 @@ from lipt_stream.media.container_fit import ContainerFit, codec_name, has_decode
 from lipt_stream.media.containers import CONTAINERS, container_format
 from lipt_stream.media.covers import Cover, read_cover
 from lipt_stream.media.decoder import is_cover, main_video
+from lipt_stream.media.late_in_flv import first_sound
 from lipt_stream.media.late_in_transport import late_in_transport
 from lipt_stream.media.late_streams import MOST_PROBED, begins_too_late
 from lipt_stream.media.pcm import pcm_codec
@@ -88,16 +89,24 @@ class _Planner:
             self.plan.note(STEREO_LOSS)
 
     def _note_late_streams(self) -> None:
-        known = {stream.id for stream in self._source.streams}
         with reading(self._path):
-            if self._source.format.name == "mpeg":
-                beginning = f"which begins more than {MOST_PROBED >> 20} MB into the film"
-                late = [f"{kind}, {beginning}," for kind in begins_too_late(self._path, known)]
-            else:
-                is_transport = self._source.format.name == "mpegts"
-                late = [f"{stream}," for stream in late_in_transport(self._path, known)] if is_transport else []
+            late = self._late_streams()
         for stream in late:
-            self.plan.note(f"a track of {stream} is left out: it is not found where the film begins")
+            self.plan.note(f"a track of {stream}, is left out: it is not found where the film begins")
+
+    def _late_streams(self) -> list[str]:
+        """What was not found when the film was opened, in words. Raises OSError."""
+        known = {stream.id for stream in self._source.streams}
+        beginning = f"which begins more than {MOST_PROBED >> 20} MB into the film"
+        match self._source.format.name:
+            case "mpeg":
+                return [f"{kind}, {beginning}" for kind in begins_too_late(self._path, known)]
+            case "flv" if not self._source.streams.audio and first_sound(self._path) is not None:
+                return [f"sound, {beginning}"]
+            case "mpegts":
+                return [str(stream) for stream in late_in_transport(self._path, known)]
+            case _:
+                return []
 
     def _note_lost_words(self, stream: Stream) -> None:
         """Of a stream's own tags, its language among them, and of its flags."""

@@ -6,7 +6,7 @@ a film's first subtitle comes minutes after its first picture.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -28,10 +28,13 @@ _SOUNDS: Final = (*range(0x80, 0x90), *range(0xA0, 0xB0), *range(0x1C0, 0x1E0))
 def probing(path: Path, known: Collection[int]) -> dict[str, str]:
     """FFmpeg's options to find the late streams of `path` too, beside those `known` by their id; none where there are
     none. Raises OSError."""
-    late = [place for number, place in _first_places(path).items() if number not in known and place < MOST_PROBED]
-    if not late:
-        return {}
-    return {"probesize": str(max(late) + _ENOUGH), "analyzeduration": str(2**40)}
+    return probing_up_to([place for number, place in _first_places(path).items() if number not in known])
+
+
+def probing_up_to(places: Iterable[int]) -> dict[str, str]:
+    """FFmpeg's options to find what begins at these places of a file, in bytes, save beyond MOST_PROBED."""
+    near = [place for place in places if place < MOST_PROBED]
+    return {"probesize": str(max(near) + _ENOUGH), "analyzeduration": str(2**40)} if near else {}
 
 
 def begins_too_late(path: Path, known: Collection[int]) -> list[str]:

@@ -47,6 +47,10 @@ BROKEN: Final = (
     struct.error,
 )
 BAD_METADATA: Final = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
+_TOLD_AS: Final = dict.fromkeys(("name", "licence", "training_data", "machine", "curve"), str) | {
+    "steps": int,
+    "minutes": (int, float),
+}
 KEPT_AS: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _NAMED: Final = 3  # tensors, in an error that is one line
 NOT_WEIGHTS: Final = "Give one of lipt-stream's safetensors or a LIPT checkpoint (.pt)"
@@ -175,6 +179,9 @@ def _info(fields: dict[str, Any]) -> WeightsInfo:
         or info.content not in ("clean", "video")
     ):
         raise ValueError(f"task {info.task!r}, origin {info.origin!r}, content {info.content!r}")
+    for name, kind in _TOLD_AS.items():
+        if not isinstance(getattr(info, name), kind):
+            raise TypeError(f"{name} is {getattr(info, name)!r:.40}")
     return dataclasses.replace(info, scores=_figures(info.scores), ssim=_figures(info.ssim))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
+from lipt_stream.engine.one_thread import one_thread
 from lipt_stream.engine.runtimes import TorchRuntime, make_runtime
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT, deploy
@@ -88,10 +91,31 @@ def test_threads_change_nothing_in_the_result(nano, runtime, threads):
     before = torch.get_num_threads()
     try:
         run = on_cpu(nano, runtime, threads=threads)
-        if runtime == "torch" and threads:
-            assert torch.get_num_threads() == threads
         images = torch.rand(1, 3, 40, 48)
         assert psnr(run(images), plain(nano, images)) > LEAST_PSNR["float32"]
+        if runtime == "torch" and threads:
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [3, None])
+def test_a_thread_that_begins_while_another_keeps_to_itself_has_all_threads(nano, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = on_cpu(nano, "torch", threads=threads)
+        counts: list[int] = []
+
+        def work() -> None:
+            run(torch.rand(1, 3, 16, 16))
+            counts.append(torch.get_num_threads())
+
+        with one_thread():
+            other = threading.Thread(target=work)
+            other.start()
+            other.join()
+        assert counts == [threads or 2]
     finally:
         torch.set_num_threads(before)
 

@@ -133,6 +133,8 @@ def test_another_networks_safetensors_is_refused(tmp_path: Path) -> None:
         {"config": "[" * 100_000},
         {"info": json.dumps(dataclasses.asdict(INFO) | {"scale": 4})},
         {"info": json.dumps(dataclasses.asdict(INFO) | {"scores": {"Set5": 10**400}})},
+        {"info": json.dumps(dataclasses.asdict(INFO) | {"name": ["nano"]})},
+        {"info": json.dumps(dataclasses.asdict(INFO) | {"minutes": "long"})},
     ],
     ids=lambda change: str(change)[:60],
 )
