@@ -63,8 +63,8 @@ def make_runtime(
         precision: "auto" is float16 on a GPU, and on a CPU bfloat16 if it has instructions for it, else float32; what
             has more than 8 bits is then not for it (`Upscaler.for_bit_depth`).
         runtime: "auto" is OpenVINO on a CPU where it is installed, and torch otherwise.
-        threads: for the network on a CPU, None for the library's own choice. Torch's are those of the thread that calls,
-            and of each that begins later.
+        threads: for the network on a CPU, None for the library's own choice. Torch's are those of the thread that
+            calls, and of each that begins later.
 
     Raises:
         SettingsError: a word is unknown, the combination makes no sense, or OpenVINO is asked for and not installed.

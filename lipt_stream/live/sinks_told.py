@@ -32,9 +32,10 @@ class SinksTold:
         for status in statuses:
             place = (status.name, seen[status.name])
             seen[status.name] += 1
-            if status.state == "failed" and place not in self._failed:
-                self._failed.add(place)
-                self._say(f"error: sink {status.name} has failed and gets nothing more: {status.last_trouble}")
+            if status.state == "failed":  # for good: no restart that was counted before it is worth a word
+                if place not in self._failed:
+                    self._failed.add(place)
+                    self._say(f"error: sink {status.name} has failed and gets nothing more: {status.last_trouble}")
                 continue
             troubles = self._troubles[place]
             is_in_trouble = status.state == "retrying" or status.restarts != self._restarts.get(place, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lipt_stream.live.sink import SinkState, SinkStatus
 from lipt_stream.live.sinks_told import SinksTold
 
@@ -60,11 +62,12 @@ def test_a_process_that_cannot_be_ended_is_said_though_none_is_begun_yet() -> No
     ]
 
 
-def test_a_sink_that_can_never_work_is_said_at_once_and_once() -> None:
+@pytest.mark.parametrize("restarts", [0, 1], ids=["at once", "after a restart"])
+def test_a_sink_that_can_never_work_is_said_at_once_and_once(restarts: int) -> None:
     said: list[str] = []
     told = SinksTold(said.append)
     for _ in range(3):
-        told.tell([status("failed", 0, "The folder does not exist", name="day.mkv"), status("ok", 0)])
+        told.tell([status("failed", restarts, "The folder does not exist", name="day.mkv"), status("ok", 0)])
     assert said == ["error: sink day.mkv has failed and gets nothing more: The folder does not exist"]
 
 
