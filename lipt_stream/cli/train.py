@@ -93,35 +93,29 @@ def train_network(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Train a network within a budget of minutes; killed at any moment it loses at most one of them."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
-    if stop_after is not None and not stop_after > 0:
-        raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise SettingsError(f"--threads {threads} is not from 1 to {MAX_THREADS}", "Leave it out for all cores")
-    if distill_weight is not None and (not distill or distill_weight == 0):
-        raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
-    until = time.monotonic() + 60 * stop_after if stop_after else None
-    usual_scale, usual_source = usual(task)
-    spec = TrainSpec(
+    spec = asked_spec(
         model=model,
-        scale=usual_scale if scale is None else cast("Any", scale),
-        task=cast("Any", task),
-        degrade=usual_source if degrade is None else cast("Any", degrade),
+        scale=scale,
+        task=task,
+        degrade=degrade,
         minutes=minutes,
         batch=batch,
         patch=patch,
         tail_patch=tail_patch,
         tail_share=tail_share,
-        loss=cast("Any", loss),
+        loss=loss,
         learning_rate=learning_rate,
-        distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
+        distill=distill,
+        distill_weight=distill_weight,
         branches=branches,
         variants=variants,
         seed=seed,
+        precision=precision,
+        stop_after=stop_after,
+        threads=threads,
+        pairs=pairs,
     )
-    if pairs and spec.degrade == "bicubic":
-        raise SettingsError(f"--pairs {pairs} would not be used", "Add --degrade video, or leave it out")
+    until = time.monotonic() + 60 * stop_after if stop_after else None
     chosen = pick_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -176,6 +170,61 @@ def train_network(
     console.print(_conclusion(trainer, out), soft_wrap=True, markup=False)
     if signals.received:
         raise typer.Exit(signals.exit_code)
+
+
+def asked_spec(
+    *,
+    model: str,
+    scale: int | None,
+    task: str,
+    degrade: str | None,
+    minutes: float,
+    batch: int,
+    patch: int,
+    tail_patch: int,
+    tail_share: float,
+    loss: str,
+    learning_rate: float,
+    distill: Path | None,
+    distill_weight: float | None,
+    branches: bool,
+    variants: int,
+    seed: int,
+    precision: str,
+    stop_after: float | None,
+    threads: int | None,
+    pairs: Path | None,
+) -> TrainSpec:
+    """The run that these options of the command ask for. SettingsError where they ask for none, or contradict."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise SettingsError(f"--precision {precision} is none of auto, float32 and bfloat16", "auto is the usual one")
+    if stop_after is not None and not stop_after > 0:
+        raise SettingsError(f"--stop-after {stop_after} leaves no time", "Give minutes above 0")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise SettingsError(f"--threads {threads} is not from 1 to {MAX_THREADS}", "Leave it out for all cores")
+    if distill_weight is not None and (not distill or distill_weight == 0):
+        raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
+    usual_scale, usual_source = usual(task)
+    spec = TrainSpec(
+        model=model,
+        scale=usual_scale if scale is None else cast("Any", scale),
+        task=cast("Any", task),
+        degrade=usual_source if degrade is None else cast("Any", degrade),
+        minutes=minutes,
+        batch=batch,
+        patch=patch,
+        tail_patch=tail_patch,
+        tail_share=tail_share,
+        loss=cast("Any", loss),
+        learning_rate=learning_rate,
+        distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
+        branches=branches,
+        variants=variants,
+        seed=seed,
+    )
+    if pairs and spec.degrade == "bicubic":
+        raise SettingsError(f"--pairs {pairs} would not be used", "Add --degrade video, or leave it out")
+    return spec
 
 
 def _in_one_line(device: torch.device) -> AbstractContextManager[None]:

@@ -99,9 +99,7 @@ class TorchRuntime:
     precision too, where the network's tail is float32.
     """
 
-    def __init__(
-        self, network: LIPT, device: torch.device, precision: _Computed, threads: int | None = None
-    ) -> None:
+    def __init__(self, network: LIPT, device: torch.device, precision: _Computed, threads: int | None = None) -> None:
         """`threads`: on a CPU; None for as many as torch now takes in this thread."""
         self.name: Final = "torch"
         self.precision: Final = precision
