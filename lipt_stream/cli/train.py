@@ -62,6 +62,13 @@ def train_network(
     distill_weight: Annotated[
         float | None, typer.Option(help="The teacher's part of the loss.", show_default="0.5 with --distill")
     ] = None,
+    distill_ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--distill-ensemble",
+            help="The teacher's picture is the mean over eight flips and rotations: better, and eight times its work.",
+        ),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,
     stop_after: Annotated[float | None, typer.Option(help="Minutes after which this call ends; see --resume.")] = None,
     batch: Annotated[int, typer.Option(help="Crops in a step.")] = 16,
@@ -107,6 +114,7 @@ def train_network(
         learning_rate=learning_rate,
         distill=distill,
         distill_weight=distill_weight,
+        distill_ensemble=distill_ensemble,
         branches=branches,
         variants=variants,
         seed=seed,
@@ -187,6 +195,7 @@ def asked_spec(
     learning_rate: float,
     distill: Path | None,
     distill_weight: float | None,
+    distill_ensemble: bool,
     branches: bool,
     variants: int,
     seed: int,
@@ -204,6 +213,8 @@ def asked_spec(
         raise SettingsError(f"--threads {threads} is not from 1 to {MAX_THREADS}", "Leave it out for all cores")
     if distill_weight is not None and (not distill or distill_weight == 0):
         raise SettingsError(f"--distill-weight {distill_weight} teaches nothing", "Give --distill, and more than 0")
+    if distill_ensemble and not distill:
+        raise SettingsError("--distill-ensemble has no teacher", "Give one by --distill")
     usual_scale, usual_source = usual(task)
     spec = TrainSpec(
         model=model,
@@ -218,6 +229,7 @@ def asked_spec(
         loss=cast("Any", loss),
         learning_rate=learning_rate,
         distill_weight=(0.5 if distill_weight is None else distill_weight) if distill else 0.0,
+        distill_ensemble=distill_ensemble,
         branches=branches,
         variants=variants,
         seed=seed,

@@ -30,6 +30,7 @@ from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning
 from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import branch_out
+from lipt_stream.train.teacher import over_eight_views
 from lipt_stream.train.validation import CEILING, ValidationPair, validate
 
 LOOK_EVERY: Final = 20
@@ -92,18 +93,17 @@ class Trainer:
         self.spec = spec
         self.device = device
         self._batches, self._validation, self.out, self._clock = batches, validation, out, clock
-        self._half, self._teacher = half, teacher.to(device).eval() if teacher else None
+        self._half = half
         form = branch_out(start) if spec.branches else copy.deepcopy(start)
         self.model: LIPT = form.to(device).requires_grad_().train()
         self.average: LIPT = copy.deepcopy(self.model).requires_grad_(False).eval()
         self._trained, self._averaged = tuple(self.model.parameters()), tuple(self.average.parameters())
         self.optimizer = Soap(self.model.parameters())
         self.generator = torch.Generator(device).manual_seed(spec.seed)
-        self._forward = cast(
-            "Callable[[Tensor], Tensor]",
-            # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
-            torch.compile(self.model, dynamic=False, backend=compiler) if compiler else self.model,  # pyright: ignore[reportUnknownMemberType]
-        )
+        self._forward = _compiled(self.model, compiler)
+        self._teacher = _compiled(teacher.to(device).requires_grad_(False).eval(), compiler) if teacher else None
+        if self._teacher and spec.distill_ensemble:
+            self._teacher = over_eight_views(self._teacher)
         self._surroundings = dict(surroundings)
         self.resumed_elsewhere = False
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
@@ -229,9 +229,9 @@ class Trainer:
         weight = self.spec.distill_weight
         if self._teacher is None or weight == 0:
             return distance(result, high)
-        with torch.inference_mode(), self._on_device():
+        with torch.no_grad(), self._on_device():
             taught = self._teacher(low).float()
-        return (1 - weight) * distance(result, high) + weight * distance(result, taught.clone())
+        return (1 - weight) * distance(result, high) + weight * distance(result, taught)
 
     def _follow(self) -> None:
         """Move the average a little towards the model."""
@@ -317,3 +317,9 @@ class Trainer:
                 validation_seconds=self._validation_seconds,
             ),
         )
+
+
+def _compiled(network: LIPT, compiler: str) -> Callable[[Tensor], Tensor]:
+    # A run has two shapes of batches: told nothing, torch would make the second code for any shape, and slow.
+    forward: Any = torch.compile(network, dynamic=False, backend=compiler) if compiler else network  # pyright: ignore[reportUnknownMemberType]
+    return cast("Callable[[Tensor], Tensor]", forward)

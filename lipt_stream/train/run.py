@@ -80,7 +80,8 @@ def read_origins(spec: TrainSpec, init: Path | None, teacher: Path | None, *, re
 
     Raises:
         WeightsError: `init` or `teacher` cannot be read or does not fit.
-        SettingsError: `teacher` is of another scale, task or content, or no larger than what it is to teach.
+        SettingsError: `teacher` is of another scale, task or content, or no larger than what it is to teach without an
+            ensemble.
     """
     start = None
     if init and not resumes:
@@ -184,8 +185,10 @@ def _read_teacher(path: Path, spec: TrainSpec) -> LIPT:
         taught, learnt = f"{info.task} of {info.content} pictures", f"{spec.task} of {spec.content} ones"
         raise SettingsError(f"{path} is for {taught}, and this run for {learnt}", "Give a teacher of its kind")
     teacher = deploy(network)
-    if _parameters(teacher) <= _parameters(LIPT(spec.config, deployed=True)):
-        raise SettingsError(f"{path} is no larger than {spec.model}, and cannot teach it", "Give a larger network's")
+    # Over eight views a network makes a better picture than alone: a smaller one may then be as good as the larger.
+    if not spec.distill_ensemble and _parameters(teacher) <= _parameters(LIPT(spec.config, deployed=True)):
+        hint = "Give a larger network's, or add --distill-ensemble"
+        raise SettingsError(f"{path} is no larger than {spec.model}, and cannot teach it", hint)
     return teacher
 
 

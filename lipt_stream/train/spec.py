@@ -32,8 +32,9 @@ class TrainSpec:
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
     which patches are `tail_patch` pixels wide and `loss` "l1" has become the root of the mean squared error.
     `distill_weight` (0..1) is the part of the loss that is taken against the teacher's picture instead of the
-    original. `branches`: each 3x3 convolution trains as the paper's six branches, merged in every forward pass.
-    `variants` says how many times each image is degraded, where real encoders do it.
+    original; with `distill_ensemble` that is the mean over its eight views of a crop. `branches`: each 3x3 convolution
+    trains as the paper's six branches, merged in every forward pass. `variants` says how many times each image is
+    degraded, where real encoders do it.
     """
 
     model: str
@@ -50,6 +51,7 @@ class TrainSpec:
     tail_patch: int = 96
     ema_decay: float = 0.999
     distill_weight: float = 0.0
+    distill_ensemble: bool = False
     branches: bool = False
     variants: int = 1
     seed: int = 0
@@ -90,9 +92,11 @@ class TrainSpec:
             raise SettingsError(f"--batch {self.batch} is no batch", f"Give 1 to {_LARGEST_BATCH}")
         if not 0 < self.learning_rate < 1:
             raise SettingsError(f"--learning-rate {self.learning_rate} is not between 0 and 1", "0.003 is usual")
-        for name in ("warmup_share", "tail_share", "ema_decay", "distill_weight"):
+        if not 0 <= self.distill_weight <= 1:
+            raise SettingsError(f"--distill-weight {self.distill_weight} is not from 0 to 1", "0.5 is usual")
+        for name in ("warmup_share", "tail_share", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
-                told = _option(name) if name in ("tail_share", "distill_weight") else name  # the others are no options
+                told = _option(name) if name == "tail_share" else name  # the others are no options
                 raise SettingsError(
                     f"{told} {getattr(self, name)} is not from 0 to below 1",
                     "Leave it out for the usual value",

@@ -177,6 +177,7 @@ def test_what_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:
         (photos, tmp_path / "new5", [*ENDLESS, "--scale", "0"], 2, "--scale 0 is none of 1, 2, 3 and 4"),
         (photos, tmp_path / "new6", [*ENDLESS, "--threads", "0"], 2, "--threads 0 is not from 1 to 1024"),
         (photos, tmp_path / "new7", [*ENDLESS, "--distill-weight", "0.5"], 2, "--distill-weight 0.5 teaches nothing"),
+        (photos, tmp_path / "new7", [*ENDLESS, "--distill-ensemble"], 2, "--distill-ensemble has no teacher"),
         (photos, tmp_path / "new8", [*ENDLESS, "--stop-after", "nan"], 2, "--stop-after nan leaves no time"),
         (photos, tmp_path / "new9", [*ENDLESS, "--pairs", str(tmp_path)], 2, "would not be used"),
         (photos, tmp_path / "new4", [*ENDLESS, "--init", str(tmp_path / "none")], 1, "Cannot read weights"),

@@ -93,7 +93,7 @@ def test_differences_are_named() -> None:
         ({"batch": 10**20}, "--batch 100000000000000000000 is no batch. Give 1 to 65536"),
         ({"learning_rate": 0}, "--learning-rate 0"),
         ({"tail_share": 1.0}, "--tail-share 1.0"),
-        ({"distill_weight": 1.0}, "--distill-weight 1.0"),
+        ({"distill_weight": 1.1}, "--distill-weight 1.1"),
         ({"variants": 2}, "--variants 2 makes no sense with --degrade bicubic"),
         ({"ema_decay": -0.1}, "ema_decay -0.1"),
     ],
