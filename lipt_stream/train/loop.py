@@ -101,9 +101,10 @@ class Trainer:
         self.optimizer = Soap(self.model.parameters())
         self.generator = torch.Generator(device).manual_seed(spec.seed)
         self._forward = _compiled(self.model, compiler)
-        self._teacher = _compiled(teacher.to(device).requires_grad_(False).eval(), compiler) if teacher else None
-        if self._teacher and spec.distill_ensemble:
-            self._teacher = over_eight_views(self._teacher)
+        self._teacher: Callable[[Tensor], Tensor] | None = None
+        if teacher:
+            self._teacher = _compiled(teacher.to(device).requires_grad_(False).eval(), compiler)
+            self._teacher = over_eight_views(self._teacher) if spec.distill_ensemble else self._teacher
         self._surroundings = dict(surroundings)
         self.resumed_elsewhere = False
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""

@@ -119,15 +119,18 @@ def test_a_disk_that_fills(make_trainer: MakeTrainer, spec: TrainSpec, tmp_path:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_teacher_takes_part(make_trainer: MakeTrainer) -> None:
-    spec = TrainSpec("nano", minutes=1.0, batch=2, patch=8, tail_patch=16, distill_weight=0.5)
-    alone, taught = make_trainer("alone", spec=spec), None
+@pytest.mark.parametrize("compiler", ["", "aot_eager"])
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_a_teacher_takes_part(make_trainer: MakeTrainer, ensemble: bool, compiler: str) -> None:
+    settings = {"minutes": 1.0, "batch": 2, "patch": 8, "tail_patch": 16}
+    spec = TrainSpec("nano", distill_weight=1.0 if ensemble else 0.5, distill_ensemble=ensemble, **settings)
+    alone = make_trainer("alone", spec=spec)
     torch.manual_seed(9)
     teacher = deploy(alone.average)
     with torch.no_grad():
         for parameter in teacher.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    taught = make_trainer("taught", spec=spec, teacher=teacher)
+    taught = make_trainer("taught", spec=spec, teacher=teacher, compiler=compiler)
     for trainer in (alone, taught):
         train_until(trainer, 2)
     assert not torch.equal(alone.model.head.weight, taught.model.head.weight)
