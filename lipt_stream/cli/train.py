@@ -66,7 +66,7 @@ def train_network(
         bool,
         typer.Option(
             "--distill-ensemble",
-            help="The teacher's picture is the mean over eight flips and rotations: better, and eight times its work.",
+            help="The teacher sees each crop in one of eight flips and rotations: their mean is learnt.",
         ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly.")] = False,

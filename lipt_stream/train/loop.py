@@ -30,7 +30,7 @@ from lipt_stream.train.schedule import batch_shape, ema_decay, in_tail, learning
 from lipt_stream.train.soap import Soap
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.start import branch_out
-from lipt_stream.train.teacher import over_eight_views
+from lipt_stream.train.teacher import seen_in_a_view
 from lipt_stream.train.validation import CEILING, ValidationPair, validate
 
 LOOK_EVERY: Final = 20
@@ -101,10 +101,7 @@ class Trainer:
         self.optimizer = Soap(self.model.parameters())
         self.generator = torch.Generator(device).manual_seed(spec.seed)
         self._forward = _compiled(self.model, compiler)
-        self._teacher: Callable[[Tensor], Tensor] | None = None
-        if teacher:
-            self._teacher = _compiled(teacher.to(device).requires_grad_(False).eval(), compiler)
-            self._teacher = over_eight_views(self._teacher) if spec.distill_ensemble else self._teacher
+        self._teacher = _compiled(teacher.to(device).requires_grad_(False).eval(), compiler) if teacher else None
         self._surroundings = dict(surroundings)
         self.resumed_elsewhere = False
         """Whether what was resumed began on another kind of device: its crops are then others than without the stop."""
@@ -211,7 +208,11 @@ class Trainer:
         low = low.contiguous(memory_format=torch.channels_last)
         with self._on_device():
             result = self._forward(low)
-        loss = self._loss(result.float(), high, low, last_phase=in_tail(self.spec, progress))
+        taught = self._taught(low, generator)
+        distance = distance_of(self.spec.loss, last_phase=in_tail(self.spec, progress))
+        loss = distance(result.float(), high)
+        if taught is not None:
+            loss = torch.lerp(loss, distance(result.float(), taught), self.spec.distill_weight)
         self.optimizer.zero_grad()
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         return loss
@@ -225,14 +226,14 @@ class Trainer:
             self._gradient(progress, torch.Generator(self.device).manual_seed(self.spec.seed))
         self.optimizer.zero_grad()
 
-    def _loss(self, result: Tensor, high: Tensor, low: Tensor, *, last_phase: bool) -> Tensor:
-        distance = distance_of(self.spec.loss, last_phase=last_phase)
-        weight = self.spec.distill_weight
-        if self._teacher is None or weight == 0:
-            return distance(result, high)
+    def _taught(self, low: Tensor, generator: torch.Generator) -> Tensor | None:
+        """What the teacher makes of a batch, (N, 3, scale H, scale W); None without a teacher."""
+        if self._teacher is None:
+            return None
         with torch.no_grad(), self._on_device():
-            taught = self._teacher(low).float()
-        return (1 - weight) * distance(result, high) + weight * distance(result, taught)
+            if self.spec.distill_ensemble:
+                return seen_in_a_view(self._teacher, low, generator)
+            return self._teacher(low).float()
 
     def _follow(self) -> None:
         """Move the average a little towards the model."""

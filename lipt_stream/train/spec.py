@@ -32,9 +32,9 @@ class TrainSpec:
     `patch` is the side of a crop in LR pixels, a multiple of the window; `tail_share` the last part of the budget, in
     which patches are `tail_patch` pixels wide and `loss` "l1" has become the root of the mean squared error.
     `distill_weight` (0..1) is the part of the loss that is taken against the teacher's picture instead of the
-    original; with `distill_ensemble` that is the mean over its eight views of a crop. `branches`: each 3x3 convolution
-    trains as the paper's six branches, merged in every forward pass. `variants` says how many times each image is
-    degraded, where real encoders do it.
+    original; with `distill_ensemble` the teacher sees each crop in a flip or rotation drawn at random. `branches`: each
+    3x3 convolution trains as the paper's six branches, merged in every forward pass. `variants` says how many times
+    each image is degraded, where real encoders do it.
     """
 
     model: str

@@ -1,4 +1,5 @@
-"""A teacher's pictures: as it makes them, or the better ones on which its eight views of the input agree."""
+"""A teacher's pictures from all sides: a network enlarges a flipped or turned picture a little differently, and the
+mean over the eight ways is better than each (geometric self-ensemble; Timofte et al., "Seven ways", CVPR 2016)."""
 
 from __future__ import annotations
 
@@ -8,21 +9,20 @@ import torch
 from torch import Tensor
 
 
-def over_eight_views(enlarge: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """What `enlarge`, (N, 3, H, W) -> (N, 3, scale H, scale W), makes of the eight flips and rotations of a picture,
-    turned back and averaged: the geometric self-ensemble of Timofte et al. ("Seven ways", CVPR 2016), float32."""
+def seen_in_a_view(enlarge: Callable[[Tensor], Tensor], low: Tensor, generator: torch.Generator) -> Tensor:
+    """What `enlarge`, (N, 3, H, H) -> (N, 3, scale H, scale H), makes of each crop in one of its eight flips and
+    rotations, drawn at random, turned back; float32.
 
-    def mean(low: Tensor) -> Tensor:
-        return torch.stack([_turned(enlarge(_turned(low, view)).float(), _BACK[view]) for view in range(8)]).mean(0)
+    Who learns from one at a time with a squared error learns the mean of all eight, at an eighth of the work.
+    """
+    views = torch.randint(8, (len(low), 1, 1, 1), generator=generator, device=low.device)
+    turned = _flipped(low, views)
+    turned = torch.where(views & 4 > 0, turned.mT, turned).contiguous(memory_format=torch.channels_last)
+    seen = enlarge(turned).float()
+    return _flipped(torch.where(views & 4 > 0, seen.mT, seen), views)
 
-    return mean
 
-
-_BACK = (0, 1, 2, 3, 4, 6, 5, 7)
-"""The view that undoes each: turned by a quarter, a picture needs three more."""
-
-
-def _turned(x: Tensor, view: int) -> Tensor:
-    """One of eight: flipped along its width (bit 0) and its height (bit 1), then transposed (bit 2)."""
-    flipped = x.flip([dim for bit, dim in ((1, -1), (2, -2)) if view & bit])
-    return (flipped.mT if view & 4 else flipped).contiguous(memory_format=torch.channels_last)
+def _flipped(x: Tensor, views: Tensor) -> Tensor:
+    """Along its width (bit 0) and its height (bit 1). By masks: to look at `views` would wait for a GPU."""
+    x = torch.where(views & 1 > 0, x.flip(-1), x)
+    return torch.where(views & 2 > 0, x.flip(-2), x)
