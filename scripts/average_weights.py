@@ -3,18 +3,21 @@
     python scripts/average_weights.py runs/tiny-x2/weights.safetensors weights/tiny-x2.safetensors 0.4 \\
         --out runs/tiny-x2/averaged.safetensors
 
-A + SHARE (B - A), tensor by tensor, with all that A says of itself. Two ends of one valley are often both further from
-its middle than what lies between them (Izmailov et al., Averaging Weights Leads to Wider Optima, 2018). Which share is
-good, `lipt-stream eval` says on the validation images, and not on a test set.
+A + SHARE (B - A), tensor by tensor, with all that A says of itself but its scores. Two ends of one valley are often
+both further from its middle than what lies between them (Izmailov et al., Averaging Weights Leads to Wider Optima,
+2018). Which share is good, `lipt-stream eval` says on the validation images, and not on a test set.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from lipt_stream.errors import LiptError
 from lipt_stream.model.lipt import LIPT, deploy
 from lipt_stream.model.weights import load_weights, save_weights
 
@@ -30,7 +33,9 @@ def main() -> None:
     other, _ = load_weights(arguments.b)
     if network.config != other.config:
         parser.error(f"{arguments.a} and {arguments.b} are different networks: {network.config}, {other.config}")
-    save_weights(arguments.out, averaged(network, other, arguments.share), info)
+    if not 0 <= arguments.share <= 1:
+        parser.error(f"{arguments.share} is no share: give 0 to 1")
+    save_weights(arguments.out, averaged(network, other, arguments.share), replace(info, scores={}, ssim={}))
 
 
 def averaged(network: LIPT, other: LIPT, share: float) -> LIPT:
@@ -43,4 +48,7 @@ def averaged(network: LIPT, other: LIPT, share: float) -> LIPT:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LiptError as error:
+        sys.exit(f"error: {error}")

@@ -17,6 +17,8 @@ import json
 import re
 import shutil
 import statistics
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ import numpy as np
 
 from lipt_stream.cli.eval import as_function
 from lipt_stream.engine.upscaler import Upscaler
+from lipt_stream.errors import LiptError
 from lipt_stream.frame import BT709
 from lipt_stream.media.coding import Coding
 from lipt_stream.model import catalog
@@ -70,6 +73,10 @@ def main() -> None:
     file = arguments.run / "weights.safetensors" if arguments.run.is_dir() else arguments.run
     network, info = load_weights(file)
     model = model_name(network.config)
+    content = "-video" if info.content == "video" else ""
+    right = f"{model}-x{info.scale}" + (content if info.task == "sr" else f"-{info.task}")
+    if arguments.name != right:
+        parser.error(f"{file} is called {right} by what it is, not {arguments.name}")
     scores = measure(file, arguments.bench, info)
     curve = keep_curves(file.parent, arguments.name)
     info = dataclasses.replace(
@@ -103,8 +110,10 @@ def main() -> None:
         "ssim": info.ssim,
     }
     others = [dataclasses.asdict(other) for other in catalog.entries() if other.name != info.name]
+    index = HEADER + "".join(table(known) for known in sorted([*others, entry], key=order))
+    tomllib.loads(index)  # every command reads it: better none than a broken one
     part = INDEX.with_suffix(".toml.part")
-    part.write_text(HEADER + "".join(table(known) for known in sorted([*others, entry], key=order)))
+    part.write_text(index, encoding="utf-8")
     part.replace(INDEX)
     print(table(entry))
 
@@ -171,12 +180,15 @@ def inline(value: Any) -> str:
             if value
             else "{}"
         )
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)  # TOML knows no surrogates
 
 
 def name_in_toml(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LiptError as error:
+        sys.exit(f"error: {error}")

@@ -32,6 +32,7 @@ from lipt_stream.train.evaluate import (
     find_images,
     list_images,
     quiet_pillow,
+    require_comparable,
     require_folder,
 )
 
@@ -94,6 +95,8 @@ def score_all(data: Path, spec: PipelineSpec) -> list[dict[str, Any]]:
     """One object for each weights file and interpolation: `scale`, `name`, `parameters`, `psnr_y`, `ssim_y` by set."""
     sets = find_sets(data)
     shipped = [entry for entry in catalog.entries() if entry.task == "sr"]
+    for path in (path for folder in sets.values() for path in list_images(folder)):
+        require_comparable(path, max(entry.scale for entry in shipped))  # now, and not after half of the work
     rows: list[dict[str, Any]] = []
     every: list[Scores] = []
     for scale in sorted({entry.scale for entry in shipped}):
@@ -147,7 +150,7 @@ def _row(scale: int, name: str, parameters: int | None, scores: dict[str, Scores
 def markdown_table(rows: list[dict[str, Any]]) -> str:
     """What README shows: Y-PSNR in dB / SSIM."""
     sets = list(rows[0]["psnr_y"])
-    named = [name.replace("|", "\\|") for name in sets]
+    named = [one_line(name).replace("|", "\\|") for name in sets]
     lines = ["| scale | weights | parameters | " + " | ".join(named) + " |", "| --- " * (3 + len(sets)) + "|"]
     for row in rows:
         size = "" if row["parameters"] is None else f"{row['parameters']:,}"

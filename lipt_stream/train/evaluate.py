@@ -91,7 +91,8 @@ def find_images(images_dir: Path) -> list[Path]:
 def list_images(images_dir: Path) -> list[Path]:
     """The images directly in a folder, by name. Raises InputError where it is none, or cannot be looked into."""
     require_folder(images_dir, "Give a folder of full-size images")
-    return sorted(path for path in images_dir.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    there = (path for path in images_dir.iterdir() if not path.name.startswith("."))  # ._a.png is no image: a Mac's
+    return sorted(path for path in there if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def require_folder(folder: Path, hint: str) -> None:
@@ -208,11 +209,25 @@ def luma(rgb: Uint8Image) -> Plane:
     return 16.0 + rgb.astype(np.float64) @ np.array([65.481, 128.553, 24.966]) / 255.0
 
 
-def _score(upscale: Upscale, path: Path, scale: int) -> ImageScore:
-    original = _crop_to_multiple(read_image(path), scale)
-    if min(original.shape[:2]) < SSIM_WINDOW + 2 * scale:
-        least = math.ceil((SSIM_WINDOW + 2 * scale) / scale) * scale
+def require_comparable(path: Path, scale: int) -> None:
+    """InputError where the image says that it is too small to be compared at a scale. One that cannot be read passes:
+    who reads it says why."""
+    least = math.ceil((SSIM_WINDOW + 2 * scale) / scale) * scale
+    width, height = image_size(path)
+    if 0 < min(width, height) < least:
         raise InputError(f"{path} is too small to be compared at x{scale}", f"It takes {least}x{least} pixels")
+
+
+def _score(upscale: Upscale, path: Path, scale: int) -> ImageScore:
+    require_comparable(path, scale)
+    try:
+        return _compared(upscale, path, scale)
+    except MemoryError as error:
+        raise InputError(f"{path} is too large for the memory that is free", "Leave it out, or cut it") from error
+
+
+def _compared(upscale: Upscale, path: Path, scale: int) -> ImageScore:
+    original = _crop_to_multiple(read_image(path), scale)
     small = imresize(original, Fraction(1, scale))
     result = upscale(as_rgb(small))
     expected = (*original.shape[:2], 3)

@@ -27,7 +27,7 @@ from lipt_stream.train.pairs import Pair, make_pairs
 from lipt_stream.train.recipe import Degradation
 from lipt_stream.train.spec import TrainSpec
 from lipt_stream.train.surroundings import digest_of_images
-from lipt_stream.train.validation import ValidationPair, bicubic_pairs, centre
+from lipt_stream.train.validation import ValidationPair, bicubic_middles, centre, middle
 
 T = TypeVar("T")
 
@@ -126,14 +126,13 @@ def _held_back(sizes: Mapping[Path, tuple[int, int]], scale: int) -> list[Path]:
 
 
 def _judges(path: Path, scale: int) -> bool:
-    """Whether it can be read, and has more than one colour where `_middles` looks."""
+    """Whether it can be read, and has more than one colour where a validation looks."""
     try:
         image = as_rgb(read_image(path))
     except InputError:
         return False
-    side = VALIDATION_SIDE * scale
-    top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
-    return not _is_flat(image[top : top + side, left : left + side])
+    rows, columns = (middle(length // scale, VALIDATION_SIDE, scale) for length in image.shape[:2])
+    return not _is_flat(image[rows, columns])
 
 
 def _require_memory(
@@ -166,7 +165,7 @@ def _bicubic(
     side = LEAST_VALIDATION_SIDE * spec.scale
     readable, held_out, not_held_out = read_images(valid, side, _workers(), _least_side(side, VALIDATION_ROLE))
     skipped += not_held_out
-    middles = _middles(bicubic_pairs(held_out, spec.scale), spec.scale)
+    middles = bicubic_middles(held_out, VALIDATION_SIDE, spec.scale)
     flat = _leave_out_flat(readable, middles, skipped)
     held_out, validation = _without(flat, held_out), _without(flat, middles)
     _require_some(validation, len(valid), VALIDATION_ROLE, skipped)
@@ -211,7 +210,7 @@ def _degraded(
         return [source for source, _ in large], [pair for _, pair in large]
 
     readable, held_out = pairs(valid, LEAST_VALIDATION_SIDE, VALIDATION_ROLE, 1)
-    middles = _middles(held_out, spec.scale)
+    middles = [centre(pair, VALIDATION_SIDE, spec.scale) for pair in held_out]
     flat = _leave_out_flat(readable, middles, skipped)
     held_out, validation = _without(flat, held_out), _without(flat, middles)
     _require_some(validation, len(valid), VALIDATION_ROLE, skipped)
@@ -281,10 +280,6 @@ def _told(origins: Sequence[Path], cache: Path, variants: int) -> str:
     told = [counted(len(stills), "image") + often] if stills else []
     told += [f"{counted(moments, 'moment')} of films"] if moments else []
     return (", and " if variants > 1 else " and ").join(told)
-
-
-def _middles(pairs: Sequence[ValidationPair], scale: int) -> list[ValidationPair]:
-    return [centre(pair, VALIDATION_SIDE, scale) for pair in pairs]
 
 
 def _workers() -> int:

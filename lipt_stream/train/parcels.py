@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import itertools
 import math
+import pickle
 import shutil
 import tarfile
 import tempfile
@@ -17,12 +19,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import torch
+
 from lipt_stream.errors import InputError
+from lipt_stream.model.weights import BROKEN
+from lipt_stream.train.checkpoint import FILE as CHECKPOINT
 from lipt_stream.train.files import writing
 
 MB: Final = 10**6
 SHARD_BYTES: Final = 15 * 2**20
 PIECE_BYTES: Final = 15 * 2**20
+FINISHED: Final = "finished"
+"""A file in the folder of a run that is: what it was asked for, and of which images."""
+_NOWHERE: Final = -1.0
 KINDS: Final = ("train", "valid", "pairs")
 AS_IT_IS: Final[Mapping[str, Any]] = MappingProxyType({"mode": "w:gz", "compresslevel": 0})
 """For tarfile: with a checksum of the whole, which a tar alone lacks. The files are compressed as they are."""
@@ -137,28 +146,77 @@ def split(place: Path, out: Path, *, leaving_out: str) -> None:
             part.rename(part.with_suffix(""))
 
 
-def join(carried: Path, place: Path) -> bool:
-    """Unpack a run from its pieces. False where there are none; InputError where one is missing or damaged, OutputError
-    where there is no room."""
-    counts = {path.name.rpartition("-")[2] for path in carried.glob(f"{escape(place.name)}.tgz.*-of-*[0-9]")}
+def _pieces(folder: Path, name: str) -> list[Path]:
+    return list(folder.glob(f"{escape(name)}.tgz.*-of-*[0-9]"))
+
+
+def join(carried: Path, name: str, place: Path) -> bool:
+    """Unpack the run of that name from its pieces into `place`. False where there are none; InputError where one is
+    missing or damaged, OutputError where there is no room.
+    """
+    counts = {path.name.rpartition("-")[2] for path in _pieces(carried, name)}
     if not counts:
         return False
     if len(counts) > 1:
-        raise InputError(f"{carried} holds pieces of {place.name} of several calls", "Keep those of the last one")
+        raise InputError(f"{carried} holds pieces of {name} of several calls", "Keep those of the last one")
     count = int(counts.pop())
-    pieces = [carried / f"{place.name}.tgz.{number}-of-{count}" for number in range(count)]
+    pieces = [carried / f"{name}.tgz.{number}-of-{count}" for number in range(count)]
     if missing := [piece.name for piece in pieces if not piece.exists()]:
         raise InputError(f"{carried} lacks {', '.join(missing)}", "Carry all pieces of a run, or none")
     part = place.with_name(f"{place.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    with writing(place), tempfile.TemporaryDirectory() as name:
-        whole = Path(name) / f"{place.name}.tgz"
+    with writing(place), tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / f"{name}.tgz"
         with whole.open("wb") as file:
             for piece in pieces:
                 file.write(piece.read_bytes())
         _extract(whole, part)
         part.rename(place)
     return True
+
+
+def recover(name: str, carried: Path | None, work: Path, out: Path) -> str:
+    """Bring what `carried` has of a run into `work`, where that has not come further; what is to be said of it.
+
+    InputError where the run would begin anew and `out` holds pieces of an earlier one, which it would write over, and
+    as `join`.
+    """
+    place, newer = work / name, work / f"{name}.carried"
+    shutil.rmtree(newer, ignore_errors=True)
+    if carried and join(carried, name, newer):
+        had = reached(place)
+        if reached(newer) <= had:
+            shutil.rmtree(newer)
+            return ""
+        shutil.rmtree(place, ignore_errors=True)
+        with writing(place):
+            newer.rename(place)
+        return f"{name}: {carried} has come further than {place}, and takes its place" if had > _NOWHERE else ""
+    if place.exists():
+        return ""
+    if _pieces(out, name):
+        raise InputError(f"{out} holds {name}, and it would begin anew", "Name it by --carried, or another --out")
+    return f"{name}: nothing of it is in {carried}, it begins anew" if carried else ""
+
+
+def reached(place: Path) -> float:
+    """How far the run in a folder has come, in seconds of its budget; infinity where it is finished."""
+    if (place / FINISHED).exists():
+        return math.inf
+    if not (place / CHECKPOINT).exists():
+        return _NOWHERE
+    try:
+        return float(torch.load(place / CHECKPOINT, map_location="cpu", weights_only=True)["seconds"])
+    except (*BROKEN, pickle.UnpicklingError):
+        return _NOWHERE / 2  # worth less than any other; it is told where it is gone on with
+
+
+def digest_of_files(folder: Path) -> str:
+    """Of all in a folder, by their places and contents. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0".encode("utf-8", "surrogateescape") + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _extract(archive: Path, target: Path) -> None:

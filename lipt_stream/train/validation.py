@@ -32,14 +32,32 @@ def bicubic_pairs(images: Sequence[NDArray[np.uint8]], scale: int) -> list[Valid
     return [ValidationPair(imresize(high, Fraction(1, scale)), high) for high in whole]
 
 
+def bicubic_middles(images: Sequence[NDArray[np.uint8]], side: int, scale: int) -> list[ValidationPair]:
+    """The `centre` of each of `bicubic_pairs`, with no more of an image shrunk than that takes: shrinking wants many
+    times the memory of what it shrinks."""
+    cut: list[NDArray[np.uint8]] = []
+    for image in images:
+        rows, columns = (middle(length // scale, side + 2 * _CONTEXT, scale) for length in image.shape[:2])
+        cut.append(image[rows, columns])
+    return [centre(pair, side, scale) for pair in bicubic_pairs(cut, scale)]
+
+
 def centre(pair: ValidationPair, side: int, scale: int) -> ValidationPair:
     """The middle `side` LR pixels of a pair, or all of it where it is smaller."""
     height, width = pair.low.shape[:2]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
-    low = pair.low[top : top + side, left : left + side]
-    high = pair.high[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
+    low = pair.low[middle(height, side), middle(width, side)]
+    high = pair.high[middle(height, side, scale), middle(width, side, scale)]
     return ValidationPair(low.copy(), high.copy())  # a view would keep the whole image in memory
 
+
+def middle(length: int, side: int, scale: int = 1) -> slice:
+    """The middle `side` of so many LR pixels, or all of them where they are fewer, in pixels of `scale` times them."""
+    first = max(0, (length - side) // 2)
+    return slice(first * scale, (first + side) * scale)
+
+
+_CONTEXT: Final = 4
+"""LR pixels around it on which a pixel depends: bicubic looks at two."""
 
 CEILING: Final = 45.0
 """The most dB that a picture counts: above it nobody sees a difference. At x1, where some pictures are clean to begin

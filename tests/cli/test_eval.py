@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from lipt_stream.cli import eval
+from lipt_stream.errors import InputError
 from lipt_stream.model.catalog import find, path_of
+from lipt_stream.stream.spec import PipelineSpec
 from tests.program import run_program as lipt
 
 
@@ -90,3 +94,11 @@ def test_of_all_takes_images_beside_the_sets_for_one_more(tmp_path: Path) -> Non
     sets = [cell.strip() for cell in done.stdout.splitlines()[0].strip("|").split("|")[3:]]
     assert sets == ["set", f"{tmp_path.name} itself"]
     assert done.stderr == f"left out: {tmp_path / 'empty'} holds no image\n"
+
+
+def test_of_all_refuses_what_is_too_small_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is large enough at x2 and x3, whose networks would take hours on many images."""
+    Image.radial_gradient("L").resize((64, 18)).save(tmp_path / "flat.png")
+    monkeypatch.setattr(eval, "load_upscaler", lambda _: pytest.fail("a network was loaded"))
+    with pytest.raises(InputError, match=r"flat\.png is too small to be compared at x4"):
+        eval.score_all(tmp_path, PipelineSpec())

@@ -16,6 +16,7 @@ from lipt_stream.train.batches import BicubicBatches, PairedBatches, shrink
 from lipt_stream.train.evaluate import find_images, read_image
 from lipt_stream.train.images import Crops, PackedImages
 from lipt_stream.train.imresize import imresize
+from lipt_stream.train.validation import bicubic_middles, bicubic_pairs, centre
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(4)
@@ -95,6 +96,16 @@ def test_draws_reach_every_place_and_no_other() -> None:
     assert share == pytest.approx(28 / 52, abs=0.05)  # by area
     for image, crop in zip(crops.image.tolist(), packed.cut(crops, 4), strict=True):
         assert (crop == stored[image][0, 0, 0]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(height=st.integers(12, 90), width=st.integers(12, 90), side=st.integers(1, 12), scale=st.sampled_from((2, 3, 4)))
+def test_the_middle_of_a_picture_is_shrunk_as_the_whole_is(height: int, width: int, side: int, scale: int) -> None:
+    image = images((height, width))
+    (whole,) = bicubic_pairs(image, scale)
+    expected, (found,) = centre(whole, side, scale), bicubic_middles(image, side, scale)
+    assert np.array_equal(found.low, expected.low)
+    assert np.array_equal(found.high, expected.high)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -15,7 +15,17 @@ from scipy.ndimage import correlate
 from lipt_stream.cli.eval import score_all
 from lipt_stream.errors import InputError
 from lipt_stream.stream.spec import PipelineSpec
-from lipt_stream.train.evaluate import baselines, evaluate, image_size, luma, psnr_y, quiet_pillow, read_image, ssim_y
+from lipt_stream.train.evaluate import (
+    baselines,
+    evaluate,
+    image_size,
+    list_images,
+    luma,
+    psnr_y,
+    quiet_pillow,
+    read_image,
+    ssim_y,
+)
 from lipt_stream.train.imresize import imresize
 
 BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "bench"
@@ -252,3 +262,20 @@ def test_pillow_warns_no_user_of_metadata_that_is_not_used(tmp_path):
         warnings.simplefilter("error")
         quiet_pillow()
         read_image(tmp_path / "a.jpg")
+
+
+def test_what_a_mac_leaves_beside_an_image_is_none(tmp_path):
+    saved = tmp_path / "a.png"
+    Image.new("L", (8, 8)).save(saved)
+    (tmp_path / "._a.png").write_bytes(b"\x00\x05\x16\x07")
+    assert list_images(tmp_path) == [saved]
+
+
+def test_an_image_too_large_for_the_memory_is_named(tmp_path):
+    Image.new("L", (64, 64)).save(tmp_path / "large.png")
+
+    def upscale(_):
+        raise MemoryError
+
+    with pytest.raises(InputError, match=r"large\.png is too large for the memory that is free"):
+        evaluate(upscale, tmp_path, 2)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from driven_run import files_up_to
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lipt_stream.errors import InputError, OutputError
 from lipt_stream.train import parcels
-from lipt_stream.train.parcels import evenly, join, split, unpacked, write_shards
+from lipt_stream.train.parcels import evenly, join, reached, recover, split, unpacked, write_shards
 
 
 def files(folder: Path, *lengths: int) -> list[Path]:
@@ -67,7 +68,7 @@ def test_a_run_survives_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     split(place, back, leaving_out="001.bin")
     assert 0 < len(list(back.iterdir())) < pieces  # none of the earlier ones is left among them
     split(place, back, leaving_out="")
-    join(back, tmp_path / "other" / "run")
+    join(back, "run", tmp_path / "other" / "run")
     assert {path.name: path.read_bytes() for path in (tmp_path / "other" / "run").iterdir()} == contents
 
 
@@ -84,7 +85,7 @@ def test_damage_on_the_way_is_noticed_wherever_it_lies(tmp_path: Path, monkeypat
         with unpacked(out):
             pass
 
-    for path, arrives in ((shard, unpack), (piece, lambda: join(back, tmp_path / "other" / "run"))):
+    for path, arrives in ((shard, unpack), (piece, lambda: join(back, "run", tmp_path / "other" / "run"))):
         whole = path.read_bytes()
         half = len(whole) // 2
         in_content, in_header = (bytearray(whole) for _ in range(2))
@@ -96,7 +97,7 @@ def test_damage_on_the_way_is_noticed_wherever_it_lies(tmp_path: Path, monkeypat
                 arrives()
         path.write_bytes(whole)
     assert not (tmp_path / "other" / "run").exists()
-    assert join(back, tmp_path / "other" / "run")
+    assert join(back, "run", tmp_path / "other" / "run")
 
 
 def test_a_shard_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +143,7 @@ def test_a_run_is_found_whatever_its_name(tmp_path: Path) -> None:
     place = tmp_path / "work" / "rate[5e-4]*"
     files(place, 10)
     split(place, tmp_path / "back", leaving_out="")
-    assert join(tmp_path / "back", tmp_path / "other" / place.name)
+    assert join(tmp_path / "back", place.name, tmp_path / "other" / place.name)
 
 
 def test_a_full_disk_is_said_when_things_are_unpacked(tmp_path: Path) -> None:
@@ -155,4 +156,38 @@ def test_a_full_disk_is_said_when_things_are_unpacked(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=r"Cannot write .*: File too large"), unpacked(out):
             pass
         with pytest.raises(OutputError, match=r"Cannot write .*: File too large"):
-            join(back, tmp_path / "other" / "run")
+            join(back, "run", tmp_path / "other" / "run")
+
+
+def run_of(folder: Path, seconds: float) -> Path:
+    """A run's folder that has come so far."""
+    folder.mkdir(parents=True)
+    torch.save({"seconds": seconds}, folder / "checkpoint.pt")
+    return folder
+
+
+@pytest.mark.parametrize(("here", "carried", "further"), [(100, 9000, 9000), (9000, 100, 9000), (100, 100, 100)])
+def test_of_two_states_of_a_run_the_later_one_is_gone_on_with(
+    tmp_path: Path, here: float, carried: float, further: float
+) -> None:
+    split(run_of(tmp_path / "there" / "run", carried), tmp_path / "back", leaving_out="")
+    run_of(tmp_path / "work" / "run", here)
+    said = recover("run", tmp_path / "back", tmp_path / "work", tmp_path / "out")
+    assert reached(tmp_path / "work" / "run") == further
+    assert ("has come further" in said) == (carried > here)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["run"]
+
+
+def test_what_is_finished_has_come_furthest(tmp_path: Path) -> None:
+    finished = run_of(tmp_path / "work" / "run", 10)
+    (finished / "finished").touch()
+    split(run_of(tmp_path / "there" / "run", 9000), tmp_path / "back", leaving_out="")
+    assert recover("run", tmp_path / "back", tmp_path / "work", tmp_path / "out") == ""
+    assert (finished / "finished").exists()
+
+
+def test_a_damaged_checkpoint_gives_way(tmp_path: Path) -> None:
+    (run_of(tmp_path / "work" / "run", 9000) / "checkpoint.pt").write_bytes(b"PK")
+    split(run_of(tmp_path / "there" / "run", 10), tmp_path / "back", leaving_out="")
+    assert "has come further" in recover("run", tmp_path / "back", tmp_path / "work", tmp_path / "out")
+    assert reached(tmp_path / "work" / "run") == 10

@@ -31,6 +31,7 @@ from pathlib import Path
 place = Path(sys.argv[sys.argv.index("--out") + 1])
 place.mkdir()
 (place / "log.jsonl").touch()
+%s
 time.sleep(600)
 """
 
@@ -93,7 +94,12 @@ def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_p
     assert "error: nano-x2 is finished, with --model nano" in other.stderr
     assert "Give another run another name" in other.stderr
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
-    (tmp_path / "work" / "nano-x2" / "finished").unlink()  # as where it was killed while its weights were written
+    finished = tmp_path / "work" / "nano-x2" / "finished"
+    finished.write_text(finished.read_text()[:-1] + "-")
+    elsewhere = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
+    assert elsewhere.returncode == 1
+    assert "error: nano-x2 is finished, with other images" in elsewhere.stderr
+    finished.unlink()  # as where it was killed while its weights were written
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
     again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
     assert again.stdout == "nano-x2: finished\n", again.stderr
@@ -164,7 +170,7 @@ def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path
         ("a: --batch zero\n", "--batch zero is no run: Invalid value for '--batch'", 1),
         ("a: --scale 0\n", "--scale 0 is none of 1, 2, 3 and 4", 2),
         ("a: --patch 60\n", "--patch 60 is no multiple of the window", 2),
-        ("a: --model nano --out=there\n", "--out=there is for this script to give", 1),
+        ("a: --model nano --out=there\n", "--out=there is for train_on_gpu to give", 1),
     ],
 )
 def test_plans_that_are_none(tmp_path: Path, plan: str, words: str, code: int) -> None:
@@ -173,6 +179,37 @@ def test_plans_that_are_none(tmp_path: Path, plan: str, words: str, code: int) -
         MODULE["read_plan"](tmp_path / "plan.txt")
     assert words in str(caught.value)
     assert caught.value.exit_code == code
+
+
+def test_only_a_number_sign_of_its_own_begins_a_comment(tmp_path: Path) -> None:
+    (tmp_path / "plan.txt").write_text("# a: b\na: --licence CC-BY#4 --model nano  # --model tiny\n")
+    assert MODULE["read_plan"](tmp_path / "plan.txt") == {"a": ["--licence", "CC-BY#4", "--model", "nano"]}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("--init nowhere.safetensors", "nowhere.safetensors"), ("--device tpu", "tpu")]
+)
+def test_what_the_last_run_lacks_is_said_before_the_first_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, words: str
+) -> None:
+    work = tmp_path / "work"
+    plan = tmp_path / "plan.txt"
+    plan.write_text(f"a: --model nano\nb: --model nano --init {work}/a/weights.safetensors\nc: --model nano {option}\n")
+    assert in_this_process(monkeypatch, "run", tmp_path, "--plan", plan, "--out", tmp_path / "out", "--work", work)
+    assert words in capsys.readouterr().err
+    assert list(work.iterdir()) == []
+
+
+def test_pieces_of_a_run_that_would_begin_anew_are_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "nano-x2.tgz.0-of-1").write_text("hours of work")
+    places = ("--out", out, "--work", tmp_path / "work")
+    assert in_this_process(monkeypatch, "run", tmp_path, *places, *OPTIONS.split()) == 1
+    assert f"{out} holds nano-x2, and it would begin anew. Name it by --carried" in capsys.readouterr().err
+    assert (out / "nano-x2.tgz.0-of-1").read_text() == "hours of work"
 
 
 def test_a_plan_that_is_no_text(tmp_path: Path) -> None:
@@ -191,6 +228,7 @@ def test_options_and_places_that_are_mistyped_train_nothing(
         (("--plan", plan, "--carred", tmp_path), 2, "run knows no --carred"),
         (("--plan", plan, "--carried", tmp_path / "nowhere"), 1, "nowhere is no folder"),
         (("--modell", "nano"), 1, "No such option"),
+        (("--plan", plan, "--stop-after", 0), 2, "--stop-after 0.0 leaves no time"),
     ):
         assert in_this_process(monkeypatch, "run", tmp_path, *places, *words) == code
         assert said in capsys.readouterr().err
@@ -203,8 +241,7 @@ def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(
     prepared(monkeypatch, photos, tmp_path / "data")
     (tmp_path / "carried").mkdir()
     places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--carried", tmp_path / "carried")
-    done = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--stop-after", 0)
-    assert done.stdout == "nano-x2: not begun\n", done.stderr
+    done = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--stop-after", 0.001)
     assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in done.stderr
 
 
@@ -229,18 +266,27 @@ def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path) -> None:
     done = script("run", tmp_path / "data", *places, *OPTIONS.split())
     assert (done.returncode, "error: nano-x2.tgz is damaged" in done.stderr) == (1, True), done.stderr
     (tmp_path / "data" / "train-00-of-01.tgz").write_bytes(b"none")
-    done = script("run", tmp_path / "data", *places, *OPTIONS.split())
+    done = script("run", tmp_path / "data", *places[:-2], *OPTIONS.split())
     assert (done.returncode, "error: train-00-of-01.tgz is damaged" in done.stderr) == (1, True), done.stderr
 
 
-def test_a_run_that_is_past_its_time_is_killed_and_kept(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("begun", "code", "words"),
+    [
+        ("(place / 'checkpoint.pt').touch()", 0, "its checkpoint is kept"),
+        ("", 1, "it has no checkpoint yet: give a longer --stop-after"),
+    ],
+)
+def test_a_run_that_is_past_its_time_is_killed_and_kept(
+    photos: Path, tmp_path: Path, begun: str, code: int, words: str
+) -> None:
     """As where a step compiles for minutes: the machine would end the call, and all of it would be lost."""
     prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
     assert prepared.returncode == 0, prepared.stderr
-    slow = f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN!r})"
+    slow = f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN % begun!r})"
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--stop-after", "0.05")
     done = changed(slow, "run", tmp_path / "data", *places, *OPTIONS.split())
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     assert done.stdout == "nano-x2: unfinished\n"
-    assert "past its time" in done.stderr
+    assert f"past its time: killed, and {words}" in done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["nano-x2.tgz.0-of-1"]
