@@ -1,6 +1,6 @@
 """How long colour conversion takes: planes to RGB at the source's size, RGB to planes at twice that, per chroma siting.
 
-    python benchmarks/color.py [--device cpu|cuda] [--rounds 60]
+    python benchmarks/color.py [--device cpu|cuda] [--rounds 60] [--out FILE]
 
 On a CPU conversion keeps to one thread. Prints medians and writes benchmarks/results/color.json, on a GPU
 color_cuda.json.
@@ -9,18 +9,16 @@ color_cuda.json.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from results_file import write_result
 
 from lipt_stream.engine.color import make_colors
 from lipt_stream.frame import PixFmt, VideoFormat
-from lipt_stream.observe.process import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
@@ -80,6 +78,7 @@ def measure(source: VideoFormat, device: torch.device, rounds: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--out", type=Path, help="default: in benchmarks/results")
     parser.add_argument("--rounds", type=int, default=60)
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -95,18 +94,9 @@ def main() -> None:
                 f"{row['source']:<11} {row['target']:<11} {pix_fmt:<12} {chroma:<8} {row['to_rgb_ms']:>6.2f} "
                 f"{row['to_planes_ms']:>10.2f} {row['both_ms']:>7.2f} {row['best_both_ms']:>7.2f}"
             )
-    name = "color.json" if options.device == "cpu" else "color_cuda.json"
-    result = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": describe_machine(),
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "rounds": options.rounds,
-        "results": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"written: {RESULTS / name}")
+    out = options.out or RESULTS / ("color.json" if options.device == "cpu" else "color_cuda.json")
+    write_result(out, device=options.device, rounds=options.rounds, results=rows)
+    print(f"written: {out}")
 
 
 if __name__ == "__main__":

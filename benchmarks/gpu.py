@@ -25,7 +25,7 @@ from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.null_sink import NullSink
 from lipt_stream.media.synthetic import SyntheticSource
-from lipt_stream.model.config import LiptConfig
+from lipt_stream.model.cost import multiply_adds
 from lipt_stream.observe.gpu import GpuMonitor
 from lipt_stream.observe.process import peak_rss_mb
 from lipt_stream.observe.timings import StageTimings
@@ -94,7 +94,7 @@ def measure(upscaler: Upscaler, video: VideoFormat, depth: int, seconds: float) 
         "pipeline_fps": pipeline_fps,
         "one_frame_at_a_time_fps": 1000 / alone_ms,
         "network_alone_fps": 1000 / network_ms,
-        "flops_per_frame": flops_per_frame(upscaler.config, video.width, video.height),
+        "flops_per_frame": 2.0 * multiply_adds(upscaler.config) * video.width * video.height,
         "stages": {name: dataclasses.asdict(stage) for name, stage in timings.summary().items()},
         "gpu": dataclasses.asdict(summary) if summary else None,
         "gpu_memory_peak_mb": torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None,
@@ -139,21 +139,13 @@ def median_ms(once: Callable[[], object], seconds: float) -> float:
     for _ in range(WARM_UP_FRAMES):
         once()
     times: list[float] = []
-    while sum(times) < seconds or len(times) < 5:
+    total_seconds = 0.0
+    while total_seconds < seconds or len(times) < 5:
         began = time.perf_counter()
         once()
         times.append(time.perf_counter() - began)
+        total_seconds += times[-1]
     return statistics.median(times) * 1000
-
-
-def flops_per_frame(config: LiptConfig, width: int, height: int) -> float:
-    """Two operations for each multiply-add: convolutions and attention products of the deployed network."""
-    c, p = config.channels, config.window
-    unit = 6 * 9 * c * c + c * c + 2 * p * p * c  # six 3x3, the output 1x1, q q^T and map v of both halves
-    first, later = 2 * c * c, c * c  # the input 1x1
-    body = config.units * unit + config.blocks * (first + config.shared * later)
-    ends = 9 * 3 * c + 9 * c * 3 * config.scale**2
-    return 2.0 * (body + ends) * width * height
 
 
 def bus_gigabytes_per_second(device: torch.device) -> dict[str, float]:

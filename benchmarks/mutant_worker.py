@@ -1,6 +1,6 @@
 """The child of mutants.py: puts one damaged file after the other through upscale_file and says what became of each.
 
-Reads one JSON object a line (index, film, mutant, output) and answers with one JSON object a line. Whatever is not
+Reads one JSON object a line (index, mutant, output, frames) and answers with one JSON object a line. Whatever is not
 foreseen is a verdict of its own; a crash or a hang is for the parent to see.
 """
 

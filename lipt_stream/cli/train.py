@@ -144,7 +144,7 @@ def train_network(
                 materials,
                 out,
                 device=chosen,
-                precision=precision,
+                precision=cast("Any", precision),
                 compiler="inductor" if compiled or (compiled is None and chosen.type == "cuda") else "",
                 origins=origins,
                 checkpoint=checkpoint,

@@ -1,4 +1,4 @@
-"""The one place where errors of torch and of the inference runtimes become errors of ours."""
+"""Where errors of torch on a device become errors of ours. OpenVINO's do so where it is loaded and called."""
 
 from __future__ import annotations
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from lipt_stream.frame import END
+from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.mux_process import MuxProcess, SinkTrouble
 from lipt_stream.live.null_sink import NullSink
 from lipt_stream.live.packet_queue import PacketQueue
@@ -20,7 +20,7 @@ from lipt_stream.media.redact import redact
 
 _QUEUE_BYTES: Final = 64 * 2**20
 _LISTEN_SECONDS: Final = 0.25
-_LEAST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 8.0
+_LONGEST_PAUSE_SECONDS = 8.0
 _STEADY_SECONDS: Final = 10  # a process that lived so long failed for a new reason: the pauses begin anew
 _REAP_SECONDS: Final = 0.5  # of the time to close, kept for a process that has to be killed
 
@@ -136,21 +136,20 @@ class Outlet:
         """One process after the other, until there is no more to do."""
         ended: SinkState = "failed"
         try:
-            failures = 0
+            backoff = Backoff()
             while True:
                 began = time.monotonic()
                 trouble = self._serve(queue, job)
                 if time.monotonic() - began > _STEADY_SECONDS:
-                    failures = 0
+                    backoff.reset()
                 if trouble and trouble.is_hopeless and not self._delivered:
                     return
                 if trouble is None and not self._closing.is_set():  # its time was over, not ours
                     continue
-                if trouble is None or self._closing.wait(_pause_seconds(failures)):
+                if trouble is None or self._closing.wait(backoff.next(_LONGEST_PAUSE_SECONDS)):
                     is_lost = self._trouble and (job.place == "file" or not self._delivered)
                     ended = "failed" if is_lost else "closed"
                     return
-                failures += 1
                 with self._lock:
                     self._restarts += 1
         finally:
@@ -212,9 +211,3 @@ class Outlet:
             else:
                 process.listen()
         process.finish()
-
-
-def _pause_seconds(failures: int) -> float:
-    """Between two processes: random, so that many sinks of one server do not come back at once."""
-    longest = min(_LONGEST_PAUSE_SECONDS, _LEAST_PAUSE_SECONDS * 2 ** (failures + 1))
-    return random.uniform(_LEAST_PAUSE_SECONDS, longest)

@@ -58,11 +58,6 @@ class Rungs:
     def __getitem__(self, name: str) -> ImageUpscaler:
         return self._upscalers[name]
 
-    def weights_of(self, name: str) -> str:
-        """What the rung's weights are called: "tiny-x2-video" for "tiny"."""
-        upscaler = self._upscalers[name]
-        return upscaler.info.name if isinstance(upscaler, Upscaler) else name
-
     def warm_up(self, engine: Engine, interval_seconds: float) -> Mapping[str, float]:
         """Compile and measure, from the fastest up, those that may hold the rate: name -> seconds a whole frame."""
         measured: dict[str, float] = {}

@@ -27,7 +27,8 @@ class SinkStatus:
 
 
 class LiveSink(Protocol):
-    """Where encoded packets go. `open`, `offer` and `close` are called by one thread; the rest by any.
+    """Where encoded packets go. `open` comes once, before any other call; `offer` is called by one thread; `close` and
+    the rest by any, also while an `offer` goes on.
 
     No call blocks for longer than a lock is held, save `close`, which takes at most its timeout.
     """

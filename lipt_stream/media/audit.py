@@ -1,6 +1,7 @@
-"""The facts of a film as its file states them, read for an audit: nothing here is shared with the pipeline's own path.
+"""The facts of a film as its file states them, read for an audit, and not by what the pipeline reads them with.
 
-Only headers and packets are looked at; `audit_pictures.py` decodes.
+Shared is what opens a file, and how packets come out of it. Only headers and packets are looked at;
+`audit_pictures.py` decodes.
 """
 
 # pyright: reportUnknownMemberType=false

@@ -1,4 +1,7 @@
-"""Where errors of PyAV and of the operating system become InputError and OutputError. The only such place."""
+"""Where errors of PyAV and of the operating system become InputError and OutputError.
+
+Live connections have words of their own for the same errors (live_errors.py).
+"""
 
 from __future__ import annotations
 

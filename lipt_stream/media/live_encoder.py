@@ -51,7 +51,7 @@ class LiveEncoder:
     least every `keyframe_seconds` of the pictures' own time; it carries SPS and PPS, as `stream.extradata` does. Times
     pass through as they are, but the rate is bounded as if pictures came at `format.frame_rate`: slower ones take
     less. `is_baseline` keeps to H.264's constrained baseline, all that WebRTC is sure to take (RFC 7742), for a quarter
-    more bits. More `threads` cut a picture into slices. `options` are FFmpeg's and override all else.
+    more bits.
 
     Raises SettingsError for an unknown encoder or option, OutputError for a size that it cannot hold, as odd ones.
     `encode` and `finish` are called by one thread, `force_keyframe` by any.
@@ -65,14 +65,12 @@ class LiveEncoder:
         crf: int | None = None,
         bitrate: int | None = None,
         keyframe_seconds: float = 2.0,
-        threads: int = 1,
         is_baseline: bool = False,
-        options: Mapping[str, str] | None = None,
     ) -> None:
         format = dataclasses.replace(format, time_base=LIVE_TIME_BASE)
-        choice = _choice(encoder, crf, bitrate or _default_bitrate(format), is_baseline, options or {})
+        choice = _choice(encoder, crf, bitrate or _default_bitrate(format), is_baseline)
         self.encoder = choice.name
-        self._context = _opened(choice, format, threads)
+        self._context = _opened(choice, format)
         self._headers = bytes(self._context.extradata or b"")
         self._writer = PictureWriter(format, "yuv420p")
         self._keyframe_distance = keyframe_seconds / LIVE_TIME_BASE
@@ -113,7 +111,7 @@ class LiveEncoder:
             ) from error
 
     def finish(self) -> list[EncodedPacket]:
-        """What the encoder still holds: with these options nothing, unless the user's own say otherwise."""
+        """What the encoder still holds: with these options nothing."""
         return self._encoded(self._context.encode(None))
 
     def _encoded(self, packets: list[Packet[VideoStream]]) -> list[EncodedPacket]:
@@ -136,7 +134,7 @@ class LiveEncoder:
 
 def require_live_encoder(name: str, crf: int | None) -> None:
     """Raises what LiveEncoder would raise for the encoder's name and its quality, before there is a picture."""
-    _choice(name, crf, _LEAST_BITRATE, is_baseline=False, options={})
+    _choice(name, crf, _LEAST_BITRATE, is_baseline=False)
 
 
 def _default_bitrate(format: VideoFormat) -> int:
@@ -144,23 +142,21 @@ def _default_bitrate(format: VideoFormat) -> int:
     return max(_LEAST_BITRATE, round(_BITS_PER_PIXEL * pixels_per_second))
 
 
-def _choice(name: str, crf: int | None, bitrate: int, is_baseline: bool, options: Mapping[str, str]) -> EncoderChoice:
+def _choice(name: str, crf: int | None, bitrate: int, is_baseline: bool) -> EncoderChoice:
     if name == "auto":
         name = "h264_nvenc" if probe_encoder("h264_nvenc") is None else "libx264"
     if name not in LIVE_ENCODERS:
         raise SettingsError(f"{name} is no encoder for live pictures", f"Use {' or '.join(LIVE_ENCODERS)}.")
     bounds = {"maxrate": str(bitrate), "bufsize": str(bitrate // 2)}
     profile = _BASELINE[name] if is_baseline else {}
-    all_options = {**LIVE_ENCODERS[name], **profile, **_ALWAYS, **bounds, **options}
-    if crf is None and not {"b", "qp", "cq", "crf"} & options.keys():
-        crf = _CRF
-    return choose_encoder(name, crf=crf, options=all_options)
+    options = {**LIVE_ENCODERS[name], **profile, **_ALWAYS, **bounds}
+    return choose_encoder(name, crf=_CRF if crf is None else crf, options=options)
 
 
-def _opened(choice: EncoderChoice, format: VideoFormat, threads: int) -> VideoCodecContext:
+def _opened(choice: EncoderChoice, format: VideoFormat) -> VideoCodecContext:
     context = new_context(choice.name, format, "yuv420p", choice.open_options())
     context.flags |= Flags.global_header
-    context.thread_count = threads
+    context.thread_count = 1  # more cut a picture into slices
     try:
         open_encoder(context)
     except AV_ERRORS as error:

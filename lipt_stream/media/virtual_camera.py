@@ -17,8 +17,8 @@ _VIDEO_OUTPUT: Final = 0x00000002
 
 
 def find_virtual_camera(name: str = "") -> Path:
-    """The device `name`, or the first one of v4l2loopback. Raises DeviceError where there is none, or where it takes
-    no pictures."""
+    """The device `name`, or the first one of v4l2loopback. Raises DeviceError where there is none, where it takes no
+    pictures, and where this user may not open it."""
     if name:
         path = Path(name)
         if not _driver(path):
@@ -31,7 +31,8 @@ def find_virtual_camera(name: str = "") -> Path:
 
 
 def _driver(path: Path) -> str:
-    """The name of the driver of a device that takes pictures, empty for any other."""
+    """The name of the driver of a device that takes pictures, empty for any other. Raises DeviceError where that may
+    not be asked."""
     if sys.platform != "linux":
         return ""
     import fcntl
@@ -40,7 +41,11 @@ def _driver(path: Path) -> str:
     try:
         with path.open("rb", buffering=0) as device:
             fcntl.ioctl(device, _VIDIOC_QUERYCAP, answer)
-    except OSError:
+    except PermissionError as error:
+        raise DeviceError(
+            f"{path} may not be opened: {error.strerror}", "Join the group that owns it, often `video`."
+        ) from error
+    except OSError:  # it is not there, or no video device
         return ""
     driver, _card, _bus, _version, capabilities, device_capabilities, *_reserved = _CAPABILITY.unpack(answer)
     takes_pictures = (device_capabilities or capabilities) & _VIDEO_OUTPUT

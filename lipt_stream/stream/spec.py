@@ -94,11 +94,6 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _presets_folder().glob("*.toml")))
 
 
-def preset_summary(name: str) -> str:
-    """The first comment line of a preset: what it is for."""
-    return _preset_file(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-
-
 def load_preset(name_or_path: str | Path, base: PipelineSpec | None = None) -> PipelineSpec:
     """A spec from a preset's name or a TOML file: each key one field, unknown keys refused with the nearest name."""
     path = _preset_file(name_or_path)

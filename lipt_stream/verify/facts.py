@@ -16,7 +16,6 @@ NONE: Final = "-"
 _LEAST_ROUNDING_SECONDS: Final = 0.001
 _SAME_COEFFICIENTS: Final = {5: SMPTE170M}  # H.273: 5 and 6 differ in name only
 _PART_OF_THE_PICTURE: Final = frozenset({"FILM_GRAIN_PARAMS"})  # it was decoded, and upscaled with the rest
-_IDENTITY: Final = 0
 _UNSTATED: Final = frozenset({0, UNSPECIFIED, 3})
 # What an unstated tag may become in the result, by the matrix that goes with it.
 _USUAL_PRIMARIES: Final = {BT709: {1}, SMPTE170M: {5, 6}, BT2020_NCL: {9}}

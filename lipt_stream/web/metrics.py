@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lipt_stream.live.control import Controls
+from lipt_stream.live.sink import SinkState
 from lipt_stream.live.stats import DropReason
 
 MIB: Final = 2**20
-_SINK_STATES: Final = ("starting", "ok", "retrying", "failed", "closed")
+_SINK_STATES: Final = get_args(SinkState)
 _NO_DROPS: Final = dict.fromkeys(get_args(DropReason), 0)
 Labels = dict[str, str]
 Samples = list[tuple[Labels, object]]

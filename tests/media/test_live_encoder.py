@@ -129,7 +129,6 @@ def test_ten_bits_become_eight() -> None:
     ("changes", "error"),
     [
         ({"encoder": "libx265"}, SettingsError),
-        ({"options": {"presset": "fast"}}, SettingsError),
         ({"crf": 99}, SettingsError),
         ({"format": dataclasses.replace(FORMAT, width=161)}, OutputError),
     ],

@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 
 from lipt_stream.errors import SettingsError
-from lipt_stream.stream.spec import _FIELD_TYPES, PipelineSpec, load_preset, preset_names, preset_summary
+from lipt_stream.stream.spec import _FIELD_TYPES, PipelineSpec, load_preset, preset_names
 
 
 def test_every_field_can_be_set() -> None:
     assert set(_FIELD_TYPES) == {item.name for item in dataclasses.fields(PipelineSpec)}
 
 
-def test_every_preset_loads_and_says_what_it_is_for() -> None:
+def test_every_preset_loads() -> None:
     assert {"fast", "balanced", "quality"} <= set(preset_names())
     for name in preset_names():
         assert isinstance(load_preset(name), PipelineSpec)
-        assert len(preset_summary(name)) > 20
 
 
 def test_a_preset_overrides_only_its_fields(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_every_figure_is_there_in_base_units() -> None:
         ("lipt_stream_input_frames_per_second", labels()): 30,
         ("lipt_stream_target_frames_per_second", labels()): 30,
         ("lipt_stream_dropped_frames_total", labels(reason="late")): 12,
-        ("lipt_stream_dropped_frames_total", labels(reason="newest wins")): 3,
+        ("lipt_stream_dropped_frames_total", labels(reason="overtaken")): 3,
         ("lipt_stream_dropped_frames_total", labels(reason="behind")): 0,
         ("lipt_stream_damaged_frames_total", labels()): 4,
         ("lipt_stream_dropped_sound_packets_total", labels()): 9,

