@@ -1,8 +1,10 @@
-"""What a step of training costs in three forms of the same network, and whether the merged one is the trained one.
+"""What a step of training costs in forms of the same network, and whether the merged one is the trained one.
 
-python benchmarks/train_step.py [--models nano tiny] [--rounds 9] [--out benchmarks/results/train_step.json]
+python benchmarks/train_step.py [--models nano tiny] [--forms plain merged reference] [--rounds 9] \\
+    [--out benchmarks/results/train_step.json]
 
 - "plain": single 3x3 convolutions, which train without any branches;
+- "compiled": the same by torch.compile;
 - "merged": `train`'s linear branches, summed into one kernel inside each forward pass;
 - "reference": the paper's branches, each run over the picture and normalised by its batch.
 
@@ -32,8 +34,9 @@ SCALE = 2
 class Stepper:
     """One form of a network and its optimizer."""
 
-    def __init__(self, network: LIPT) -> None:
+    def __init__(self, network: LIPT, *, compiled: bool) -> None:
         self.network = network.train()
+        self.forward = torch.compile(network, dynamic=False) if compiled else network
         self.optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
 
     def step(self, low: torch.Tensor, high: torch.Tensor, dtype: torch.dtype) -> float:
@@ -41,7 +44,7 @@ class Stepper:
         wait(low.device)
         began = time.perf_counter()
         with torch.autocast(low.device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            result = self.network(low)
+            result = self.forward(low)
         self.optimizer.zero_grad(set_to_none=True)
         F.l1_loss(result.float(), high).backward()
         self.optimizer.step()
@@ -54,11 +57,11 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def forms(name: str, device: torch.device) -> dict[str, Stepper]:
-    config = LiptConfig.named(name, SCALE)
+def network_of(form: str, config: LiptConfig) -> LIPT:
+    if form == "reference":
+        return LIPT(config, deployed=False)
     start = bilinear_start(config)
-    networks = {"plain": bilinear_start(config), "merged": branch_out(start), "reference": LIPT(config, deployed=False)}
-    return {form: Stepper(network.to(device)) for form, network in networks.items()}
+    return branch_out(start) if form == "merged" else start
 
 
 def difference(trained: LIPT, device: torch.device) -> float:
@@ -70,7 +73,10 @@ def difference(trained: LIPT, device: torch.device) -> float:
 
 def measure(name: str, arguments: argparse.Namespace, dtype: torch.dtype) -> dict[str, object]:
     device = torch.device(arguments.device)
-    steppers = forms(name, device)
+    config = LiptConfig.named(name, SCALE)
+    steppers = {
+        form: Stepper(network_of(form, config).to(device), compiled=form == "compiled") for form in arguments.forms
+    }
     taken: dict[str, list[float]] = {form: [] for form in steppers}
     for number in range(arguments.rounds + 1):
         low = torch.rand(arguments.batch, 3, arguments.patch, arguments.patch, device=device)
@@ -84,14 +90,22 @@ def measure(name: str, arguments: argparse.Namespace, dtype: torch.dtype) -> dic
     return {
         "model": f"{name}-x{SCALE}",
         "seconds_per_step": {form: round(median, 4) for form, median in medians.items()},
-        "of_plain": {form: round(median / medians["plain"], 2) for form, median in medians.items()},
-        "difference": {form: difference(steppers[form].network, device) for form in ("merged", "reference")},
+        f"of_{arguments.forms[0]}": {
+            form: round(median / medians[arguments.forms[0]], 2) for form, median in medians.items()
+        },
+        "difference": {
+            form: difference(steppers[form].network, device)
+            for form in arguments.forms
+            if form in ("merged", "reference")
+        },
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["nano", "tiny"])
+    every = ("plain", "compiled", "merged", "reference")
+    parser.add_argument("--forms", nargs="+", choices=every, default=["plain", "merged", "reference"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch", type=int, default=64)

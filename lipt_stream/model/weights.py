@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 import re
 import struct
@@ -127,7 +128,10 @@ def save_weights(path: str | Path, model: LIPT, info: WeightsInfo) -> None:
     }
     part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(save(tensors, metadata))
+        with part.open("wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave an empty file under the name of the one replaced
         part.replace(path)
     except OSError as error:
         with suppress(OSError):  # of a file system that became read-only this fails too
