@@ -153,6 +153,8 @@ def train_network(
         if trainer.resumed_elsewhere:
             console.print("it began on another kind of device: its crops are drawn anew from here on")
         learnt_from = f"{materials.images}, from " + ", ".join(folder.resolve().name for folder in data)
+        learnt_from += f"; begun from {init.stem}" if init else ""
+        learnt_from += f"; taught by {distill.stem}" if distill else ""
 
         def write_results() -> None:
             network = write_weights(trainer, out / WEIGHTS, licence=licence, training_data=learnt_from)

@@ -33,7 +33,7 @@ def search(data_dirs: Sequence[Path]) -> Found:
         require_folder(folder, "Give a folder of images")
     found, others = Found(), Counter[str]()
     files = {_real(path): path for folder in reversed(data_dirs) for path in _files(folder, found.left_out)}
-    for path in sorted(files.values()):
+    for _, path in sorted(files.items()):  # by where they lie, so that a run resumes however its folders are written
         if (path.suffix.lower() in IMAGE_SUFFIXES or is_film(path)) and is_special(path):
             found.left_out.append(Skipped(path, f"{path} is not a regular file"))  # a named pipe would hang
         elif path.suffix.lower() in IMAGE_SUFFIXES:

@@ -17,6 +17,7 @@ from PIL import Image
 from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.model.weights import load_weights
 from lipt_stream.train import materials as materials_module
+from lipt_stream.train.folders import search
 from lipt_stream.train.materials import Folders, Materials, load_materials
 from lipt_stream.train.run import make_trainer, write_weights
 from lipt_stream.train.spec import TrainSpec
@@ -291,3 +292,16 @@ def test_each_degraded_image_is_told_of(photos: Path, tmp_path: Path) -> None:
     folders = Folders([photos], None, tmp_path, tmp_path / "pairs")
     load_materials(spec, folders, CPU, lambda done, of: told.append((done, of)))
     assert told == [(1, 1), (1, 3), (2, 3), (3, 3)]
+
+
+def test_the_order_is_that_of_places_not_of_how_folders_are_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The crops that a seed draws go by the order, and a resumed run is refused with another one."""
+    shutil.copytree(photos, tmp_path / "zoo")
+    monkeypatch.chdir(tmp_path)
+    begun, resumed = (
+        [path.resolve() for path in search(folders).images]
+        for folders in ([photos.absolute(), Path("zoo")], [Path(os.path.relpath(photos)), tmp_path / "zoo"])
+    )
+    assert begun == resumed
