@@ -14,6 +14,7 @@ from lipt_stream.errors import WeightsError
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import HRM, LIPT
 from lipt_stream.model.repconv import LinearBranches
+from lipt_stream.train.growth import grow
 
 RESIDUAL_SCALE = 0.1
 """How much of a residual branch's usual initialisation is kept: the start is then close to the identity."""
@@ -44,8 +45,8 @@ def bilinear_start(config: LiptConfig) -> LIPT:
 def start_from(body: LIPT, config: LiptConfig) -> LIPT:
     """A deployed network of `config` that begins as `body`, a deployed network as wide and as deep or less so.
 
-    A larger one computes nearly what `body` does (`_grown`). At another scale the tail starts as the picture that
-    `body` makes, resized to this scale, pixel by input pixel. torch's generator decides what is random in it.
+    A larger one computes nearly what `body` does, or better (growth.py). At another scale the tail starts as the
+    picture that `body` makes, resized to this scale, pixel by input pixel. torch's generator decides what is random.
     WeightsError where `body` is the larger one, or differs in anything else.
     """
     ours, theirs = config, body.config
@@ -57,58 +58,13 @@ def start_from(body: LIPT, config: LiptConfig) -> LIPT:
         hint = "Give weights of the same network or of a smaller one"
         raise WeightsError(f"The weights to start from have {', '.join(differing)}", hint)
     network = LIPT(config, deployed=True)
-    state = dict(_grown(body, dataclasses.replace(config, scale=theirs.scale)).state_dict())
+    larger = bilinear_start(dataclasses.replace(config, scale=theirs.scale))
+    grow(larger, body)
+    state = dict(larger.state_dict())
     state["tail.weight"] = _resized(state["tail.weight"], theirs.scale, ours.scale)
     state["tail.bias"] = _resized(state["tail.bias"], theirs.scale, ours.scale)
     network.load_state_dict(state)
     return network
-
-
-def _grown(body: LIPT, config: LiptConfig) -> LIPT:
-    """A deployed network of `config` that computes nearly what `body`, of the same scale, does: Net2Net (Chen,
-    Goodfellow and Shlens, ICLR 2016), save that what is added is not copied but random.
-
-    What `body` computes does not hear of the added channels, which hear all; the added units add nothing at first. In
-    both, what is silent is one layer of weights, whose gradient is none the less there from the first step on. Only the
-    added queries are heard, faintly, by the attention maps: silent, they would have no gradient.
-    """
-    network = bilinear_start(config)
-    ours, theirs = (dict(cast("Iterator[tuple[str, nn.Module]]", net.named_modules())) for net in (network, body))
-    wide, narrow = config.channels, body.config.channels
-    with torch.no_grad():
-        for name, module in ours.items():
-            if not isinstance(module, nn.Conv2d):
-                continue
-            if name in theirs:
-                _take_over(module, cast("nn.Conv2d", theirs[name]), *_places(name, module, narrow, wide))
-            elif name.endswith((".conv1", ".project_out")):
-                module.weight.zero_()
-    return network
-
-
-def _places(name: str, convolution: nn.Conv2d, narrow: int, wide: int) -> tuple[Tensor, Tensor]:
-    """Which outputs and inputs of a convolution of the wide network are those of the narrow one."""
-    outputs = inputs = torch.arange(narrow)
-    if name == "head":
-        inputs = torch.arange(3)
-    elif name == "tail":
-        outputs = torch.arange(convolution.out_channels)
-    elif name.endswith(".project_in"):  # queries and values of both halves, or their values alone
-        outputs = _in_groups(2 * convolution.out_channels // wide, narrow // 2, wide // 2)
-    elif name.endswith(".project_out"):
-        inputs = _in_groups(2, narrow // 2, wide // 2)
-    return outputs, inputs
-
-
-def _in_groups(count: int, used: int, size: int) -> Tensor:
-    """The first `used` indices of each of `count` groups of `size`."""
-    return (torch.arange(count)[:, None] * size + torch.arange(used)).flatten()
-
-
-def _take_over(ours: nn.Conv2d, theirs: nn.Conv2d, outputs: Tensor, inputs: Tensor) -> None:
-    ours.weight[outputs] = 0
-    ours.weight[outputs[:, None], inputs] = theirs.weight
-    _bias(ours)[outputs] = _bias(theirs)
 
 
 def branch_out(network: LIPT) -> LIPT:

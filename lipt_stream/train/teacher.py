@@ -15,7 +15,12 @@ def seen_in_a_view(enlarge: Callable[[Tensor], Tensor], low: Tensor, generator: 
 
     Who learns from one at a time with a squared error learns the mean of all eight, at an eighth of the work.
     """
-    views = torch.randint(8, (len(low), 1, 1, 1), generator=generator, device=low.device)
+    return in_views(enlarge, low, torch.randint(8, (len(low),), generator=generator, device=low.device))
+
+
+def in_views(enlarge: Callable[[Tensor], Tensor], low: Tensor, views: Tensor) -> Tensor:
+    """The same in given views, (N,) of 0..7."""
+    views = views[:, None, None, None]
     turned = _flipped(low, views)
     turned = torch.where(views & 4 > 0, turned.mT, turned).contiguous(memory_format=torch.channels_last)
     seen = enlarge(turned).float()

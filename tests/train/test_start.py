@@ -105,7 +105,7 @@ def test_another_start_at_another_scale_shows_the_same_picture(before: int, afte
     torch.testing.assert_close(F.avg_pool2d(found, after), F.avg_pool2d(known, before), atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize(("larger", "scale"), [("tiny", 2), ("tiny24", 2), ("small", 4)])
+@pytest.mark.parametrize(("larger", "scale"), [("tiny24", 2), ("small", 4)])
 def test_a_larger_network_starts_as_the_smaller_one(larger: str, scale: int) -> None:
     body = trained(scale)
     grown = start_from(body, LiptConfig.named(larger, scale)).eval()
@@ -113,6 +113,19 @@ def test_a_larger_network_starts_as_the_smaller_one(larger: str, scale: int) -> 
     low = smooth(24, 32)
     with torch.inference_mode():
         assert (grown(low) - body(low)).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_network_twice_as_wide_starts_as_the_mean_of_two_views(scale: int) -> None:
+    body = trained(scale)
+    grown = start_from(body, LiptConfig.named("tiny", scale)).eval()
+    low = smooth(24, 32)
+    with torch.inference_mode():
+        alone, turned, found = body(low), body(low.mT).mT, grown(low)
+        assert torch.allclose(grown(low.mT).mT, found, atol=1e-5), "it sees both ways alike"
+    mean = (alone + turned) / 2
+    assert (alone - turned).abs().max() > 0.01, "else it would prove nothing"
+    assert (found - mean).abs().max() < 0.2 * (alone - turned).abs().max()
 
 
 def test_a_longer_body_is_another_scales() -> None:
@@ -136,7 +149,7 @@ def test_all_that_was_added_learns_from_the_second_step_on() -> None:
     for name, value in network.state_dict().items():
         if name.endswith("weight") and ("conv" in name or "project" in name):
             still = (value == before[name]).flatten(1).all(1)  # rows that did not move
-            assert still.float().mean() < 0.1, name  # one behind a ReLU that was closed for all there was may wait
+            assert still.float().mean() < 0.2, name  # one behind a ReLU that was closed for all there was may wait
 
 
 def test_another_start_needs_the_same_body_or_a_smaller_one() -> None:
