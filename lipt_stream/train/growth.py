@@ -54,7 +54,7 @@ def _turned(body: LIPT) -> LIPT:
         for convolution in _convolutions(turned).values():
             convolution.weight.copy_(convolution.weight.mT.clone())
         for values in (turned.tail.weight, _bias(turned.tail)):
-            values.copy_(values.unflatten(0, (3, scale, scale)).transpose(1, 2).flatten(0, 2).clone())
+            values.copy_(values.reshape(3, scale, scale, -1).transpose(1, 2).reshape(values.shape).clone())
     return turned
 
 
@@ -69,7 +69,7 @@ def _half(body: LIPT) -> LIPT:
                     tensor.div_(2)
             elif name.endswith(".project_in") and convolution.out_channels == 2 * channels:  # (q, v, q, v)
                 for tensor in values:
-                    tensor.unflatten(0, (4, channels // 2))[::2].mul_(0.5**0.5)
+                    tensor.view(4, channels // 2, -1)[::2].mul_(0.5**0.5)
     return half
 
 
