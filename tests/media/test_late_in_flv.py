@@ -19,18 +19,19 @@ RATE = 44_100
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Pictures of noise, 6 MB of them before the first sound, which lasts half a second."""
+    """Grainy pictures, 6 MB of them before the first sound, which lasts half a second."""
     path = tmp_path / "film.flv"
-    noise = np.random.default_rng(0).integers(0, 256, (576, 704, 3), np.uint8)
+    rng, ramp = np.random.default_rng(0), np.linspace(40, 200, 704)[None, :, None]
     with av.open(str(path), "w") as container:
-        video = container.add_stream("flv", 25, options={"qmin": "1", "qmax": "1", "g": "1"})
-        video.width, video.height, video.pix_fmt = 704, 576, "yuv420p"
+        video = container.add_stream("flashsv", 8)  # without loss: grain takes its room
+        video.width, video.height, video.pix_fmt = 704, 576, "bgr24"
         sound = container.add_stream("libmp3lame", RATE)  # of AAC its header would come first
-        for number in range(40):
-            picture = av.VideoFrame.from_ndarray(noise, format="rgb24")
+        for number in range(12):
+            grainy = ramp + rng.integers(0, 32, (576, 704, 3))
+            picture = av.VideoFrame.from_ndarray(grainy.astype(np.uint8), format="bgr24")
             picture.pts = number
             container.mux(video.encode(picture))
-            if number == 24:
+            if number == 8:
                 wave = np.sin(np.arange(RATE // 2) * 0.05, dtype=np.float32)[None]
                 heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
                 heard.sample_rate, heard.pts, heard.time_base = RATE, RATE, Fraction(1, RATE)
@@ -49,7 +50,7 @@ def test_sound_that_begins_late_is_carried_over(film: Path, tmp_path: Path) -> N
         times = [packet.pts * packet.time_base for packet in container.demux(audio=0) if packet.pts is not None]
     assert 0.9 < times[0] < 1.05
     assert times[-1] > 1.4
-    assert verify(film, result, scale=1).ok
+    assert [check.name for check in verify(film, result, scale=1).checks if not check.ok] == ["pixel format"]
 
 
 def test_sound_that_begins_too_late_is_told(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
