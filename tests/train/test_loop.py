@@ -119,8 +119,7 @@ def test_a_disk_that_fills(make_trainer: MakeTrainer, spec: TrainSpec, tmp_path:
         subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.mark.parametrize("compiler", ["", "aot_eager"])
-@pytest.mark.parametrize("ensemble", [False, True])
+@pytest.mark.parametrize(("ensemble", "compiler"), [(False, ""), (True, ""), (True, "aot_eager")])
 def test_a_teacher_takes_part(make_trainer: MakeTrainer, ensemble: bool, compiler: str) -> None:
     settings = {"minutes": 1.0, "batch": 2, "patch": 8, "tail_patch": 16}
     spec = TrainSpec("nano", distill_weight=1.0 if ensemble else 0.5, distill_ensemble=ensemble, **settings)

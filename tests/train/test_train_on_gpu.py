@@ -84,21 +84,22 @@ def test_a_call_on_a_gpu(photos: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
 
 
-def test_a_finished_run_is_not_taken_for_another_of_its_name(photos: Path, tmp_path: Path) -> None:
-    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+def test_a_finished_run_is_not_taken_for_another_of_its_name(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared(monkeypatch, photos, tmp_path / "data")
     places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
     one = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
     assert one.stdout == "nano-x2: finished\n", one.stderr
-    other = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.04")
-    assert other.returncode == 1
-    assert "error: nano-x2 is finished, with --model nano" in other.stderr
-    assert "Give another run another name" in other.stderr
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.04") == 1
+    said = capsys.readouterr().err
+    assert "error: nano-x2 is finished, with --model nano" in said
+    assert "Give another run another name" in said
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
     finished = tmp_path / "work" / "nano-x2" / "finished"
     finished.write_text(finished.read_text()[:-1] + "-")
-    elsewhere = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
-    assert elsewhere.returncode == 1
-    assert "error: nano-x2 is finished, with other images" in elsewhere.stderr
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02") == 1
+    assert "error: nano-x2 is finished, with other images" in capsys.readouterr().err
     finished.unlink()  # as where it was killed while its weights were written
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
     again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
@@ -245,9 +246,8 @@ def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(
     assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in done.stderr
 
 
-def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
-    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
-    assert prepared.returncode == 0, prepared.stderr
+def test_a_piece_that_is_missing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(monkeypatch, photos, tmp_path / "data")
     carried = tmp_path / "carried"
     carried.mkdir()
     (carried / "nano-x2.tgz.1-of-2").touch()
@@ -257,8 +257,8 @@ def test_a_piece_that_is_missing(photos: Path, tmp_path: Path) -> None:
     assert done.stderr == f"error: {carried} lacks nano-x2.tgz.0-of-2. Carry all pieces of a run, or none\n"
 
 
-def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path) -> None:
-    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(monkeypatch, photos, tmp_path / "data")
     carried = tmp_path / "carried"
     carried.mkdir()
     (carried / "nano-x2.tgz.0-of-1").write_bytes(b"none")
@@ -276,13 +276,13 @@ def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path) -> None:
         ("(place / 'checkpoint.pt').touch()", 0, "its checkpoint is kept"),
         ("", 1, "it has no checkpoint yet: give a longer --stop-after"),
     ],
+    ids=["begun", "not begun"],
 )
 def test_a_run_that_is_past_its_time_is_killed_and_kept(
-    photos: Path, tmp_path: Path, begun: str, code: int, words: str
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str, code: int, words: str
 ) -> None:
     """As where a step compiles for minutes: the machine would end the call, and all of it would be lost."""
-    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data")
-    assert prepared.returncode == 0, prepared.stderr
+    prepared(monkeypatch, photos, tmp_path / "data")
     slow = f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN % begun!r})"
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--stop-after", "0.05")
     done = changed(slow, "run", tmp_path / "data", *places, *OPTIONS.split())
