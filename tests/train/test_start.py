@@ -144,12 +144,12 @@ def test_all_that_was_added_learns_from_the_second_step_on() -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(2):
         optimizer.zero_grad()
-        (network(torch.rand(2, 3, 16, 16)) - 0.5).square().mean().backward()
+        (network(torch.rand(8, 3, 16, 16)) - 0.5).square().mean().backward()
         optimizer.step()
     for name, value in network.state_dict().items():
         if name.endswith("weight") and ("conv" in name or "project" in name):
             still = (value == before[name]).flatten(1).all(1)  # rows that did not move
-            assert still.float().mean() < 0.2, name  # one behind a ReLU that was closed for all there was may wait
+            assert still.float().mean() < 0.1, name  # one behind a ReLU that was closed for all there was may wait
 
 
 def test_another_start_needs_the_same_body_or_a_smaller_one() -> None:
