@@ -23,7 +23,7 @@ from tests.program import run_program as lipt
 
 PROGRAM = [sys.executable, "-W", "error", "-m", "lipt_stream"]
 CPU = ["--device", "cpu", "--model", "nano"]
-SLOWLY = ["--device", "cpu", "--model", "tiny", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
+SLOWLY = ["--device", "cpu", "--model", "nano", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -18,7 +18,7 @@ from lipt_stream.cli.screen import defect
 from lipt_stream.stream.upscale import Progress
 
 SPEC = PipelineSpec(model="nano", device="cpu", depth=2, encoder_options={"preset": "ultrafast"})
-SLOWLY = ["--device", "cpu", "--model", "tiny", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
+SLOWLY = ["--device", "cpu", "--model", "nano", "--runtime", "torch", "--precision", "float32", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")

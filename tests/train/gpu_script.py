@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +22,16 @@ def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def in_this_process(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path | float) -> int:
-    """The script where it starts no other program: its exit code."""
+    """The script without a process of its own, which would first import torch: its exit code. What trains has one."""
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         MODULE["main"]()
     except SystemExit as ended:
         return int(ended.code or 0)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return 0
 
 

@@ -36,15 +36,6 @@ time.sleep(600)
 """
 
 
-def changed(change: str, *arguments: str | Path | float) -> subprocess.CompletedProcess[str]:
-    """The script after a line of Python that changes its `module`."""
-    code = (
-        f"import runpy, sys; sys.argv = sys.argv[1:]; module = runpy.run_path(sys.argv[0]); {change}; module['main']()"
-    )
-    command = [sys.executable, "-c", code, SCRIPT, *map(str, arguments)]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240, check=False)
-
-
 def test_two_calls_on_two_machines(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train-09-of-10.tgz").write_text("of an earlier call")
@@ -85,60 +76,72 @@ def test_a_call_on_a_gpu(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_not_taken_for_another_of_its_name(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    def run(minutes: str) -> tuple[int, str, str]:
+        places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
+        words = ("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", minutes)
+        return in_this_process(monkeypatch, *words), *capfd.readouterr()
+
     prepared(monkeypatch, photos, tmp_path / "data")
-    places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
-    one = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
-    assert one.stdout == "nano-x2: finished\n", one.stderr
-    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.04") == 1
-    said = capsys.readouterr().err
+    capfd.readouterr()
+    code, out, said = run("0.01")
+    assert (code, out) == (0, "nano-x2: finished\n"), said
+    code, _, said = run("0.04")
+    assert code == 1
     assert "error: nano-x2 is finished, with --model nano" in said
     assert "Give another run another name" in said
     assert [path.name for path in (tmp_path / "back").iterdir()] == ["nano-x2.tgz.0-of-1"]
     finished = tmp_path / "work" / "nano-x2" / "finished"
     finished.write_text(finished.read_text()[:-1] + "-")
-    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02") == 1
-    assert "error: nano-x2 is finished, with other images" in capsys.readouterr().err
+    code, _, said = run("0.01")
+    assert code == 1
+    assert "error: nano-x2 is finished, with other images" in said
     finished.unlink()  # as where it was killed while its weights were written
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").unlink()
-    again = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
-    assert again.stdout == "nano-x2: finished\n", again.stderr
+    code, out, said = run("0.01")
+    assert (code, out) == (0, "nano-x2: finished\n"), said
     assert (tmp_path / "work" / "nano-x2" / "weights.safetensors").exists()
-    (tmp_path / "work" / "nano-x2" / "finished").unlink()
+    finished.unlink()
     checkpoint = tmp_path / "work" / "nano-x2" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     (tmp_path / "work" / "nano-x2" / "weights.safetensors").touch()
-    damaged = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "0.02")
-    assert (damaged.returncode, damaged.stdout) == (1, "nano-x2: unfinished\n")
-    assert "checkpoint.pt is damaged" in damaged.stderr
-    assert "Traceback" not in damaged.stderr
+    code, out, said = run("0.01")
+    assert (code, out) == (1, "nano-x2: unfinished\n")
+    assert "checkpoint.pt is damaged" in said
+    assert "Traceback" not in said
 
 
-def test_degraded_pairs_of_images_of_one_name(photos: Path, tmp_path: Path) -> None:
+def test_degraded_pairs_of_images_of_one_name(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """They lie in one folder on the machine, where names must not meet, and are found without PyAV."""
     (photos / "other").mkdir()
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (70, 70, 3), np.uint8)).save(photos / "other" / "a.png")
-    prepared = script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data", "--pairs", 2)
-    assert prepared.returncode == 0, prepared.stderr
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # no processes for four small pictures
+    prepared(monkeypatch, photos, tmp_path / "data", "--pairs", 2)
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "pairs-00-of-01.tgz",
         "train-00-of-01.tgz",
         "valid-00-of-01.tgz",
     ]
     # In the process that trains, and without others, which would have PyAV.
-    change = f"module['main'].__globals__['TRAIN'] = {WITHOUT_PYAV!r} + module['TRAIN']"
+    monkeypatch.setitem(MODULE["main"].__globals__, "TRAIN", WITHOUT_PYAV + MODULE["TRAIN"])
     places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--minutes", 0.02)
-    done = changed(change, "run", tmp_path / "data", *places, *OPTIONS.split(), "--degrade", "video")
-    assert done.stdout == "nano-x2-video: finished\n", done.stderr
-    assert "4 images, 1 to validate by" in done.stderr
-    assert "left out" not in done.stderr
+    capfd.readouterr()
+    in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--degrade", "video")
+    out, errors = capfd.readouterr()
+    assert out == "nano-x2-video: finished\n", errors
+    assert "4 images, 1 to validate by" in errors
+    assert "left out" not in errors
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-def test_a_signal_to_all_of_it_ends_a_call_in_order(photos: Path, tmp_path: Path) -> None:
+def test_a_signal_to_all_of_it_ends_a_call_in_order(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As from `timeout` or a container, which tell the group: what trains must be told once, or it would be killed."""
-    assert script("prepare", "--data", photos, "--valid", photos / "more", "--out", tmp_path / "data").returncode == 0
+    prepared(monkeypatch, photos, tmp_path / "data")
     places = ("--out", tmp_path / "back", "--work", tmp_path / "work")
     command = [sys.executable, SCRIPT, "run", tmp_path / "data", *places, *OPTIONS.split(), "--minutes", "60"]
     process = subprocess.Popen(
@@ -237,37 +240,42 @@ def test_options_and_places_that_are_mistyped_train_nothing(
 
 
 def test_a_run_of_which_nothing_was_carried_says_that_it_begins_anew(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     prepared(monkeypatch, photos, tmp_path / "data")
     (tmp_path / "carried").mkdir()
     places = ("--out", tmp_path / "back", "--work", tmp_path / "work", "--carried", tmp_path / "carried")
-    done = script("run", tmp_path / "data", *places, *OPTIONS.split(), "--stop-after", 0.001)
-    assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in done.stderr
+    in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split(), "--stop-after", 0.001)
+    assert f"nano-x2: nothing of it is in {tmp_path / 'carried'}, it begins anew" in capfd.readouterr().err
 
 
-def test_a_piece_that_is_missing(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_that_is_missing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     prepared(monkeypatch, photos, tmp_path / "data")
     carried = tmp_path / "carried"
     carried.mkdir()
     (carried / "nano-x2.tgz.1-of-2").touch()
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--carried", carried)
-    done = script("run", tmp_path / "data", *places, *OPTIONS.split())
-    assert done.returncode == 1
-    assert done.stderr == f"error: {carried} lacks nano-x2.tgz.0-of-2. Carry all pieces of a run, or none\n"
+    capfd.readouterr()
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split()) == 1
+    said = capfd.readouterr().err
+    assert said == f"error: {carried} lacks nano-x2.tgz.0-of-2. Carry all pieces of a run, or none\n"
 
 
-def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_pieces_and_shards(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     prepared(monkeypatch, photos, tmp_path / "data")
     carried = tmp_path / "carried"
     carried.mkdir()
     (carried / "nano-x2.tgz.0-of-1").write_bytes(b"none")
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--carried", carried)
-    done = script("run", tmp_path / "data", *places, *OPTIONS.split())
-    assert (done.returncode, "error: nano-x2.tgz is damaged" in done.stderr) == (1, True), done.stderr
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split()) == 1
+    assert "error: nano-x2.tgz is damaged" in capfd.readouterr().err
     (tmp_path / "data" / "train-00-of-01.tgz").write_bytes(b"none")
-    done = script("run", tmp_path / "data", *places[:-2], *OPTIONS.split())
-    assert (done.returncode, "error: train-00-of-01.tgz is damaged" in done.stderr) == (1, True), done.stderr
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places[:-2], *OPTIONS.split()) == 1
+    assert "error: train-00-of-01.tgz is damaged" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -279,14 +287,22 @@ def test_damaged_pieces_and_shards(photos: Path, tmp_path: Path, monkeypatch: py
     ids=["begun", "not begun"],
 )
 def test_a_run_that_is_past_its_time_is_killed_and_kept(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str, code: int, words: str
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    begun: str,
+    code: int,
+    words: str,
 ) -> None:
     """As where a step compiles for minutes: the machine would end the call, and all of it would be lost."""
     prepared(monkeypatch, photos, tmp_path / "data")
-    slow = f"module['main'].__globals__.update(GRACE_SECONDS=0, TRAIN={SLOW_TRAIN % begun!r})"
+    capfd.readouterr()
+    for name, value in (("GRACE_SECONDS", 0), ("TRAIN", SLOW_TRAIN % begun)):
+        monkeypatch.setitem(MODULE["main"].__globals__, name, value)
     places = ("--out", tmp_path / "out", "--work", tmp_path / "work", "--stop-after", "0.05")
-    done = changed(slow, "run", tmp_path / "data", *places, *OPTIONS.split())
-    assert done.returncode == code, done.stderr
-    assert done.stdout == "nano-x2: unfinished\n"
-    assert f"past its time: killed, and {words}" in done.stderr
+    assert in_this_process(monkeypatch, "run", tmp_path / "data", *places, *OPTIONS.split()) == code
+    out, said = capfd.readouterr()
+    assert out == "nano-x2: unfinished\n", said
+    assert f"past its time: killed, and {words}" in said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["nano-x2.tgz.0-of-1"]
