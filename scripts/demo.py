@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from PIL import Image
 from rich.console import Console
 
 from lipt_stream.cli.progress import display, print_summary
-from lipt_stream.engine.color import make_colors
-from lipt_stream.frame import END, Planes, VideoFormat
+from lipt_stream.engine.rgb_pictures import RgbPictures
+from lipt_stream.frame import END
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.stream.upscale import upscale_file
 
@@ -48,17 +47,9 @@ def picture_at(film: Path, seconds: float) -> Image.Image:
         planes = source.format.new_planes()
         if source.read(planes) is END:
             raise SystemExit(f"{film} is shorter than {seconds} s")
-        return as_image(planes, source.format)
+        return Image.fromarray(RgbPictures(source.format)(planes))
     finally:
         source.close()
-
-
-def as_image(planes: Planes, video: VideoFormat) -> Image.Image:
-    rgb = torch.empty((1, 3, video.height, video.width))
-    y, u, v = (torch.from_numpy(plane) for plane in planes)
-    make_colors(video, video, torch.device("cpu")).to_rgb((y, u, v), rgb)
-    pixels = rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
-    return Image.fromarray(pixels.contiguous().numpy())
 
 
 if __name__ == "__main__":

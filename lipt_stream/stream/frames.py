@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from lipt_stream.engine.color import make_colors
+from lipt_stream.engine.rgb_pictures import RgbPictures
 from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import Frame, VideoFormat
@@ -112,14 +111,10 @@ class _Handoff:
         self.notes: list[str] = []
         self._stop = stop
         self._time_base = video.time_base
-        self._colors = make_colors(video, video, torch.device("cpu"))
-        self._rgb = torch.empty((1, 3, video.height, video.width))
+        self._as_rgb = RgbPictures(video)
 
     def write(self, frame: Frame) -> None:
-        y, u, v = (torch.as_tensor(plane) for plane in frame.planes)
-        self._colors.to_rgb((y, u, v), self._rgb)
-        rgb = self._rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
-        self.offer(UpscaledFrame(frame.index, float(frame.pts * self._time_base), rgb))
+        self.offer(UpscaledFrame(frame.index, float(frame.pts * self._time_base), self._as_rgb(frame.planes)))
         self.frames_written += 1
 
     def offer(self, item: UpscaledFrame | BaseException | None) -> None:

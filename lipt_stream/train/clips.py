@@ -8,9 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import torch
-
-from lipt_stream.engine.color import TorchColors
+from lipt_stream.engine.rgb_pictures import RgbPictures
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END
 from lipt_stream.media.file_source import FileSource
@@ -64,14 +62,9 @@ def _moment_of(source: FileSource) -> list[Uint8Image]:
 
 def pictures_of(source: FileSource) -> Iterator[Uint8Image]:
     """All pictures of a film that was opened, as the engine shows them to a network."""
-    video = source.format
-    colors = TorchColors(video, video, torch.device("cpu"))
-    rgb = torch.empty((1, 3, video.height, video.width))
-    planes = video.new_planes()
+    as_rgb, planes = RgbPictures(source.format), source.format.new_planes()
     while source.read(planes) is not END:
-        y, u, v = (torch.as_tensor(plane) for plane in planes)
-        colors.to_rgb((y, u, v), rgb)
-        yield rgb[0].mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        yield as_rgb(planes)
 
 
 def middle(pictures: Sequence[Uint8Image]) -> int:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lipt_stream.engine.color import TorchColors
+from lipt_stream.engine.rgb_pictures import RgbPictures
 from lipt_stream.frame import Planes, VideoFormat
 from lipt_stream.media.round_trip import round_trip
 from lipt_stream.train.evaluate import Uint8Image
@@ -114,10 +115,10 @@ def coded(images: Sequence[Uint8Image], generation: Generation) -> list[Uint8Ima
         color_space=generation.matrix,
         chroma_location=generation.siting,
     )
-    colors = TorchColors(video, video, torch.device("cpu"))
+    colors, as_rgb = TorchColors(video, video, torch.device("cpu")), RgbPictures(video)
     padded = (np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="symmetric") for image in images)
     back = round_trip([_planes(image, colors, video) for image in padded], video, generation.coding)
-    return [_rgb(planes, colors, video)[:height, :width] for planes in back]
+    return [as_rgb(planes)[:height, :width] for planes in back]
 
 
 def _planes(image: Uint8Image, colors: TorchColors, video: VideoFormat) -> Planes:
@@ -126,13 +127,6 @@ def _planes(image: Uint8Image, colors: TorchColors, video: VideoFormat) -> Plane
     y, u, v = (torch.as_tensor(plane) for plane in planes)
     colors.to_planes(rgb, (y, u, v))
     return planes
-
-
-def _rgb(planes: Planes, colors: TorchColors, video: VideoFormat) -> Uint8Image:
-    rgb = torch.empty((1, 3, video.height, video.width))
-    y, u, v = (torch.as_tensor(plane) for plane in planes)
-    colors.to_rgb((y, u, v), rgb)
-    return rgb[0].mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 def _rounded(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> Uint8Image:
