@@ -21,6 +21,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--machine", required=True, help="what they were trained by")
     parser.add_argument("--steps", type=int, help="of all runs; default: what the file says, which is of the last")
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--half", action="store_true", help="keep them in float16, which takes half of the bytes")
     arguments = parser.parse_args()
     file = arguments.run / "weights.safetensors" if arguments.run.is_dir() else arguments.run
     network, info = load_weights(file)
@@ -77,7 +79,11 @@ def main() -> None:
     right = f"{model}-x{info.scale}" + (content if info.task == "sr" else f"-{info.task}")
     if arguments.name != right:
         parser.error(f"{file} is called {right} by what it is, not {arguments.name}")
-    scores = measure(file, arguments.bench, info)
+    network = deploy(network).half() if arguments.half else deploy(network)
+    with TemporaryDirectory() as folder:
+        kept = Path(folder) / file.name
+        save_weights(kept, network, info)
+        scores = measure(kept, arguments.bench, info)
     curve = keep_curves(file.parent, arguments.name)
     info = dataclasses.replace(
         info,
@@ -91,7 +97,7 @@ def main() -> None:
         ssim={name: round(score.ssim_y, 4) for name, score in scores.items()},
     )
     target = catalog.CHECKOUT / f"{arguments.name}.safetensors"
-    save_weights(target, deploy(network), info)
+    save_weights(target, network, info)
     entry = {
         "name": info.name,
         "model": model,
