@@ -131,6 +131,8 @@ class Bench:
                 in_flight.popleft().wait()
             self.engine.submit(slot)
             in_flight.append(slot)
+        for slot in in_flight:
+            slot.wait()
         self.engine.drain()
         return len(self.durations)
 

@@ -10,8 +10,10 @@ import torch
 from lipt_stream.errors import DeviceError
 
 _WORDS_OF_MEMORY = (
-    "not enough memory",  # torch on a CPU, and OpenVINO
+    "not enough memory",  # torch on a CPU
     "can't allocate memory",
+    "failed to allocate",  # OpenVINO, where a large buffer of its own is refused
+    "bad_alloc",  # OpenVINO, for all else
     "cuda error: out of memory",  # of the driver itself: a context, a kernel's first use, pinned memory
     "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
     "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lipt_stream.engine.device_errors import is_out_of_memory
 from lipt_stream.engine.free_memory import fitting_pixels
+from lipt_stream.engine.one_thread import threads_here
 from lipt_stream.engine.openvino_graph import build_graph
 from lipt_stream.engine.openvino_import import ov
 from lipt_stream.errors import DeviceError
@@ -41,7 +42,7 @@ class OpenVinoRuntime:
     def __init__(self, network: LIPT, precision: Literal["float32", "bfloat16"], threads: int | None) -> None:
         self.name: Final = "openvino"
         self.precision: Final = precision
-        self.at_once: Final = min(AT_ONCE, threads or torch.get_num_threads())
+        self.at_once: Final = min(AT_ONCE, threads or threads_here())
         self._network = network
         self._core: Any = ov.Core()
         self._options: dict[str, Any] = {

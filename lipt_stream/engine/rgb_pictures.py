@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,8 @@ class RgbPictures:
 
     def __init__(self, video: VideoFormat) -> None:
         """Raises InputError for a colour matrix that has no linear RGB."""
-        self._colors = make_colors(video, video, torch.device("cpu"))
+        back = replace(video, width=2, height=2)  # nothing is turned back, which would take as much memory again
+        self._colors = make_colors(video, back, torch.device("cpu"))
         self._rgb = torch.empty((1, 3, video.height, video.width))
 
     def __call__(self, planes: Planes) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lipt_stream.engine.device_errors import is_out_of_memory
+from lipt_stream.engine.one_thread import threads_here
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.model.lipt import LIPT, deploy
 
@@ -104,7 +105,7 @@ class TorchRuntime:
         self.name: Final = "torch"
         self.precision: Final = precision
         self.at_once: Final = 1
-        self._threads = threads or torch.get_num_threads()
+        self._threads = threads or threads_here()
         # Channels last by a loop: `Module.to(memory_format=)` is not in torch's typed signature.
         self._network = network.to(device, _DTYPES[precision]).eval()
         for parameter in self._network.parameters():
@@ -115,7 +116,7 @@ class TorchRuntime:
         del at_once  # torch has one pool of threads, and a GPU one stream
         on_gpu = images.device.type == "cuda"
         if not on_gpu:
-            # A new thread takes the number that any other has set last, which may be `one_thread`.
+            # A new thread takes the number that any other has set last, which may be that of one_thread().
             torch.set_num_threads(self._threads)
         with (
             torch.inference_mode(),

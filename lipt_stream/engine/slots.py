@@ -194,10 +194,10 @@ class Engine:
         slot.wait()
 
     def drain(self) -> None:
-        """Wait until nothing is in flight, no thread works, and every slot may be used again. What failed in between is
-        not raised."""
+        """Wait until nothing is computed, no thread works, and every slot may be used again. Frames whose turn has not
+        come are given up, and what failed in between is not raised: whoever wants a frame waits for it before."""
         if self._workers is not None:
-            self._workers.shutdown()
+            self._workers.shutdown(cancel_futures=True)
             self._workers = None
         for stream in self._streams.values():
             if stream is not None:

@@ -18,6 +18,8 @@ class Report:
 
     `frames_dropped` is frames_in - frames_out and 0 in a complete run: files are never dropped from.
     `frames_concealed` counts damaged pictures that were replaced or skipped by the decoder.
+    `stages` tells how long each frame was in each, so that two frames which are computed at the same time, as OpenVINO
+    does, count their time twice.
     `output` has the name that was asked for where `ok`; else one that says partial, or is None where nothing plays.
     """
 

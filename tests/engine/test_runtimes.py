@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from lipt_stream.engine.one_thread import one_thread
+from lipt_stream.engine.one_thread import one_thread, threads_here
 from lipt_stream.engine.runtimes import TorchRuntime, make_runtime
 from lipt_stream.model.config import LiptConfig
 from lipt_stream.model.lipt import LIPT, deploy
@@ -116,6 +116,40 @@ def test_a_thread_that_begins_while_another_keeps_to_itself_has_all_threads(nano
             other.start()
             other.join()
         assert counts == [threads or 2]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("who_leaves_first", ["first", "second"])
+def test_threads_that_keep_to_themselves_leave_no_trace_in_those_that_begin_later(who_leaves_first):
+    """The second of them makes its first call to torch while the first keeps to itself."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    steps = {name: (threading.Event(), threading.Event()) for name in ("first", "second")}
+    counts: list[int] = []
+
+    def work(name: str) -> None:
+        inside, leave = steps[name]
+        with one_thread(), one_thread():
+            counts.append(torch.get_num_threads())
+            inside.set()
+            assert leave.wait(60)
+
+    try:
+        threads = {name: threading.Thread(target=work, args=(name,)) for name in steps}
+        for name, thread in threads.items():
+            thread.start()
+            assert steps[name][0].wait(60)
+        late = threading.Thread(target=lambda: counts.append(threads_here()))
+        late.start()
+        late.join()
+        for name in sorted(threads, key=lambda name: name != who_leaves_first):
+            steps[name][1].set()
+            threads[name].join()
+        new = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+        new.start()
+        new.join()
+        assert counts == [1, 1, 3, 3]
     finally:
         torch.set_num_threads(before)
 

@@ -90,9 +90,6 @@ def test_an_error_is_raised_to_whoever_waits_for_the_frame_and_drained_away() ->
     network.run = run  # type: ignore[method-assign]
     for slot in engine.slots:
         engine.submit(slot)
-    engine.drain()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-network")]
-    assert all(slot.running is not None and slot.running.done() for slot in engine.slots)
     failures = 0
     for slot in engine.slots:
         try:
@@ -100,7 +97,31 @@ def test_an_error_is_raised_to_whoever_waits_for_the_frame_and_drained_away() ->
         except DeviceError:
             failures += 1
     assert failures == 1
+    engine.drain()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-network")]
     engine.process(engine.slots[0])  # and it can be used again
+
+
+def test_frames_whose_turn_has_not_come_are_not_computed_any_more() -> None:
+    """After an error or a second Ctrl-C nobody waits for them, and each may take seconds."""
+    network = upscaler("openvino", threads=2)
+    engine = Engine(network, VIDEO, 8, at_once=2)
+    real, begun, go_on = network.run, threading.Semaphore(0), threading.Event()
+
+    def run(images: Tensor, at_once: int = 1) -> Tensor:
+        begun.release()
+        go_on.wait(60)
+        return real(images, at_once)
+
+    network.run = run  # type: ignore[method-assign]
+    for slot in engine.slots:
+        engine.submit(slot)
+    for _ in range(2):
+        assert begun.acquire(timeout=60)
+    threading.Timer(0.2, go_on.set).start()
+    engine.drain()
+    ends = [slot.running is not None and slot.running.cancelled() for slot in engine.slots]
+    assert ends == [False] * 2 + [True] * 6
 
 
 def test_frames_that_reuse_the_last_ones_result_are_not_computed_at_the_same_time() -> None:
