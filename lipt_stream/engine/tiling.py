@@ -109,26 +109,15 @@ def plan_tiles(
 
 
 def fixed_plan(height: int, width: int, core: int, halo: int, align: int) -> TilePlan:
-    """Tiles that all read core + 2 * halo pixels a side once padded to `align`, of which both are multiples.
+    """Tiles that all read core + 2 * halo pixels a side once padded to `align`, of which both are multiples and `core`
+    at least two.
 
     Inside the frame a tile keeps `core` pixels a side. The last one is moved back, so reads and may keep more of what
     others keep; a frame smaller than a tile is one. Cores are disjoint and cover everything, every start is a multiple
     of `align`, and a core is nowhere nearer than `halo` to its tile's edge save at the frame's.
     """
-    rows, columns = (_fixed_axis(length, core + 2 * halo, halo, align) for length in (height, width))
+    rows, columns = (split_axis(length, core + 2 * halo, (halo, halo), align) for length in (height, width))
     return TilePlan(rows, columns)
-
-
-def _fixed_axis(length: int, tile: int, halo: int, align: int) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    start = core_start = 0
-    while start + tile < length:
-        core_stop = start + tile - halo
-        spans.append(Span(start, start + tile, core_start, core_stop))
-        core_start, start = core_stop, core_stop - halo
-    last_start = -(-max(length - tile, 0) // align) * align
-    spans.append(Span(last_start, length, core_start, length))
-    return tuple(spans)
 
 
 def window(planes: tuple[T, T, T], rows: slice, columns: slice) -> tuple[T, T, T]:
