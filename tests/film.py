@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from lipt_stream.frame import END, Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 

@@ -23,14 +23,18 @@ from lipt_stream.cli.json_line import json_line
 from lipt_stream.cli.screen import screen
 from lipt_stream.cli.signals import terminated_in_order
 from lipt_stream.errors import SettingsError
-from lipt_stream.media.encoders import EncoderChoice, choose_encoder
+from lipt_stream.frame import VideoFormat
+from lipt_stream.media.encoder_choice import choose_encoder
+from lipt_stream.media.encoders import EncoderChoice
 from lipt_stream.media.file_source import FileSource
-from lipt_stream.stream.bench import RESULT_SUFFIX, bench_file, bench_size
+from lipt_stream.stream.bench import bench_file, bench_size
 from lipt_stream.stream.bench_case import BenchCase, BenchPlan
+from lipt_stream.stream.jobs import result_suffix
 from lipt_stream.stream.spec import PipelineSpec
 from lipt_stream.stream.upscale import load_upscaler
 
 DEFAULT_TARGETS: Final = (24.0, 30.0, 60.0)
+SYNTHETIC_SUFFIX: Final = ".mkv"
 DEFAULT_RATE: Final = 30.0
 DEFAULT_RESOLUTIONS: Final = ("360p", "720p", "1080p")
 WIDTHS: Final = {180: 320, 270: 480, 360: 640, 480: 854, 540: 960, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
@@ -51,7 +55,10 @@ def bench(
     target: Annotated[
         list[float] | None,
         typer.Option(
-            "--target", "-t", help="Frames per second that must hold; may be repeated.", show_default="24, 30, 60"
+            "--target",
+            "-t",
+            help="Frames per second that must hold; may be repeated.",
+            show_default="24, 30, 60 and the film's",
         ),
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Frame rate of the synthetic film.", show_default="30")] = None,
@@ -101,7 +108,11 @@ def bench(
         "encoder": encoder,
     }
     spec = options.build_spec(preset, changes)
-    chosen = None if spec.encoder == "null" else encoder_for(spec, film, sizes)
+    video = _format_of(film, spec) if film else None
+    suffix = result_suffix(film, spec.encoder) if film else SYNTHETIC_SUFFIX
+    bit_depth = video.bit_depth if video else 8
+    sizes = [(video.width, video.height)] if video else sizes
+    chosen = None if spec.encoder == "null" else encoder_for(spec, sizes, bit_depth, suffix)
 
     def new_plan() -> BenchPlan:
         """With a network of its own: what it compiles for one size goes away with it."""
@@ -109,11 +120,12 @@ def bench(
             upscaler=load_upscaler(spec),
             depth=spec.depth,
             encoder=chosen,
+            suffix=suffix,
             encoder_threads=spec.encoder_threads,
             decoder_threads=spec.decoder_threads,
             deinterlace=spec.deinterlace,
             seconds=seconds,
-            targets=target or DEFAULT_TARGETS,
+            targets=target or _usual_targets(video),
         )
 
     cases: list[BenchCase] = []
@@ -152,19 +164,27 @@ def _shown_at_the_end(cases: Sequence[BenchCase], chart: Path | None, *, as_json
             draw_chart(cases, chart)
 
 
-def encoder_for(spec: PipelineSpec, film: Path | None, sizes: Sequence[tuple[int, int]]) -> EncoderChoice:
-    """One that holds the film's pictures, upscaled, or every size of synthetic ones."""
-    bit_depth = 8
-    if film:
-        source = FileSource(film, threads=spec.decoder_threads)
-        source.close()
-        bit_depth, sizes = source.format.bit_depth, [(source.format.width, source.format.height)]
+def _format_of(film: Path, spec: PipelineSpec) -> VideoFormat:
+    source = FileSource(film, threads=spec.decoder_threads)
+    source.close()
+    return source.format
+
+
+def _usual_targets(video: VideoFormat | None) -> list[float]:
+    own = [round(float(video.frame_rate), 3)] if video and video.frame_rate else []
+    return sorted({*DEFAULT_TARGETS, *own})
+
+
+def encoder_for(
+    spec: PipelineSpec, sizes: Sequence[tuple[int, int]], bit_depth: int = 8, suffix: str = SYNTHETIC_SUFFIX
+) -> EncoderChoice:
+    """The one that `upscale` takes, and that holds pictures of all these sizes, upscaled."""
     return choose_encoder(
         spec.encoder,
         crf=spec.crf,
         options=spec.encoder_options,
         bit_depth=bit_depth,
-        suffix=RESULT_SUFFIX,
+        suffix=suffix,
         size=(max(width for width, _ in sizes) * spec.scale, max(height for _, height in sizes) * spec.scale),
     )
 

@@ -40,7 +40,11 @@ Tile = Annotated[
     typer.Option(help="Longest tile side in source pixels, or auto.", show_default="auto: what memory allows"),
 ]
 Preset = Annotated[
-    str | None, typer.Option(help="Named settings from pipelines/ (fast, balanced, quality, archive), or a .toml file.")
+    str | None,
+    typer.Option(
+        help="Named settings from pipelines/ (fast, balanced, quality, archive), or a .toml file. What it says of an "
+        "encoder goes with that encoder alone."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON on stdout.")]
 

@@ -21,7 +21,8 @@ from lipt_stream.cli.signals import Signals, stopping_on_signals
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.errors import InputError, LiptError, OutputError, SettingsError, one_line
 from lipt_stream.media.av_errors import writing
-from lipt_stream.media.encoders import ENCODERS, choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
+from lipt_stream.media.encoders import ENCODERS
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.stream.jobs import DEFAULT_PATTERN, VIDEO_EXTENSIONS, Existing, Job, Plan, make_folder, plan_jobs
 from lipt_stream.stream.report import Report
@@ -81,7 +82,9 @@ def upscale(
             show_default="refuse",
         ),
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Begin at this time: seconds, M:SS or H:MM:SS.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Begin at this time, counted from the first picture: seconds, M:SS or H:MM:SS.")
+    ] = None,
     end: Annotated[str | None, typer.Option(help="End before this time.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     skip_existing: Annotated[

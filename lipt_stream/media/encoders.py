@@ -8,18 +8,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 import av
 import numpy as np
-from av.codec.context import OptionFlags
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from lipt_stream.errors import DeviceError, OutputError, SettingsError, nearest
+from lipt_stream.errors import OutputError
 from lipt_stream.frame import UNSPECIFIED, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
 from lipt_stream.media.encoder_threads import scheduling_kept
@@ -105,82 +103,6 @@ class EncoderChoice:
         return quality | dict(self.options)
 
 
-def choose_encoder(
-    name: str = "auto",
-    *,
-    crf: int | None = None,
-    options: Mapping[str, str] | None = None,
-    bit_depth: int = 8,
-    suffix: str = ".mp4",
-    size: tuple[int, int] = (256, 256),
-) -> EncoderChoice:
-    """The encoder to use, checked down to its option values, before any work is done. `size`: (width, height).
-
-    "auto" takes an NVENC that has encoded a frame and opens at this size (HEVC for 10 bits and up, else H.264): it
-    costs no core, while x264 at 2160p cannot keep up beside anything. Without one, libx264, whose quality at a size is
-    the better and which everything plays; libx265 or ffv1 for pictures that are too large for it. A .webm gets AV1, the
-    only codec here that it may hold. Data-centre GPUs have no NVENC.
-
-    Raises SettingsError: an unknown encoder or option (with the nearest names), a value that the encoder refuses, a
-    crf off its scale. DeviceError: an encoder that does not open on this machine.
-    """
-    if name == "auto":
-        name = _automatic(bit_depth, suffix.lower(), size)
-    if name not in ENCODERS:
-        raise SettingsError(f"There is no encoder '{name}'", nearest(name, [*ENCODERS, "auto"]))
-    info = ENCODERS[name]
-    given = dict(options or {})
-    _check_option_names(info, given)
-    choice = EncoderChoice(name, MappingProxyType({**info.defaults, **given}), _checked_crf(info, crf, given))
-    trouble = probe_encoder(name, choice.open_options(), bit_depth)
-    if trouble:
-        plain = probe_encoder(name, None, bit_depth)
-        if plain or not given:
-            raise DeviceError(f"The encoder {name} does not work here: {plain or trouble}", "Try --encoder auto.")
-        shown = " ".join(f"{key}={value}" for key, value in given.items())
-        raise SettingsError(
-            f"The encoder {name} refuses the options {shown}: {trouble}", "Correct -e, or leave it out."
-        )
-    return choice
-
-
-def _automatic(bit_depth: int, suffix: str, size: tuple[int, int]) -> str:
-    software, hardware = ("libx264", "libx265", "ffv1"), "hevc_nvenc" if bit_depth > 8 else "h264_nvenc"
-    if suffix == ".webm":
-        software, hardware = ("libsvtav1",), "av1_nvenc"
-    format = VideoFormat(width=size[0], height=size[1], pix_fmt="yuv420p" if bit_depth == 8 else "yuv420p10le")
-    candidates = (hardware, *software) if probe_encoder(hardware, None, bit_depth) is None else software
-    fitting = (name for name in candidates if suffix in ENCODERS[name].suffixes)
-    return next((name for name in fitting if _pix_fmt_that_opens(name, format, ENCODERS[name].defaults)), software[0])
-
-
-def _checked_crf(info: EncoderInfo, crf: int | None, given: Mapping[str, str]) -> int | None:
-    if crf is None:
-        own_rate_control = info.rate_control | {info.quality_option}
-        return info.default_crf if info.quality_option and not own_rate_control & given.keys() else None
-    if not info.quality_option:
-        raise SettingsError(f"{info.name} is lossless and has no --crf", "Leave it out, or name another --encoder.")
-    if not 0 <= crf <= info.max_crf:
-        raise SettingsError(f"--crf {crf} is off the scale of {info.name}", f"Give 0 (best) to {info.max_crf}.")
-    return crf
-
-
-def _check_option_names(info: EncoderInfo, given: Mapping[str, str]) -> None:
-    known = option_names(info.name)
-    for key in given:
-        if key not in known:
-            raise SettingsError(f"The encoder {info.name} has no option '{key}'", nearest(key, known))
-
-
-@cache
-def option_names(name: str) -> frozenset[str]:
-    """Every option that the encoder `name` takes: its own, and those of all video encoders."""
-    options = av.CodecContext.create(name, "w").supported_options
-    wanted = OptionFlags.ENCODING_PARAM | OptionFlags.VIDEO_PARAM
-    generic = (option.name for option in options.generic if option.flags & wanted == wanted)
-    return frozenset(generic) | {option.name for option in options.private}
-
-
 def probe_encoder(name: str, options: Mapping[str, str] | None = None, bit_depth: int = 8) -> str | None:
     """None where `name` really opens and encodes a picture; else why not, in FFmpeg's words.
 
@@ -209,16 +131,14 @@ def encoder_pix_fmts(name: str, bit_depth: int) -> tuple[str, ...]:
 def fitting_pix_fmt(choice: EncoderChoice, format: VideoFormat, path: Path) -> tuple[str, list[str]]:
     """The first pixel format with which the encoder opens at this very size and with these very options, and what is
     lost in it, in words. Raises OutputError, naming `path`, where there is none."""
-    fitting = _pix_fmt_that_opens(choice.name, format, choice.open_options())
+    fitting = pix_fmt_that_opens(choice.name, format, choice.open_options())
     if fitting is not None:
         return fitting, _losses(choice, format, fitting)
     suffix = path.suffix.lower()
     others = [
         info.name
         for info in ENCODERS.values()
-        if info.name != choice.name
-        and suffix in info.suffixes
-        and _pix_fmt_that_opens(info.name, format, info.defaults)
+        if info.name != choice.name and suffix in info.suffixes and pix_fmt_that_opens(info.name, format, info.defaults)
     ]
     raise OutputError(
         f"Cannot write {path}: {choice.name} does not take pictures of {format.width}x{format.height}",
@@ -226,7 +146,8 @@ def fitting_pix_fmt(choice: EncoderChoice, format: VideoFormat, path: Path) -> t
     )
 
 
-def _pix_fmt_that_opens(name: str, format: VideoFormat, options: Mapping[str, str]) -> str | None:
+def pix_fmt_that_opens(name: str, format: VideoFormat, options: Mapping[str, str]) -> str | None:
+    """The first pixel format with which the encoder `name` opens at this size; None where there is none."""
     for pix_fmt in encoder_pix_fmts(name, format.bit_depth):
         try:
             open_encoder(new_context(name, format, pix_fmt, options))

@@ -20,7 +20,8 @@ from lipt_stream.errors import OutputError, SettingsError
 from lipt_stream.frame import Planes, VideoFormat
 from lipt_stream.media.av_errors import AV_ERRORS, reason
 from lipt_stream.media.encoded import EncodedPacket, EncodedStream
-from lipt_stream.media.encoders import EncoderChoice, choose_encoder, new_context, open_encoder, probe_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
+from lipt_stream.media.encoders import EncoderChoice, new_context, open_encoder, probe_encoder
 from lipt_stream.media.pixels import PictureWriter
 
 LIVE_TIME_BASE: Final = Fraction(1, 90_000)

@@ -219,6 +219,7 @@ class StreamCopy:
             if start is None or self._cut.is_after(start):
                 continue
             state_duration(packet, is_needed=self._is_mp4)
+            self._end_with_cut(packet, start)
             if self._cut.is_before(start) and not self._reaches_in(packet, start):
                 standing.hold(packet, lane, (self._cut.start or 0) - start)
                 continue
@@ -227,6 +228,12 @@ class StreamCopy:
         yield from self._released(standing)
         for lane in self._lanes.values():
             yield from self._addressed(lane, lane.rest())
+
+    def _end_with_cut(self, packet: Packet[Stream], start: Fraction) -> None:
+        """A subtitle that is on the screen when the cut ends goes then, or it would make the film longer."""
+        if self._cut.end is not None and packet.stream.type == "subtitle" and packet.duration:
+            left = int((self._cut.end - start) / packet.time_base)
+            packet.duration = min(packet.duration, max(left, 1))
 
     def _addressed(self, lane: Lane, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         for packet in packets:

@@ -34,7 +34,6 @@ from lipt_stream.stream.looped_film import LoopedFilm
 from lipt_stream.stream.pipeline import Stop, run
 
 WARM_UP_FRAMES: Final = 3
-RESULT_SUFFIX: Final = ".mkv"
 FILM_FRAMES: Final = 90  # of the synthetic film; measurements read it again from its beginning as often as needed
 
 
@@ -79,7 +78,7 @@ class _Bench:
         self._rss_before_mb = rss_mb()
         self._plan = plan
         self._film = film
-        self._results = (folder / f"result{n}{RESULT_SUFFIX}" for n in itertools.count())
+        self._results = (folder / f"result{n}{plan.suffix}" for n in itertools.count())
         with self._open() as source:
             self._source_format = source.format
             upscaler = self._upscaler = plan.upscaler.for_bit_depth(source.format.bit_depth)

@@ -64,6 +64,7 @@ class BenchPlan:
     upscaler: Upscaler
     depth: int
     encoder: EncoderChoice | None
+    suffix: str  # of the files that are written
     encoder_threads: int | None
     decoder_threads: int | None
     deinterlace: Deinterlace

@@ -42,6 +42,7 @@ def upscale_frames(
 ) -> Generator[UpscaledFrame]:
     """Iterate over the upscaled pictures of a file, in order, each once.
 
+    `start_seconds` and `end_seconds` count from the first picture, and where a start is given, `pts_seconds` from that.
     Pictures come as they are stored: a rotation or a pixel aspect that the file states is not applied.
     `upscaler` is made from `spec` where none is given; the scale of one that is given holds.
     Nothing happens before the first picture is asked for; then decoding and upscaling go on in the background, at most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -9,17 +10,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
 from lipt_stream.media.av_errors import reading, writing
 from lipt_stream.media.containers import refuse_address, writable_suffix
 from lipt_stream.media.encoders import ENCODERS
+from lipt_stream.model.config import Scale
 
 Existing: TypeAlias = Literal["refuse", "overwrite", "skip"]
 """What is done about a result that is there already. A whole film alone ever bears its name, so one that is there need
 not be made again."""
 
+SCALES: Final[tuple[Scale, ...]] = get_args(Scale)
 DEFAULT_PATTERN: Final = "{stem}_{scale}x{ext}"
 _SLASHES: Final = ("/", "\\")
 
@@ -36,6 +39,7 @@ VIDEO_EXTENSIONS: Final = frozenset(
 _LEFTOVERS: Final = (
     ("partial, of a run that was stopped", re.compile(r".*\.partial(-\d+)?\.[^.]+")),  # media/part_file.py
     ("macOS's notes on other files", re.compile(r"\._.*")),
+    ("hidden", re.compile(r"\..*")),
 )
 RESULT_OF_ANOTHER: Final = "results of others"
 IS_THERE: Final = "upscaled already"
@@ -64,8 +68,8 @@ def plan_jobs(
 ) -> Plan:
     """Expand `inputs` (files, folders, glob patterns) and name their results.
 
-    Of folders and patterns partial films are left out, and those that are the result of another one; of files that are
-    named the latter, where results that exist are skipped.
+    Of folders and patterns hidden and partial films are left out, and those that are the result of another one, at
+    whatever scale; of files that are named the latter, where results that exist are skipped.
 
     A result whose ending is not told has that of its film, but .mkv where `encoder` does not go into such a file.
 
@@ -90,7 +94,7 @@ def plan_jobs(
         raise InputError(f"{', '.join(inputs)} holds nothing but what other runs left", "Name a file to upscale it")
     with writing(Path(output) if output else next(iter(files)).parent):
         jobs = [Job(path, result_path(path, output, scale, encoder, several=len(files) > 1)) for path in files]
-        results = {os.path.realpath(job.output): os.path.realpath(job.input) for job in jobs}
+        results = {name: os.path.realpath(path) for path in files for name in _names_of_results(path, output)}
         for job in jobs:
             of_another = results.get(name := os.path.realpath(job.input), name) != name
             if of_another and (existing == "skip" or not files[job.input]):
@@ -100,6 +104,15 @@ def plan_jobs(
         jobs = [job for job in jobs if job.input not in left_out]
         _refuse_collisions(jobs, existing)
     return Plan(jobs, left_out, is_of_one_film=len(inputs) == 1 and list(files.values()) == [True])
+
+
+def _names_of_results(path: Path, output: str | None) -> set[str]:
+    """Where runs put the results of a film, at any scale, in its own container or in Matroska. None where they have no
+    name of their own."""
+    if output is not None and "{" not in output and not _is_folder(output):
+        return set()
+    results = (result_path(path, output, scale, way, several=True) for scale in SCALES for way in ("auto", "ffv1"))
+    return set(map(os.path.realpath, results))
 
 
 def _passed_over(folder: Path, output: str | None) -> dict[Path, str]:
@@ -121,7 +134,17 @@ def _is_same(path: Path, other: str) -> bool:
 
 def _holds_something(result: Path) -> bool:
     """A folder of that name, or an empty file, is no film that was upscaled."""
-    return result.is_file() and result.stat().st_size > 0
+    return _exists(result) and result.is_file() and result.stat().st_size > 0
+
+
+def _exists(result: Path) -> bool:
+    """A name that is too long is none's: it is that film's own trouble, and is said when its turn comes."""
+    try:
+        return result.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _is_leftover(path: Path) -> str:
@@ -150,9 +173,7 @@ def expand(item: str) -> list[Path]:
 
 def result_path(path: Path, output: str | None, scale: int, encoder: str, *, several: bool) -> Path:
     """Where the result of `path` goes."""
-    extension = writable_suffix(path)
-    if encoder in ENCODERS and extension not in ENCODERS[encoder].suffixes:
-        extension = ".mkv"
+    extension = result_suffix(path, encoder)
     if output is None:
         return path.parent / _fill(DEFAULT_PATTERN, path, scale, extension)
     if "{" in output and not Path(output).is_dir():
@@ -164,6 +185,12 @@ def result_path(path: Path, output: str | None, scale: int, encoder: str, *, sev
             f"Several files cannot all become {output}", f"Name a folder, or a pattern such as {DEFAULT_PATTERN}"
         )
     return Path(output)
+
+
+def result_suffix(path: Path, encoder: str) -> str:
+    """The ending of the result of `path` where none is told."""
+    suffix = writable_suffix(path)
+    return ".mkv" if encoder in ENCODERS and suffix not in ENCODERS[encoder].suffixes else suffix
 
 
 def make_folder(output: str | None) -> None:
@@ -202,6 +229,6 @@ def _refuse_collisions(jobs: Sequence[Job], existing: Existing) -> None:
     for job in jobs:
         if os.path.realpath(job.output) in inputs:
             raise OutputError(f"{job.output} is an input: it would be overwritten", "Name another output")
-        if job.output.exists() and existing == "refuse":
+        if existing == "refuse" and _exists(job.output):
             way = ", or --skip-existing to go on with the others" if len(jobs) > 1 else ""
             raise OutputError(f"{job.output} exists already", f"Use --overwrite to replace it{way}")

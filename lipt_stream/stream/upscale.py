@@ -12,7 +12,7 @@ from lipt_stream.engine.slots import Engine
 from lipt_stream.engine.upscaler import Upscaler, pick_device
 from lipt_stream.errors import InputError, LiptError, SettingsError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.model import catalog

@@ -227,7 +227,7 @@ def test_bench_takes_the_presets_encoder_unless_another_is_named() -> None:
 
 
 def test_bench_takes_an_encoder_that_holds_every_size() -> None:
-    holds = encoder_for(PipelineSpec(), None, [(64, 48), (8200, 16)]).name
+    holds = encoder_for(PipelineSpec(), [(64, 48), (8200, 16)]).name
     assert holds == "libx265", "x264 and NVENC end below 16,400 columns"
 
 

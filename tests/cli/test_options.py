@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.cli.options import build_spec
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from tests.program import run_program as lipt
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lipt_stream.frame import END, Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.null_sink import NullSink

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.frame import END, Frame, VideoFormat
-from lipt_stream.media.encoders import EncoderChoice, choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
+from lipt_stream.media.encoders import EncoderChoice
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.synthetic import SyntheticSource
 

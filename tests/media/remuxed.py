@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from lipt_stream.frame import END, Frame
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 

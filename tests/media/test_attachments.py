@@ -13,7 +13,7 @@ from av.stream import Disposition
 
 from lipt_stream.errors import InputError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from tests.film import flat_picture

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipt_stream.media.completeness import Gaps
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from tests.film import flat_picture
 from tests.media.read_through import read_all
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from tests.program import run_apart
 

@@ -4,7 +4,8 @@ import pytest
 
 from lipt_stream.errors import DeviceError, SettingsError
 from lipt_stream.media import encoders
-from lipt_stream.media.encoders import ENCODERS, choose_encoder, encoder_pix_fmts, option_names, probe_encoder
+from lipt_stream.media.encoder_choice import choose_encoder, option_names
+from lipt_stream.media.encoders import ENCODERS, encoder_pix_fmts, probe_encoder
 
 SOFTWARE = ["libx264", "libx265", "libsvtav1", "ffv1"]
 HARDWARE = [name for name in ENCODERS if name.endswith("_nvenc")]
@@ -64,6 +65,9 @@ def test_the_users_options_win() -> None:
     assert choice.options == {"preset": "slow", "tune": "film"}
     assert choose_encoder("libx264", options={"qp": "20"}).crf is None, "his own rate control replaces the crf"
     assert choose_encoder("libx265", crf=28).open_options()["crf"] == "28"
+    params = {"x265-params": "no-sao=1:keyint=50"}
+    assert choose_encoder("libx265", options=params).options["x265-params"] == params["x265-params"]
+    assert choose_encoder("libx264", options={"preset": "3", "crf": "23.5"}).open_options()["crf"] == "23.5"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,17 @@ def test_the_users_options_win() -> None:
     [
         ({"name": "libx246"}, "no encoder 'libx246'.*libx264"),
         ({"name": "libx264", "options": {"presset": "fast"}}, "no option 'presset'.*preset"),
-        ({"name": "libx264", "options": {"preset": "warp"}}, "refuses the options preset=warp"),
+        ({"name": "libx264", "options": {"preset": "slwo"}}, "no preset 'slwo'.*slow"),
+        ({"name": "libx264", "options": {"tune": "warp"}}, "refuses the options tune=warp"),
+        ({"name": "libx264", "options": {"x264-params": "keyint=50:bogus=1"}}, "Error parsing option 'bogus = 1'"),
+        ({"name": "libx265", "options": {"x265-params": "no-sa0=1"}}, "Unknown option: no-sa0"),
+        ({"name": "libsvtav1", "options": {"svtav1-params": "bogus=1"}}, "Error parsing option bogus: 1"),
+        ({"name": "libx264", "options": {"color_range": "2"}}, "-e color_range would only call the picture what"),
+        ({"name": "libx264", "options": {"colorspace": "bt709"}}, "-e colorspace would only"),
+        ({"name": "libx264", "options": {"aspect": "4:3"}}, "-e aspect would only"),
+        ({"name": "libx264", "options": {"crf": "99"}}, "-e crf=99 is off the scale"),
+        ({"name": "libx264", "crf": 20, "options": {"crf": "10"}}, "--crf 20 and -e crf=10 both set the quality"),
+        ({"name": "libx264", "crf": 20, "options": {"qp": "1", "b": "1M"}}, "--crf 20 and -e b=1M and -e qp=1 both"),
         ({"name": "libsvtav1", "options": {"preset": "99"}}, "refuses the options preset=99"),
         ({"name": "libx264", "crf": 99}, "crf 99 is off the scale"),
         ({"name": "libx264", "crf": -1}, "off the scale"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from tests.film import read_film
 
@@ -189,7 +189,7 @@ from pathlib import Path
 import numpy as np
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -11,7 +11,7 @@ import pytest
 
 from lipt_stream.frame import Frame
 from lipt_stream.media.containers import plays
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.part_file import part_path

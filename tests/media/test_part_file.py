@@ -13,7 +13,7 @@ import pytest
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 
 SMALL = VideoFormat(width=64, height=48)

@@ -13,7 +13,7 @@ import pytest
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import VideoFormat
 from lipt_stream.media.containers import writable_suffix
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from tests.film import flat_picture
@@ -129,6 +129,22 @@ def test_chapters_and_subtitles_are_cut_too(rich_film: Path, tmp_path: Path) -> 
         assert chapters == [(0, Fraction(1, 2)), (Fraction(1, 2), 1)]
         lines = [(p.pts, p.duration, bytes(p)) for p in container.demux(subtitles=0) if p.size]
     assert lines == [(0, 300, b"across the cut")], "a line that is on the screen when the cut begins stays"
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        ({"end_seconds": 1.1}, [(200, 400, b"hello"), (900, 200, b"across the cut")]),
+        ({"start_seconds": 1.0, "end_seconds": 1.2}, [(0, 200, b"across the cut")]),
+    ],
+)
+def test_a_subtitle_on_the_screen_at_the_end_of_the_cut_goes_then(
+    rich_film: Path, tmp_path: Path, cut: dict[str, float], kept: list[tuple[int, int, bytes]]
+) -> None:
+    """Or the file would last as long as it."""
+    through(rich_film, tmp_path / "out.mkv", **cut)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [(p.pts, p.duration, bytes(p)) for p in container.demux(subtitles=0) if p.size] == kept
 
 
 def test_sound_that_webm_cannot_hold_is_refused_by_name(clip: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from tests.film import flat_picture
 

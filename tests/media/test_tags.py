@@ -11,7 +11,7 @@ from av.stream import Disposition
 
 from lipt_stream.frame import Frame, VideoFormat
 from lipt_stream.media.audit import read_film
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.tags import fitting_tags, lost_flags, lost_tags, timecode_in
 from tests.media.remuxed import through

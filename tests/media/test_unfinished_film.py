@@ -14,7 +14,7 @@ import pytest
 
 from lipt_stream.errors import LiptError
 from lipt_stream.frame import VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 
 WRITER = """
@@ -23,7 +23,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from lipt_stream.frame import Frame, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 format = VideoFormat(width=128, height=96, frame_rate=Fraction(25))
 encoder = choose_encoder("libx264", options={"preset": "ultrafast", "g": "25"})

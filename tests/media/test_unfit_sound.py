@@ -14,7 +14,7 @@ import pytest
 from lipt_stream.errors import OutputError
 from lipt_stream.frame import END, Frame
 from lipt_stream.media.copy_plan import Unfit
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.remux import StreamCopy

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lipt_stream.engine.color import make_colors
 from lipt_stream.frame import END
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.siting import stated_siting

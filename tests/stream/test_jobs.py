@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.errors import InputError, OutputError, SettingsError
-from lipt_stream.stream.jobs import Job, plan_jobs
+from lipt_stream.stream.jobs import Existing, Job, plan_jobs
 
 
 @pytest.fixture
@@ -94,6 +94,34 @@ def test_what_other_runs_left_in_a_folder_is_no_film(stopped: Path) -> None:
     }
     named = plan_jobs([str(stopped / "b_2x.partial.mp4")], None, 2)
     assert [job.output.name for job in named.jobs] == ["b_2x.partial_2x.mp4"]
+
+
+def test_results_of_runs_at_other_scales_and_into_matroska_are_no_films_either(films: Path) -> None:
+    (films / "d.webm").write_bytes(b"x")
+    for name in ("a_3x.mkv", "b_2x_3x.mp4", "b_2x.mp4", "c_1x.mkv", "d_2x.mkv", "d_2x.webm", "e_2x.mkv"):
+        (films / name).write_bytes(b"x")
+    plan = plan_jobs([str(films)], None, 4)
+    assert [job.input.name for job in plan.jobs] == ["a.mkv", "b.mp4", "c.avi", "d.webm", "e_2x.mkv"]
+    assert set(plan.left_out.values()) == {"results of others"}
+    assert len(plan_jobs([str(films / "b_2x.mp4")], None, 4).jobs) == 1, "what is named is meant"
+    (films / "larger").mkdir()
+    assert len(plan_jobs([str(films)], str(films / "larger"), 4).jobs) == 11, "there results have other names"
+
+
+def test_hidden_films_are_not_meant(films: Path) -> None:
+    """As those in the bin of a telephone."""
+    (films / ".trashed-1700000000-d.mp4").write_bytes(b"x")
+    plan = plan_jobs([str(films)], None, 2)
+    assert [job.input.name for job in plan.jobs] == ["a.mkv", "b.mp4", "c.avi"]
+    assert list(plan.left_out.values()) == ["hidden"]
+    assert len(plan_jobs([str(films / ".trashed-1700000000-d.mp4")], None, 2).jobs) == 1
+
+
+@pytest.mark.parametrize("existing", ["refuse", "skip", "overwrite"])
+def test_a_name_too_long_for_its_result_keeps_no_other_film_from_its_turn(films: Path, existing: Existing) -> None:
+    (films / f"{'d' * 250}.mp4").write_bytes(b"x")
+    plan = plan_jobs([str(films)], None, 2, existing=existing)
+    assert [job.input.name[0] for job in plan.jobs] == ["a", "b", "c", "d"]
 
 
 def test_a_run_that_was_stopped_goes_on(stopped: Path) -> None:

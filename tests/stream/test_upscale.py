@@ -29,7 +29,7 @@ from lipt_stream import (
     upscale_frames,
 )
 from lipt_stream.frame import END, End, Frame, Planes, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.file_source import FileSource
 from lipt_stream.media.synthetic import SyntheticSource

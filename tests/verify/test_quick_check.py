@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lipt_stream.frame import END, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.verify.audit import Verification, quick_check

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lipt_stream.cli.main import build_app
 from lipt_stream.errors import InputError
 from lipt_stream.frame import END, VideoFormat
-from lipt_stream.media.encoders import choose_encoder
+from lipt_stream.media.encoder_choice import choose_encoder
 from lipt_stream.media.file_sink import FileSink
 from lipt_stream.media.synthetic import SyntheticSource
 from lipt_stream.verify.audit import Verification, quick_check, verify
