@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 import av
+from av import logging
 from av.codec.context import OptionFlags
 
 from lipt_stream.errors import DeviceError, SettingsError, nearest
@@ -72,13 +73,13 @@ def choose_encoder(
 
 def _refuse_passed_over(choice: EncoderChoice, bit_depth: int) -> None:
     """What stands within an encoder's own parameters and is no parameter is only warned of, where nobody hears it."""
-    before = av.logging.get_level()
-    av.logging.set_level(av.logging.WARNING)
+    before = logging.get_level()
+    logging.set_level(logging.WARNING)
     try:
-        with av.logging.Capture() as heard:
+        with logging.Capture() as heard:
             probe_encoder(choice.name, choice.open_options(), bit_depth)
     finally:
-        av.logging.set_level(before)
+        logging.set_level(before)
     told = [words.strip().rstrip(".") for _, _, words in heard if _NO_PARAMETER.match(words)]
     if told:
         raise SettingsError(f"The encoder {choice.name} says: {'; '.join(told)}", "Correct -e, or leave it out.")
