@@ -55,9 +55,9 @@ INDEX = catalog.CHECKOUT / "index.toml"
 HEADER = """\
 # The weights that come with the package: one table a file, written by scripts/publish_weights.py. Trained by this
 # project on freely licensed images, never on a test image. Each file says the same of itself in its metadata, with
-# its config; all are in the deployed form: every RepConv is one 3x3 convolution. `psnr` (Y-PSNR in dB) and
-# `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels cut), float32; at x1 of pictures
-# that were coded by x264 (_crf28) or have white noise (_sigma25), borders uncut.
+# its config; all are in the deployed form: every RepConv is one 3x3 convolution. small's are in float16, for their
+# size. `psnr` (Y-PSNR in dB) and `ssim` are by the field's protocol (MATLAB's bicubic LR, borders of `scale` pixels
+# cut), float32; at x1 of pictures that were coded by x264 (_crf28) or have white noise (_sigma25), borders uncut.
 """
 
 
@@ -84,7 +84,7 @@ def main() -> None:
         kept = Path(folder) / file.name
         save_weights(kept, network, info)
         scores = measure(kept, arguments.bench, info)
-    curve = keep_curves(file.parent, arguments.name)
+    curve = keep_curves(file.parent, arguments.name) or info.curve
     info = dataclasses.replace(
         info,
         name=arguments.name,
