@@ -91,7 +91,8 @@ def plan_jobs(
                 else:
                     files[path] = files.get(path, False) or is_named
     if not files:
-        raise InputError(f"{', '.join(inputs)} holds nothing but what other runs left", "Name a file to upscale it")
+        found = f"{', '.join(inputs)} holds nothing but hidden files and what other runs left"
+        raise InputError(found, "Name a file to upscale it")
     with writing(Path(output) if output else next(iter(files)).parent):
         jobs = [Job(path, result_path(path, output, scale, encoder, several=len(files) > 1)) for path in files]
         results = {name: os.path.realpath(path) for path in files for name in _names_of_results(path, output)}

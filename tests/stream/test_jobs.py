@@ -147,7 +147,7 @@ def test_a_folder_all_of_whose_films_are_upscaled_leaves_nothing_to_do(films: Pa
 
 def test_a_folder_of_leftovers_holds_no_film(tmp_path: Path) -> None:
     (tmp_path / "b_2x.partial.mp4").write_bytes(b"x")
-    with pytest.raises(InputError, match="nothing but what other runs left"):
+    with pytest.raises(InputError, match="nothing but hidden files and what other runs left"):
         plan_jobs([str(tmp_path)], None, 2)
 
 
