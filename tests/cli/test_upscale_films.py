@@ -67,7 +67,8 @@ def test_deinterlacing_can_be_refused_and_mistyped(odd_film: Path, tmp_path: Pat
     ("option", "words"),
     [
         ("presset=slow", "The encoder libx264 has no option 'presset'. Did you mean preset"),
-        ("preset=warp", "The encoder libx264 refuses the options preset=warp"),
+        ("preset=slwo", "The encoder libx264 has no preset 'slwo'. Did you mean slow"),
+        ("tune=warp", "The encoder libx264 refuses the options tune=warp"),
         ("preset", "-e preset is no option. Write -e key=value, such as -e preset=slow"),
     ],
 )

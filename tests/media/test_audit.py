@@ -57,8 +57,8 @@ def test_chroma_siting_is_read(tmp_path: Path, siting: str) -> None:
         stream = target.add_stream("libx265", 25, options={"x265-params": "log-level=none"})
         stream.width = stream.height = 64
         stream.codec_context.options = {"chroma_sample_location": siting, "x265-params": "log-level=none"}
-        picture = VideoFrame(64, 64, "yuv420p")
-        picture.pts = 0
+        picture = VideoFrame.from_ndarray(np.full((96, 64), 128, np.uint8), format="yuv420p")
+        picture.pts, picture.time_base = 0, Fraction(1, 25)
         for packet in [*stream.encode(picture), *stream.encode(None)]:
             target.mux(packet)
     assert facts_of(path).chroma_location == siting
