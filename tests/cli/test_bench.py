@@ -6,15 +6,17 @@ import json
 import os
 import signal
 import time
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 import typer
 
 from lipt_stream.cli import bench
 from lipt_stream.errors import DeviceError, OutputError, SettingsError
 from lipt_stream.observe.timings import StageTimings
-from lipt_stream.stream.bench_case import BenchCase
+from lipt_stream.stream.bench_case import BenchCase, BenchPlan
 
 
 def measured() -> BenchCase:
@@ -99,3 +101,26 @@ def test_a_chart_that_would_be_a_folder_is_refused_before_minutes_of_measuring(t
 def test_a_film_has_its_own_rate() -> None:
     with pytest.raises(SettingsError, match=r"film\.mp4 has its own rate\. Leave --rate out"):
         bench.bench(Path("film.mp4"), rate=60)
+
+
+def test_a_film_is_measured_with_the_encoder_that_it_would_get_and_against_its_own_rate(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "film.webm"
+    with av.open(str(clip)) as source, av.open(str(film), "w") as target:
+        stream = target.add_stream("libvpx", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        small = next(source.decode(video=0)).reformat(64, 48)
+        small.pts, small.time_base = 0, Fraction(1, 25)
+        target.mux([*stream.encode(small), *stream.encode(None)])
+    asked: list[BenchPlan] = []
+
+    def noted(plan: BenchPlan, *_: object) -> BenchCase:
+        asked.append(plan)
+        return measured()
+
+    monkeypatch.setattr(bench, "bench_file", noted)
+    bench.bench(film, model="nano", device="cpu")
+    (plan,) = asked
+    assert plan.encoder
+    assert (plan.encoder.name, plan.suffix, plan.targets) == ("libsvtav1", ".webm", [24, 25, 30, 60])

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
-import av
 import pytest
 
-from lipt_stream.cli.bench import bench
 from lipt_stream.engine.upscaler import Upscaler
 from lipt_stream.frame import Frame, Planes
 from lipt_stream.media.deinterlace import Deinterlace
@@ -111,24 +107,6 @@ def test_no_frame_that_waited_for_the_encoder_to_open_is_counted(
     assert case.warm_up_frames == WARM_UP_FRAMES + plan.depth
     assert len(counted_from) == case.frames_out - case.warm_up_frames > 0
     assert min(counted_from) > opened_at[0] - 0.01
-
-
-def test_a_film_is_measured_with_the_encoder_that_it_would_get_and_against_its_own_rate(
-    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    film = tmp_path / "film.webm"
-    with av.open(str(clip)) as source, av.open(str(film), "w") as target:
-        stream = target.add_stream("libvpx", 25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number, picture in enumerate(islice(source.decode(video=0), 10)):
-            small = picture.reformat(64, 48)
-            small.pts, small.time_base = number, Fraction(1, 25)
-            target.mux(stream.encode(small))
-        target.mux(stream.encode(None))
-    bench(film, seconds=0.01, device="cpu", model="nano", as_json=True)
-    measured = json.loads(capsys.readouterr().out)
-    assert measured["encoder"] == "libsvtav1"
-    assert set(measured["verdicts"]) == {"24", "25", "30", "60"}
 
 
 def test_a_film_is_deinterlaced_as_it_would_be_upscaled(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
