@@ -65,7 +65,7 @@ def split_axis(length: int, tile: int, halo: tuple[int, int], align: int) -> tup
         return (Span(0, length, 0, length),)
     before, after = halo
     tile -= tile % align
-    if tile < before + after + 2 * align:
+    if tile < before + after + align:
         raise ValueError(f"a tile of {tile} has no core beside a halo of {before} + {after}")
     spans: list[Span] = []
     core_start = start = 0
@@ -109,8 +109,7 @@ def plan_tiles(
 
 
 def fixed_plan(height: int, width: int, core: int, halo: int, align: int) -> TilePlan:
-    """Tiles that all read core + 2 * halo pixels a side once padded to `align`, of which both are multiples and `core`
-    at least two.
+    """Tiles that all read core + 2 * halo pixels a side once padded to `align`, of which both are multiples.
 
     Inside the frame a tile keeps `core` pixels a side. The last one is moved back, so reads and may keep more of what
     others keep; a frame smaller than a tile is one. Cores are disjoint and cover everything, every start is a multiple

@@ -122,6 +122,8 @@ def test_frames_whose_turn_has_not_come_are_not_computed_any_more() -> None:
     engine.drain()
     ends = [slot.running is not None and slot.running.cancelled() for slot in engine.slots]
     assert ends == [False] * 2 + [True] * 6
+    assert all(slot.running is not None and slot.running.done() for slot in engine.slots)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lipt-network")]
 
 
 def test_frames_that_reuse_the_last_ones_result_are_not_computed_at_the_same_time() -> None:
